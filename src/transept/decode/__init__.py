@@ -1,0 +1,1 @@
+"""From a model to text: one protocol, several searches."""

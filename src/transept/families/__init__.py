@@ -1,0 +1,1 @@
+"""One file for each published model, found by its name."""

@@ -1,0 +1,1 @@
+"""What a Transformer is made of: descriptions and their layers, one idea per file."""

@@ -1,0 +1,1 @@
+"""What a batch is, what the loss is, what is measured."""
