@@ -1,0 +1,338 @@
+"""The language of weight names: one table per family, read both ways, bit for bit.
+
+A table is a `Names` of entries. A `Rule` carries tensors; the functions `same`, `linear`, `transposed`, `reshaped`,
+`fused` and `padded` write the common ones. The other entries say what a file may hold beside our weights: `Tied` and
+`Copy` (a second name of one of ours), `Constant` (a given value) and `Drop` (nothing of ours, and why).
+
+Templates hold indices in braces: `"model.encoder.layers.{i}.fc1"`. All the templates of one entry name the same
+indices. Reading is strict: every weight of ours is met exactly once, every one of theirs is mapped or dropped with a
+reason. Tensors on the meta device carry shapes alone, so a file's header can be checked before its data is read.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from transept.errors import InvalidData, nearest
+from transept.templates import compiled, fields, fill, indices
+
+Tensors = Sequence[Tensor]
+Change = Callable[[Tensors], list[Tensor]]
+Check = Callable[[Tensor], str | None]
+
+SHOWN = 3  # problems of one kind that a message spells out
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Tensors of ours and the tensors of theirs that hold the same bits.
+
+    `read` makes ours of theirs, `write` is its exact inverse. `older` are earlier spellings of all of `theirs` that
+    are read and never written.
+    """
+
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    read: Change = list
+    write: Change = list
+    older: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        spellings = (self.theirs, *self.older)
+        assert all(len(other) == len(self.theirs) for other in self.older), "an older spelling names all of theirs"
+        kinds = {fields(template) for group in (self.ours, *spellings) for template in group}
+        assert len(kinds) == 1, f"one rule, different indices: {self.ours} and {spellings}"
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A second name of our tensor that their loader ties by itself.
+
+    On import it is equal or absent, or stands in for the first name where a file has only this one; on export it is
+    written, and `Names.stored` leaves it out.
+    """
+
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A second tensor that must equal ours: their loader does not tie it, so a file holds it once more."""
+
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor of theirs that has one value everywhere because we have no weight there; absent or exact on import."""
+
+    theirs: str
+    shape: tuple[int, ...]
+    value: float
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A tensor of theirs that says nothing new. `check` gives the reason why a value cannot be dropped, or None."""
+
+    theirs: str
+    why: str
+    check: Check | None = None
+
+
+Entry = Rule | Tied | Copy | Constant | Drop
+
+
+# ------------------------------------------------------------------ the common rules
+
+
+def same(ours: str, theirs: str, *older: str) -> Rule:
+    """The same tensor under two names."""
+    return Rule((ours,), (theirs,), older=tuple((name,) for name in older))
+
+
+def linear(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """The weight and the bias of one layer."""
+    return same(f"{ours}.weight", f"{theirs}.weight"), same(f"{ours}.bias", f"{theirs}.bias")
+
+
+def transposed(ours: str, theirs: str) -> Rule:
+    """A matrix that they keep the other way up, (in, out)."""
+
+    def turn(tensors: Tensors) -> list[Tensor]:
+        return [tensors[0].t().contiguous()]
+
+    return Rule((ours,), (theirs,), turn, turn)
+
+
+def reshaped(ours: str, theirs: str, our_shape: tuple[int, ...], their_shape: tuple[int, ...]) -> Rule:
+    """The same values in the same order under another shape."""
+
+    def read(tensors: Tensors) -> list[Tensor]:
+        check_shape(theirs, tensors[0], their_shape)
+        return [tensors[0].reshape(our_shape)]
+
+    def write(tensors: Tensors) -> list[Tensor]:
+        return [tensors[0].reshape(their_shape)]
+
+    return Rule((ours,), (theirs,), read, write)
+
+
+def fused(ours: Sequence[str], theirs: str, *, turned: bool = False) -> Rule:
+    """Several of ours, equally high, stacked in one of theirs; `turned` where theirs is also transposed."""
+
+    def read(tensors: Tensors) -> list[Tensor]:
+        whole = tensors[0].t() if turned else tensors[0]
+        if whole.size(0) % len(ours):
+            raise InvalidData(f"{theirs} has {whole.size(0)} rows, which {len(ours)} weights cannot share equally")
+        return [piece.clone(memory_format=torch.contiguous_format) for piece in whole.chunk(len(ours))]
+
+    def write(tensors: Tensors) -> list[Tensor]:
+        whole = torch.cat(list(tensors))
+        return [whole.t().contiguous() if turned else whole]
+
+    return Rule(tuple(ours), (theirs,), read, write)
+
+
+def padded(ours: str, theirs: str, rows: int, their_rows: int, value: float = 0.0) -> Rule:
+    """A table of theirs with rows after ours; those rows hold `value`, or cannot be read."""
+
+    def read(tensors: Tensors) -> list[Tensor]:
+        table = tensors[0]
+        check_shape(theirs, table, (their_rows, *table.shape[1:]))
+        if not holds(table[rows:], value):
+            raise InvalidData(
+                f"{theirs} has {their_rows - rows} rows beyond row {rows} that are not {value:g}",
+                remedy=f"Read it with a vocabulary of {their_rows}, so that no row is lost.",
+            )
+        return [table[:rows].clone()]
+
+    def write(tensors: Tensors) -> list[Tensor]:
+        table = tensors[0]
+        return [torch.cat([table, table.new_full((their_rows - rows, *table.shape[1:]), value)])]
+
+    return Rule((ours,), (theirs,), read, write)
+
+
+def holds(tensor: Tensor, value: float) -> bool:
+    """Every element is `value`; a tensor without data cannot say otherwise."""
+    return tensor.is_meta or bool((tensor == value).all())
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor of theirs that has another shape than the table expects."""
+    if tuple(tensor.shape) != shape:
+        raise InvalidData(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}")
+
+
+# ------------------------------------------------------------------ the table
+
+
+class Names:
+    """A table of names, read with `to_ours` and written with `to_theirs`."""
+
+    def __init__(self, *entries: Entry | Sequence[Entry]) -> None:
+        self.entries = [e for given in entries for e in (given if isinstance(given, Sequence) else (given,))]
+        self.rules = [entry for entry in self.entries if isinstance(entry, Rule)]
+
+    def to_ours(
+        self, theirs: Mapping[str, Tensor], wanted: Iterable[str], *, where: str | Path | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Their tensors as ours, and what was dropped with its reason.
+
+        `wanted` are the names of our model, every one of which must be met. `where` is the file for messages.
+        Raises InvalidData with the key, the nearest key and the way out.
+        """
+        wanted, got, used = list(wanted), dict[str, Tensor](), set[str]()
+        try:
+            for rule in self.rules:
+                for spelling in (rule.theirs, *rule.older):
+                    self._read(rule, spelling, theirs, got, used)
+            self._stand_in(theirs, got)
+            self._complete(theirs, wanted, got, used)
+            dropped = self._beside(theirs, got)
+        except InvalidData as error:
+            raise error if error.where else InvalidData(error.what, where=where, remedy=error.remedy) from None
+        return {name: got[name] for name in wanted}, dropped
+
+    def _read(
+        self,
+        rule: Rule,
+        spelling: tuple[str, ...],
+        theirs: Mapping[str, Tensor],
+        got: dict[str, Tensor],
+        used: set[str],
+    ) -> None:
+        for index in indices(spelling, theirs):
+            keys = [fill(template, index) for template in spelling]
+            if any(key not in theirs for key in keys):
+                continue  # `_complete` names what is missing
+            assert used.isdisjoint(keys), f"two rules read {sorted(used.intersection(keys))}"
+            used.update(keys)
+            values = rule.read([theirs[key] for key in keys])
+            for name, value in zip((fill(template, index) for template in rule.ours), values, strict=True):
+                if name in got:
+                    raise InvalidData(f"{name} is there twice, the second time as {', '.join(keys)}")
+                got[name] = value
+
+    def _stand_in(self, theirs: Mapping[str, Tensor], got: dict[str, Tensor]) -> None:
+        """A file may keep a tied tensor under any of its names."""
+        for entry in self.entries:
+            if isinstance(entry, Tied):
+                for index in indices([entry.theirs], theirs):
+                    got.setdefault(fill(entry.ours, index), theirs[fill(entry.theirs, index)])
+
+    def _complete(
+        self, theirs: Mapping[str, Tensor], wanted: list[str], got: dict[str, Tensor], used: set[str]
+    ) -> None:
+        beside = {
+            fill(entry.theirs, index)
+            for entry in self.entries
+            if not isinstance(entry, Rule)
+            for index in indices([entry.theirs], theirs)
+        }
+        assert used.isdisjoint(beside), f"read and set aside: {sorted(used.intersection(beside))}"
+        expected = set(wanted)
+        unknown = [key for key in theirs if key not in used and key not in beside]
+        missing = {name: self.their_name(name) for name in wanted if name not in got}
+        foreign = {name: self.their_name(name) for name in got if name not in expected}
+        partial = set(missing.values())
+        known = [key for key in partial if key not in theirs] + sorted(used)
+        problems = [
+            listed("missing", [f"{key} ({name})" if key != name else name for name, key in missing.items()]),
+            listed("unknown", [f"{key}.{nearest(key, known)}" for key in unknown if key not in partial]),
+            listed("beyond this model", [f"{key} ({name})" if key != name else name for name, key in foreign.items()]),
+        ]
+        if any(problems):
+            raise InvalidData(
+                "; ".join(filter(None, problems)),
+                remedy="The weights and the configuration must be of one model; nothing was loaded.",
+            )
+
+    def _beside(self, theirs: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> dict[str, str]:
+        """Check what stands beside our weights; the names of theirs that were dropped, with the reason."""
+        dropped = {}
+        for entry in self.entries:
+            if isinstance(entry, Rule):
+                continue
+            for index in indices([entry.theirs], theirs):
+                key = fill(entry.theirs, index)
+                if isinstance(entry, Drop):
+                    if entry.check and not theirs[key].is_meta and (reason := entry.check(theirs[key])):
+                        raise InvalidData(f"{key} cannot be dropped: {reason}")
+                    dropped[key] = entry.why
+                elif isinstance(entry, Constant):
+                    check_shape(key, theirs[key], entry.shape)
+                    if not holds(theirs[key], entry.value):
+                        raise InvalidData(f"{key} is not {entry.value:g} everywhere", remedy=entry.remedy)
+                elif (name := fill(entry.ours, index)) in got and not equal(theirs[key], got[name]):
+                    raise InvalidData(
+                        f"{key} should be {self.their_name(name)} under a second name, but its values differ",
+                        remedy="The configuration says that they are tied; untie them there, or save one for both.",
+                    )
+            if isinstance(entry, Copy) and (lost := self._uncopied(entry, theirs, got)):
+                raise InvalidData(f"{lost} is missing; its values are those of {self.their_name(entry.ours)}")
+        return dropped
+
+    def _uncopied(self, entry: Copy, theirs: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str | None:
+        copies = (fill(entry.theirs, index) for index in indices([entry.ours], got))
+        return next((key for key in copies if key not in theirs), None)
+
+    def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our tensors as theirs, the second names and constants included. `stored` leaves what a file holds."""
+        out, used = dict[str, Tensor](), set[str]()
+        for rule in self.rules:
+            for index in indices(rule.ours, ours):
+                keys = [fill(template, index) for template in rule.ours]
+                if any(key not in ours for key in keys):
+                    continue
+                assert used.isdisjoint(keys), f"two rules write {sorted(used.intersection(keys))}"
+                used.update(keys)
+                names = (fill(template, index) for template in rule.theirs)
+                out.update(zip(names, rule.write([ours[key] for key in keys]), strict=True))
+        if lost := [name for name in ours if name not in used]:
+            raise InvalidData(listed("without a name there", [f"{n}.{nearest(n, used)}" for n in lost]))
+        like = next(iter(ours.values()))
+        for entry in self.entries:
+            if isinstance(entry, (Tied, Copy)):
+                for index in indices([entry.ours], ours):
+                    value = ours[fill(entry.ours, index)]
+                    out[fill(entry.theirs, index)] = value if isinstance(entry, Tied) else value.clone()
+            elif isinstance(entry, Constant):
+                out[entry.theirs] = like.new_full(entry.shape, entry.value)
+        return out
+
+    def stored(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a file holds of `to_theirs`: without the names that their loader ties by itself."""
+        tied = [compiled(entry.theirs) for entry in self.entries if isinstance(entry, Tied)]
+        return {key: value for key, value in theirs.items() if not any(name.fullmatch(key) for name in tied)}
+
+    def their_name(self, ours: str) -> str:
+        """What one of our weights is called there (the first, where it is made of several), or our name itself."""
+        for rule in self.rules:
+            for template in rule.ours:
+                if found := compiled(template).fullmatch(ours):
+                    return fill(rule.theirs[0], found.groupdict())
+        return ours
+
+
+def listed(what: str, items: Sequence[str]) -> str:
+    """ "2 tensors are missing: a, b", or nothing."""
+    if not items:
+        return ""
+    count = "1 tensor is" if len(items) == 1 else f"{len(items)} tensors are"
+    rest = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return f"{count} {what}: {', '.join(items[:SHOWN])}{rest}"
+
+
+def equal(one: Tensor, other: Tensor) -> bool:
+    """The same shape and the same bits; without data, the same shape."""
+    if one.is_meta or other.is_meta:
+        return one.shape == other.shape
+    return one.dtype == other.dtype and torch.equal(one, other)
