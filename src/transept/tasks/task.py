@@ -1,0 +1,84 @@
+"""What training needs of a task, and nothing else: the loop knows tasks only by this protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from transept.parts.loss import Loss
+
+
+class Batch(Protocol):
+    """Some examples, ready for a model."""
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """The examples' numbers in their split, for messages that must name them."""
+
+    @property
+    def tokens(self) -> int:
+        """Supervised tokens: what progress and speed are counted in."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
+
+
+class Batches(Protocol):
+    """The batches of one epoch, in order, each made when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+    def largest(self) -> int:
+        """The index of the batch that needs the most memory."""
+
+
+class Task(Protocol):
+    """What a batch is, what the loss is, what is measured, what is left for others.
+
+    Randomness: the order and the content of a batch are a pure function of (split, epoch, index); what `loss` draws it
+    draws from torch's own generators, which the loop seeds anew for every batch. So a resumed run repeats itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the task is called in messages."""
+
+    @property
+    def score(self) -> str:
+        """The key of `evaluate` that decides which checkpoint is best."""
+
+    @property
+    def higher(self) -> bool:
+        """Whether more of that score is better."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that the training batches come from: content, tokenizer, limits, order."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Lines for the head of a run: "title", then words to sentences, as "data": "train 29,000 pairs (12 dropped)"."""
+
+    def build(self) -> nn.Module:
+        """A fresh model, drawn from torch's generator."""
+
+    def batches(self, split: str, epoch: int) -> Batches:
+        """The batches of a split; `epoch` counts from 0 and matters to "train" only."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """The sum of the loss over a batch's supervised tokens, and their number."""
+
+    def evaluate(self, model: nn.Module, split: str = "valid") -> Mapping[str, float]:
+        """Measures on a whole split: "loss" (unsmoothed, nats a token) and `score` among them."""
+
+    def samples(self, model: nn.Module) -> Sequence[Mapping[str, str]]:
+        """A few fixed examples of the validation split as the model answers them now."""
+
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+        """Write a model directory; `record` tells how the model came about and is plain data."""
