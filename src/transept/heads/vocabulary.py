@@ -1,0 +1,43 @@
+"""A score for every token of the vocabulary."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from transept.inputs.entered import Entered
+from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
+from transept.spec import Part
+
+
+class Vocabulary(Part):
+    """logits = states W' (+ b). Tied: W is the table that embedded the tokens (Press & Wolf 2017; Vaswani et al. 2017, 3.4)."""
+
+    size: int
+    tied: bool = True
+    bias: bool = False
+
+    def build(self, width: int) -> "VocabularyLayer":
+        return VocabularyLayer(self, width)
+
+
+class VocabularyLayer(nn.Module):
+    def __init__(self, spec: Vocabulary, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.score = None if spec.tied else nn.Linear(width, spec.size, bias=False)
+        self.bias = nn.Parameter(torch.zeros(spec.size)) if spec.bias else None
+
+    def weight(self, entered: Entered) -> Tensor:
+        """What the states are scored with, (V, D)."""
+        if self.score is not None:
+            return self.score.weight
+        assert entered.table is not None, "a tied head needs an input with a table"
+        return entered.table
+
+    def forward(self, states: Tensor, entered: Entered) -> Tensor:
+        """(B, S, D) -> (B, S, V)"""
+        return F.linear(states, self.weight(entered), self.bias)
+
+    def loss(self, states: Tensor, entered: Entered, labels: Tensor, smoothing: Smoothing) -> Loss:
+        """The loss of these states against labels (B, S), IGNORED (-100) where there is none; makes no (B, S, V) tensor."""
+        return linear_cross_entropy(states, self.weight(entered), self.bias, labels, smoothing)

@@ -1,0 +1,184 @@
+"""The topologies: one stack (`Model`) or two (`Seq2Seq`), and the one protocol by which both decode.
+
+    encode(source, valid) -> Memory        cache(batch, size, memory) -> Cache
+    decode(target, memory, cache, valid) -> logits
+
+Shapes: B batch, S source length, T target length, D width, V vocabulary. Token ids are int64, `valid` is true for real
+tokens and None where all are.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from transept.errors import InvalidConfig
+from transept.heads.vocabulary import Vocabulary
+from transept.inputs.entered import Entered
+from transept.inputs.tokens import Tokens, TokensLayer
+from transept.parts.cache import Cache
+from transept.parts.initial import Initial, Normal, Xavier
+from transept.parts.memory import Memory
+from transept.parts.stack import Stack, StackLayer
+from transept.parts.view import View
+from transept.spec import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Output:
+    """logits (B, T, V); hidden (B, T, D), the states that the head scored; memory, what the encoder handed over."""
+
+    logits: Tensor
+    hidden: Tensor
+    memory: Memory | None = None
+
+
+class Topology(Part):
+    """A whole model. `build` makes it with its declared initialisation, drawn from torch's generator."""
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError(type(self).__name__)
+
+    def limit(self) -> int | None:
+        """How many tokens fit on a side, or None where there is no end."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Built(nn.Module):
+    """What every built topology is: a description beside its weights."""
+
+    if TYPE_CHECKING:
+        __call__: "Callable[..., Output]"
+
+    spec: Topology
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+class Model(Topology):
+    """One stack: an encoder, or a decoder without a memory, as its patterns say."""
+
+    width: int
+    embed: Tokens
+    stack: Stack
+    head: Vocabulary
+    initial: Initial = Normal()
+
+    def limit(self) -> int | None:
+        return self.embed.position.limit() if self.embed.position else None
+
+    def build(self) -> "ModelLayer":
+        return ModelLayer(self)
+
+
+class ModelLayer(Built):
+    def __init__(self, spec: Model) -> None:
+        super().__init__()
+        self.spec: Model = spec
+        self.embed, self.stack = spec.embed.build(spec.width), spec.stack.build(spec.width)
+        self.head = spec.head.build(spec.width)
+        spec.initial.apply(self, spec.width)
+
+    def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
+        return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
+
+    def hidden(self, inputs: Tensor, valid: Tensor | None = None, cache: Cache | None = None) -> tuple[Tensor, Entered]:
+        """The states before the head, (B, T, D), and what entered."""
+        if cache is None:
+            entered = self.embed(inputs, valid)
+            return self.stack(entered.x, View.of(entered.x, valid, bias=self.stack.position)), entered
+        view = cache.open(inputs.size(1), valid, self.stack.position)
+        entered = self.embed(inputs, valid, view.positions)
+        return self.stack(entered.x, view, cache.slots), entered
+
+    def forward(self, inputs: Tensor, valid: Tensor | None = None) -> Output:
+        states, entered = self.hidden(inputs, valid)
+        return Output(self.head(states, entered), states)
+
+    def decode(
+        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, T, V) of the next token after each of the target; with a cache, of what follows its columns."""
+        logits: Tensor = self.head(*self.hidden(target, valid, cache))
+        return logits
+
+
+class Seq2Seq(Topology):
+    """Two stacks; the second reads the first through its cross-attention. `source` None: both sides share `embed`."""
+
+    width: int
+    embed: Tokens
+    encoder: Stack
+    decoder: Stack
+    head: Vocabulary
+    source: Tokens | None = None
+    initial: Initial = Xavier()
+
+    def validate(self) -> None:
+        if self.head.size != self.embed.vocab and self.head.tied:
+            raise InvalidConfig(f"a tied head of {self.head.size} classes cannot score with {self.embed.vocab} embeddings")
+
+    def limit(self) -> int | None:
+        limits = [tokens.position.limit() for tokens in (self.embed, self.source) if tokens and tokens.position]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def build(self) -> "Seq2SeqLayer":
+        return Seq2SeqLayer(self)
+
+
+class Seq2SeqLayer(Built):
+    def __init__(self, spec: Seq2Seq) -> None:
+        super().__init__()
+        self.spec: Seq2Seq = spec
+        self.source = spec.source.build(spec.width) if spec.source else None
+        self.embed = spec.embed.build(spec.width)
+        self.encoder: StackLayer = spec.encoder.build(spec.width)
+        self.decoder: StackLayer = spec.decoder.build(spec.width)
+        self.head = spec.head.build(spec.width)
+        spec.initial.apply(self, spec.width)
+
+    def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
+        """What the decoder will read of the source (B, S)."""
+        embed: TokensLayer = self.embed if self.source is None else self.source
+        entered = embed(source, valid)
+        return Memory(self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position)), valid)
+
+    def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
+        """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""
+        return Cache(batch, size, self.decoder.new_slots(batch, size, memory), memory, self.device)
+
+    def _decode(
+        self, target: Tensor, memory: Memory | None, cache: Cache | None, valid: Tensor | None
+    ) -> tuple[Tensor, Entered]:
+        if cache is None:
+            view = View.of(target, valid, memory, self.decoder.position)
+        else:
+            view = cache.open(target.size(1), valid, self.decoder.position)
+        entered = self.embed(target, valid, view.positions)
+        return self.decoder(entered.x, view, cache.slots if cache else None), entered
+
+    def decode(
+        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, T, V) of the next token after each of the target; the memory comes from the cache where there is one."""
+        logits: Tensor = self.head(*self._decode(target, memory, cache, valid))
+        return logits
+
+    def hidden(
+        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+    ) -> tuple[Tensor, Entered]:
+        """The decoder's states before the head, (B, T, D), and what entered it."""
+        return self._decode(target, self.encode(source, source_valid), None, target_valid)
+
+    def forward(
+        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+    ) -> Output:
+        memory = self.encode(source, source_valid)
+        states, entered = self._decode(target, memory, None, target_valid)
+        return Output(self.head(states, entered), states, memory)

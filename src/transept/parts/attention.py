@@ -1,0 +1,100 @@
+"""Multi-head attention with its relatives that share keys and values between heads.
+
+Shapes: B batch, S queries, T keys, D width, H heads, G key/value heads, E head width.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from transept.errors import InvalidConfig
+from transept.parts.cache import Slot
+from transept.parts.core import Core, Fused
+from transept.parts.layer import Layer, Sublayer
+from transept.parts.memory import Memory
+from transept.parts.pattern import Full, Pattern
+from transept.parts.tap import Tap
+from transept.parts.view import View
+
+
+class Attention(Sublayer):
+    """Queries from the stream, keys and values from the stream or from the memory.
+
+    head_i = attend(x Wq_i, y Wk_g, y Wv_g), concatenated and projected (Vaswani et al. 2017, section 3.2.2). `kv_heads`
+    below `heads` is grouped-query attention (Ainslie et al. 2023), 1 is multi-query (Shazeer 2019): query head i reads
+    key/value head i // (heads / kv_heads). `scale` None is 1/sqrt(head width); `dropout` is on the attention weights,
+    which the 2017 paper does not drop.
+    """
+
+    heads: int
+    pattern: Pattern = Full()
+    source: Literal["self", "memory"] = "self"
+    core: Core = Fused()
+    kv_heads: int | None = None
+    bias: bool = True
+    scale: float | None = None
+    dropout: float = 0.0
+
+    @property
+    def role(self) -> str:
+        return "attention" if self.source == "self" else "cross"
+
+    def validate(self) -> None:
+        if self.heads < 1 or self.heads % (self.kv_heads or self.heads):
+            raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
+        if not self.core.handles(self.pattern):
+            raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
+
+    def build(self, width: int) -> "AttentionLayer":
+        if width % self.heads:
+            raise InvalidConfig(f"heads={self.heads} does not divide width={width}")
+        return AttentionLayer(self, width)
+
+
+class AttentionLayer(Layer):
+    """`asked` hands on (q, k, v, allowed) and `mix` the heads' results (B, H, S, E), for hooks to read or replace."""
+
+    def __init__(self, spec: Attention, width: int) -> None:
+        super().__init__()
+        self.spec, self.head_width = spec, width // spec.heads
+        self.kv_heads = spec.kv_heads or spec.heads
+        self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
+        self.q = nn.Linear(width, width, spec.bias)
+        self.k = nn.Linear(width, self.kv_heads * self.head_width, spec.bias)
+        self.v = nn.Linear(width, self.kv_heads * self.head_width, spec.bias)
+        self.o = nn.Linear(width, width, spec.bias)
+        self.core = spec.core.build()
+        self.asked, self.mix = Tap(), Tap()
+
+    def split(self, y: Tensor) -> Tensor:
+        return y.unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # (B, S, H*E) -> (B, H, S, E)
+
+    def new_slot(self, batch: int, size: int, memory: Memory | None) -> Slot:
+        if self.spec.source == "memory":
+            assert memory is not None, "an attention to the memory was given none"
+            return Slot({"k": self.split(self.k(memory.states)), "v": self.split(self.v(memory.states))}, "memory")
+        shape = (batch, self.kv_heads, size, self.head_width)
+        return Slot({"k": self.k.weight.new_zeros(shape), "v": self.v.weight.new_zeros(shape)}, "keys")
+
+    def forward(self, x: Tensor, view: View, slot: Slot | None = None) -> Tensor:
+        q = self.split(self.q(x))
+        if self.spec.source == "memory":
+            made = self.new_slot(0, 0, view.memory) if slot is None else slot
+            k, v = made.tensors["k"], made.tensors["v"]
+        else:
+            k, v = self.split(self.k(x)), self.split(self.v(x))
+            if slot is not None and view.at is not None:
+                slot.tensors["k"].index_copy_(2, view.at, k)
+                slot.tensors["v"].index_copy_(2, view.at, v)
+                if view.keys is not None:
+                    k, v = slot.tensors["k"], slot.tensors["v"]
+        rows = q.size(0)
+        if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
+            q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
+        q, k, v, allowed = self.asked((q, k, v, view.allowed(self.spec.pattern, self.spec.source)))
+        drop = self.spec.dropout if self.training else 0.0
+        mix: Tensor = self.mix(self.core(q, k, v, allowed, self.scale, drop))
+        if rows > k.size(0):
+            mix = mix.unflatten(2, (rows // k.size(0), -1)).transpose(1, 2).flatten(0, 1)
+        out: Tensor = self.o(mix.transpose(1, 2).flatten(2))
+        return out

@@ -1,0 +1,70 @@
+"""How a model's weights begin, declared beside its shape. Norms begin as the identity and biases at zero."""
+
+import torch
+from torch import nn
+
+from transept.parts.attention import AttentionLayer
+from transept.parts.position import LearnedLayer
+from transept.spec import Part
+
+
+class Initial(Part):
+    """A scheme. `apply` fills every parameter of a built model, in the order of its modules."""
+
+    @torch.no_grad()
+    def apply(self, model: nn.Module, width: int) -> None:
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                self.matrix(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                self.table(module.weight, width)
+            elif isinstance(module, LearnedLayer):
+                self.table(module.weight, width)
+            elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+                module.reset_parameters()
+        for module in model.modules():
+            if isinstance(module, AttentionLayer):
+                self.attention(module)
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        raise NotImplementedError(type(self).__name__)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        raise NotImplementedError(type(self).__name__)
+
+    def attention(self, layer: AttentionLayer) -> None:
+        """Whatever the scheme does differently in attention; nothing by default."""
+
+
+class Xavier(Initial):
+    """Uniform with variance 2 / (in + out) (Glorot & Bengio 2010); tables N(0, 1/D), so that sqrt(D) of them is of unit variance.
+
+    `gain` multiplies the queries', keys' and values' matrices: 1/sqrt(2) is what they get where the three begin as one
+    fused matrix, as in fairseq.
+    """
+
+    gain: float = 1.0
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.xavier_uniform_(weight)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=width**-0.5)
+
+    def attention(self, layer: AttentionLayer) -> None:
+        for projection in (layer.q, layer.k, layer.v):
+            projection.weight.mul_(self.gain)
+
+
+class Normal(Initial):
+    """N(0, std^2) everywhere, as BERT, GPT-2 and BART begin."""
+
+    std: float = 0.02
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.normal_(weight, std=self.std)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=self.std)

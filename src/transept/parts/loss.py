@@ -1,0 +1,105 @@
+"""Cross-entropy with label smoothing, from the states before the head and without the logits of a whole batch.
+
+Shapes: N supervised tokens, D width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+IGNORED = -100  # the label of a place that is not supervised, torch's own
+CHUNK = 2 << 20  # logits held at a time: 8 MiB in float32, which stays in the processor's last cache
+
+
+@dataclass(frozen=True)
+class Loss:
+    """total: what is differentiated, summed over tokens; nll: -log p of the true tokens, summed, without gradient and
+    without smoothing; count: supervised tokens. All are scalars; total / count is the loss that is reported."""
+
+    total: Tensor
+    nll: Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Label smoothing by `amount` e (Szegedy et al. 2016), in its two published definitions.
+
+    "uniform": (1 - e) on the true class plus e/V on every class, the true one included, as torch has it.
+    "others": (1 - e) on the true class, e/(V - 1) on each other, as tensor2tensor and fairseq have it.
+    """
+
+    amount: float = 0.0
+    form: Literal["uniform", "others"] = "uniform"
+
+    def weights(self, vocab: int) -> tuple[float, float]:
+        """(extra weight of the true class, weight of every class): the target distribution is their sum."""
+        every = self.amount / (vocab if self.form == "uniform" else vocab - 1)
+        true = 1 - self.amount - (0.0 if self.form == "uniform" else every)
+        return true, every
+
+
+def linear_cross_entropy(
+    states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: Smoothing
+) -> Loss:
+    """The loss of logits = states W' + b against labels, made in chunks that are never kept.
+
+    states (..., D), weight (V, D), bias (V,) or None, labels (...) int64 with IGNORED where there is none. The gradient
+    is formed in the same pass: softmax minus target is at hand there, and the logits need not be made again.
+    """
+    kept = labels != IGNORED
+    states, labels = states[kept], labels[kept]
+    total, nll = _LinearCrossEntropy.apply(states, weight, bias, labels, *smoothing.weights(weight.size(0)))  # type: ignore[no-untyped-call]
+    return Loss(total, nll.detach(), labels.numel())
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, true: float, every: float
+    ) -> tuple[Tensor, Tensor]:
+        needed = any(ctx.needs_input_grad[:3])
+        total = torch.zeros((), dtype=torch.float64, device=states.device)
+        nll = torch.zeros_like(total)
+        d_states = torch.empty_like(states) if needed else None
+        d_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
+        d_bias = torch.zeros_like(bias, dtype=torch.float32) if needed and bias is not None else None
+        chunk = max(1, CHUNK // weight.size(0))
+        for at in range(0, len(states), chunk):
+            x, y = states[at : at + chunk], labels[at : at + chunk, None]
+            logits = (x @ weight.T).float()
+            if bias is not None:
+                logits += bias
+            wanted = logits.gather(1, y).double().sum()
+            # Without smoothing the sum over classes has no weight, and is not taken.
+            spread = logits.sum(dtype=torch.float64) * every if every else 0.0
+            top = logits.amax(1, keepdim=True)
+            probs = logits.sub_(top).exp_()
+            norm = probs.sum(1, keepdim=True)
+            log_norm = (norm.log() + top).double().sum()
+            total += log_norm - true * wanted - spread
+            nll += log_norm - wanted
+            if d_states is None or d_weight is None:
+                continue
+            slope = probs.div_(norm)  # softmax - target
+            if every:
+                slope -= every
+            slope.scatter_add_(1, y, slope.new_full((1, 1), -true).expand_as(y))
+            low = slope.to(weight.dtype)
+            d_states[at : at + chunk] = low @ weight
+            d_weight += low.T @ x
+            if d_bias is not None:
+                d_bias += slope.sum(0)
+        ctx.save_for_backward(d_states, d_weight, d_bias)
+        ctx.dtype = weight.dtype
+        ctx.mark_non_differentiable(nll)
+        return total.float(), nll.float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        d_states, d_weight, d_bias = ctx.saved_tensors
+        scale = grads[0]
+        d_bias = None if d_bias is None else (d_bias * scale).to(ctx.dtype)
+        return (d_states * scale).to(d_states.dtype), (d_weight * scale).to(ctx.dtype), d_bias, None, None, None

@@ -1,0 +1,88 @@
+"""How a model is told the order of its tokens: positions become vectors that are added to what enters.
+
+Shapes: positions (B or 1, S), int64, counted from 0 over real tokens; the result (B or 1, S, D).
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from transept.errors import InvalidConfig, TranseptError
+from transept.spec import Part
+
+
+class Position(Part):
+    """An order that is added to the input. `build(width)` makes a layer from positions to vectors of that width."""
+
+    def build(self, width: int) -> nn.Module:
+        raise NotImplementedError(type(self).__name__)
+
+    def limit(self) -> int | None:
+        """How many positions there are, or None where there is no end."""
+        return None
+
+
+class Sinusoid(Position):
+    """sin(p w_i) and cos(p w_i) with w_i = base^(-2i/D) (Vaswani et al. 2017, section 3.5).
+
+    `order`: "interleaved" is the paper's sin, cos, sin, cos; "halves" is all sines and then all cosines, as Marian and
+    BART have it. The frequencies are the same, so the two differ by a fixed permutation of the features.
+    """
+
+    order: Literal["interleaved", "halves"] = "interleaved"
+    base: float = 10_000.0
+
+    def build(self, width: int) -> "SinusoidLayer":
+        if width % 2:
+            raise InvalidConfig(f"Sinusoid needs an even width, not {width}: sines and cosines come in pairs")
+        return SinusoidLayer(self, width)
+
+
+class SinusoidLayer(nn.Module):
+    def __init__(self, spec: Sinusoid, width: int) -> None:
+        super().__init__()
+        self.spec, self.width = spec, width
+
+    def forward(self, positions: Tensor) -> Tensor:
+        # In float64: at position 5,000 the float32 product is already 3e-4 off in the angle.
+        step = torch.arange(0, self.width, 2, device=positions.device, dtype=torch.float64) / self.width
+        angle = positions[..., None] * self.spec.base**-step
+        pair = (angle.sin().float(), angle.cos().float())
+        return torch.cat(pair, -1) if self.spec.order == "halves" else torch.stack(pair, -1).flatten(-2)
+
+
+class Learned(Position):
+    """A vector for each of `length` positions (Gehring et al. 2017; BERT, GPT-2, ViT). Longer input is refused."""
+
+    length: int
+
+    def build(self, width: int) -> "LearnedLayer":
+        return LearnedLayer(self, width)
+
+    def limit(self) -> int | None:
+        return self.length
+
+
+class LearnedLayer(nn.Module):
+    def __init__(self, spec: Learned, width: int) -> None:
+        super().__init__()
+        self.length = spec.length
+        self.weight = nn.Parameter(torch.empty(spec.length, width))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        # Sizes are known without looking at the values, which would stop a compiled graph and wait for the device.
+        if positions.size(1) > self.length:
+            raise TooLong(positions.size(1), self.length)
+        return nn.functional.embedding(positions, self.weight)
+
+
+class TooLong(TranseptError, ValueError):
+    """The input has more tokens than the model has positions."""
+
+    exit_code = 3
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"{length} tokens, and the model has {limit} positions", remedy="Shorten the input, or train with more positions."
+        )

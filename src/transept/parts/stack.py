@@ -1,0 +1,70 @@
+"""Blocks in a row: the whole of an encoder or of a decoder, which differ in their patterns and in nothing else."""
+
+from torch import Tensor, nn
+
+from transept.errors import InvalidConfig
+from transept.parts.block import Block, BlockLayer
+from transept.parts.cache import Slots
+from transept.parts.memory import Memory
+from transept.parts.norm import Norm
+from transept.parts.scored import Scored
+from transept.parts.view import View
+from transept.spec import Part
+
+
+class Stack(Part):
+    """`depth` applications of a block. A tuple of blocks is cycled: `Stack((dense, banded), 12)` alternates.
+
+    `weights` sets of parameters are spread over the depth: None gives every application its own, 1 shares one set among
+    all (ALBERT). `norm` comes once, after the last block. `position` scores pairs of positions, shared by all blocks.
+    """
+
+    block: Block | tuple[Block, ...]
+    depth: int
+    norm: Norm | None = None
+    position: Scored | None = None
+    weights: int | None = None
+
+    def cycle(self) -> tuple[Block, ...]:
+        return self.block if isinstance(self.block, tuple) else (self.block,)
+
+    def validate(self) -> None:
+        sets = self.depth if self.weights is None else self.weights
+        if self.depth < 1 or sets < 1 or self.depth % sets or (sets % len(self.cycle()) and sets != self.depth):
+            raise InvalidConfig(
+                f"{sets} sets of weights do not spread over {len(self.cycle())} kinds of block and depth {self.depth}"
+            )
+
+    def build(self, width: int) -> "StackLayer":
+        return StackLayer(self, width)
+
+
+class StackLayer(nn.Module):
+    """`order[i]` is the set of weights that application i uses; slots align with applications, not with weights."""
+
+    def __init__(self, spec: Stack, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        cycle, sets = spec.cycle(), spec.weights or spec.depth
+        self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width) for i in range(sets))
+        self.order = [i * sets // spec.depth for i in range(spec.depth)]
+        self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
+        self.position = spec.position.build(width) if spec.position else None
+
+    def block(self, application: int) -> BlockLayer:
+        block = self.blocks[self.order[application]]
+        assert isinstance(block, BlockLayer)
+        return block
+
+    def new_slots(self, batch: int, size: int, memory: Memory | None = None) -> Slots:
+        """Empty state for a cache of `size` columns: one list for each application of a block."""
+        applications = (self.block(i) for i in range(len(self.order)))
+        return [[layer.new_slot(batch, size, memory) for layer in block.layers()] for block in applications]
+
+    def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
+        """(B, S, D) -> (B, S, D)"""
+        for i in range(len(self.order)):
+            block = self.block(i)
+            x = block(x, view, [None] * len(block.roles) if slots is None else slots[i])
+        out: Tensor = self.norm(x)
+        return out

@@ -1,0 +1,59 @@
+"""What one pass through one stack shares, passed in and never kept on a module."""
+
+import torch
+from torch import Tensor, nn
+
+from transept.parts.core import Allowed
+from transept.parts.memory import Memory
+from transept.parts.pattern import Pattern
+
+
+def count_positions(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
+    """The position of each token, counted over real tokens only; padding borrows its neighbour's. (B, S) -> (B, S)"""
+    return (seen + valid.long().cumsum(1) - 1).clamp(min=0)
+
+
+class View:
+    """Positions, validity, memory, scored position, where to write; and one `Allowed` for each pattern that is asked.
+
+    positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
+    to write and `keys` the positions and validity (B, T) of everything that the cache holds.
+    """
+
+    def __init__(
+        self,
+        positions: Tensor,
+        valid: Tensor | None = None,
+        memory: Memory | None = None,
+        bias: nn.Module | None = None,
+        at: Tensor | None = None,
+        keys: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
+        self.at, self.keys = at, keys
+        self._allowed: dict[tuple[Pattern, str], Allowed] = {}
+
+    @staticmethod
+    def of(x: Tensor, valid: Tensor | None = None, memory: Memory | None = None, bias: nn.Module | None = None) -> "View":
+        """The view of a whole pass over x (B, S, ...), without a cache."""
+        positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
+        return View(positions, valid, memory, bias)
+
+    def allowed(self, pattern: Pattern, source: str) -> Allowed:
+        """Who may see whom under a pattern, made once for all layers that share it."""
+        key = (pattern, source)
+        if key not in self._allowed:
+            self._allowed[key] = self._make(pattern, source)
+        return self._allowed[key]
+
+    def _make(self, pattern: Pattern, source: str) -> Allowed:
+        if source == "self":
+            if self.keys is None:
+                return Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias)
+            return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias)
+        assert self.memory is not None, "an attention to the memory was given none"
+        states = self.memory.states
+        q = self.positions
+        if q.size(0) > states.size(0):  # several target rows read one row of the memory: their queries stand in a row
+            q = q.unflatten(0, (states.size(0), -1)).flatten(1)
+        return Allowed(pattern, q, torch.arange(states.size(1), device=q.device)[None], self.memory.valid, own=False)
