@@ -31,8 +31,8 @@ $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -m venv "$(VENV)" || \
 	  { echo "setup: '$(PYTHON)' cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 	@echo "setup: installing the pinned packages (torch among them: about a minute, and longer on a slow line)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling editables
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable ".[dev]"
 	@touch "$@"
 
 demo: setup

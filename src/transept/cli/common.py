@@ -1,0 +1,123 @@
+"""What every command shares: exit codes, messages, examples in the help, output for people and for machines."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transept.errors import OutOfMemory, TranseptError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FAILED, USAGE, OUT_OF_MEMORY, INTERRUPTED = 1, 2, 4, 130
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory or a run directory.")]
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file of your own.")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change, as train.seed=7.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, or auto: the fastest here.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what stands in the output directory.")]
+
+_DEBUG = inspect.Parameter(
+    "debug",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")],
+)
+
+
+def verb(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[..., None]], None]:
+    """Register a command: its help ends with `examples`, it takes --debug, its failures become messages and codes."""
+
+    def register(body: Callable[..., None]) -> None:
+        signature = inspect.signature(body, eval_str=True)
+
+        @functools.wraps(body)
+        def command(*, debug: bool, **given: Any) -> None:
+            with guarded(debug):
+                body(**given)
+
+        shown = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+        command.__signature__ = signature.replace(parameters=[*shown, _DEBUG])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in [*shown, _DEBUG]}
+        del command.__wrapped__
+        app.command(name or body.__name__, epilog=listing("Examples:", examples))(command)
+
+    return register
+
+
+def listing(title: str, lines: tuple[str, ...]) -> str:
+    """Lines that the help prints as they are; a lone \\b before a block keeps its line ends."""
+    return "\b\n" + "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+@contextmanager
+def guarded(debug: bool) -> Iterator[None]:
+    """Turn what a command raises into one message on stderr and the exit code that goes with it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has what it wanted. Python would complain once more when it closes stdout, so give it another.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except TranseptError as error:
+        _end(str(error), error.exit_code, error, debug)
+    except KeyboardInterrupt as error:
+        _end("interrupted", INTERRUPTED, error, debug)
+    except Exception as error:
+        if is_out_of_memory(error):
+            remedy = "Make the batches smaller (train.batch_tokens, --batch-tokens) or the model."
+            _end(f"out of memory: {first_line(error)}\n  {remedy}", OUT_OF_MEMORY, error, debug)
+        if isinstance(error, (typer.Exit, typer.Abort)):
+            raise
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        _end(f"{reason}\n  This is a fault of the program; --debug shows where it happened.", FAILED, error, debug)
+
+
+def _end(message: str, code: int, error: BaseException, debug: bool) -> None:
+    if debug:
+        raise error
+    say(f"error: {message}" if code != INTERRUPTED else message)
+    raise typer.Exit(code) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in torch's words or Python's; told by name, for torch may not be loaded."""
+    named = isinstance(error, (MemoryError, OutOfMemory)) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it has none."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def say(text: str) -> None:
+    """Tell the person: a line on stderr, so that stdout holds results alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(record: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def console() -> Console:
+    """A console for tables on stdout: plain under NO_COLOR, CI or TERM=dumb; 120 columns where no terminal says more."""
+    from rich.console import Console
+
+    plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb")
+    width = None if sys.stdout.isatty() else 120
+    return Console(no_color=plain, color_system=None if plain else "auto", width=width, highlight=False)

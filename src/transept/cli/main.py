@@ -1,0 +1,56 @@
+"""The command `transept`: one small file per verb. Nothing here loads torch before a verb runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import transept
+from transept.cli import average, check, demo, doctor, evaluate, hub, recipes, show, train, translate
+from transept.cli.common import USAGE, listing
+
+EXAMPLES = (
+    "transept demo                                        train a date translator here, now",
+    "transept train transformer-tiny-multi30k data.dir=D  train the 2017 Transformer on files of yours",
+    'transept translate runs/demo "<2de> 5 March 2026"    use what was trained',
+)
+
+app = typer.Typer(
+    name="transept",
+    help="The Transformer family from one set of parts: train, decode, compare, and hand the result to others.",
+    epilog=listing("Examples:", EXAMPLES),
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        print(f"transept {transept.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(USAGE)
+
+
+for verbs in (demo, train, check, recipes, translate, evaluate, show, average, hub, doctor):
+    verbs.add(app)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    app(prog_name="transept")

@@ -1,0 +1,79 @@
+"""How good translations are: BLEU, chrF and exact match, each with a 95 % interval and the words to repeat it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from transept.errors import InvalidData
+
+RESAMPLES = 1000
+NORMAL_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score in percent, its 95 % interval where one was asked for, and the signature that repeats it."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None
+    signature: str
+
+    def __str__(self) -> str:
+        reach = "" if self.interval is None else f" [{self.interval[0]:.2f}, {self.interval[1]:.2f}]"
+        return f"{self.name} {self.value:.2f}{reach}  {self.signature}"
+
+
+def bleu(outputs: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", resamples: int = 0) -> Score:
+    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), one reference a sentence.
+
+    `tokenize="none"` counts the words between spaces: for text that is tokenised already.
+    The interval comes from `resamples` draws of the sentences (Koehn 2004); 0 asks for none.
+    """
+    _same_length(outputs, references)
+    # Tokenised input makes sacreBLEU warn on stderr unless told; with "none" it is what was asked for.
+    metric = BLEU(tokenize=tokenize, force=tokenize == "none")
+    return _interval(metric, "BLEU", outputs, references, resamples)
+
+
+def chrf(outputs: Sequence[str], references: Sequence[str], *, resamples: int = 0) -> Score:
+    """chrF2: the F-score of character n-grams up to six, recall counting twice (Popović 2015), by sacreBLEU."""
+    _same_length(outputs, references)
+    return _interval(CHRF(), "chrF2", outputs, references, resamples)
+
+
+def exact_match(outputs: Sequence[str], references: Sequence[str]) -> Score:
+    """The share of outputs that equal their reference but for outer white space, with Wilson's interval (1927)."""
+    _same_length(outputs, references)
+    hits = sum(a.strip() == b.strip() for a, b in zip(outputs, references, strict=True))
+    low, high = wilson(hits, len(outputs))
+    return Score("exact match", 100 * hits / len(outputs), (100 * low, 100 * high), f"n:{len(outputs)}|interval:wilson")
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `hits` in `count`; it stays inside 0 and 1 and is right near them."""
+    share, z = hits / count, NORMAL_95
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def _interval(
+    metric: BLEU | CHRF, name: str, outputs: Sequence[str], references: Sequence[str], resamples: int
+) -> Score:
+    # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
+    found = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=max(resamples, 1))
+    interval = (found._mean - found._ci, found._mean + found._ci) if resamples > 1 else None
+    return Score(name, found.score, interval, str(metric.get_signature()))
+
+
+def _same_length(outputs: Sequence[str], references: Sequence[str]) -> None:
+    if len(outputs) != len(references):
+        raise InvalidData(f"{len(outputs)} outputs cannot be scored against {len(references)} references")
+    if not outputs:
+        raise InvalidData("there is nothing to score: no sentence was given")
