@@ -1,0 +1,91 @@
+"""What a recipe says of its text pairs: the files, the vocabulary, the limits. Importing this imports no torch."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Split = Literal["train", "valid", "test"]
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+def _entry(value: str | list[str] | None) -> str | list[str] | None:
+    if isinstance(value, list) and len(value) != 2:
+        raise ValueError(f"two files are needed, the source and the target, not {len(value)}")
+    if value is not None and not all(value if isinstance(value, list) else [value]):
+        raise ValueError("a file name is empty")
+    return value
+
+
+def _tags(tags: list[str]) -> list[str]:
+    for tag in tags:
+        if not re.fullmatch(r"<[^\s<>]+>", tag):
+            raise ValueError(f"the tag {tag!r} must look like <2de>: a word without spaces between < and >")
+        if tag in SPECIAL:
+            raise ValueError(f"the tag {tag!r} has a meaning already")
+    if len(set(tags)) != len(tags):
+        raise ValueError("a tag is named twice")
+    return tags
+
+
+Entry = Annotated[str | list[str] | None, AfterValidator(_entry)]
+
+
+class Vocabulary(BaseModel):
+    """How text becomes tokens: byte-pair encoding (Sennrich et al. 2016), learned on both languages together.
+
+    `kind`     "characters" cuts at white space and marks the last character of a word with `</w>`; white space comes
+               back as single spaces. "bytes" works on UTF-8 bytes and gives every text back exactly.
+    `merges`   how many merges are learned; the vocabulary is 4 special tokens, the tags, the alphabet and these.
+    `lower`    lower-case first.
+    `min_frequency`  a pair of tokens seen less often is not merged.
+    `digits`   "split" keeps each digit a token of its own, so that numbers never seen are read like the others.
+    `special`  tags that stay whole at the start of a text, such as `<2de>`.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    kind: Literal["characters", "bytes"] = "characters"
+    merges: int = Field(default=10_000, ge=0)
+    lower: bool = False
+    min_frequency: int = Field(default=2, ge=1)
+    digits: Literal["free", "split"] = "free"
+    special: Annotated[list[str], AfterValidator(_tags)] = []
+
+    @model_validator(mode="after")
+    def _digits_need_bytes(self) -> "Vocabulary":
+        if self.kind == "characters" and self.digits == "split":
+            raise ValueError("digits: split is for kind: bytes; a cut inside a word would look like the word's end")
+        return self
+
+
+class PairsData(BaseModel):
+    """Aligned text: which files hold it and how much of it is used.
+
+    `dir`               the folder that file names start from; without it they start from where you are.
+    `source`, `target`  the languages: file-name endings, keys of JSON lines, names in a TSV's first line.
+    `train`, `valid`, `test`  a prefix (`train.tok` stands for `train.tok.de` and `train.tok.en`), one file of TSV or
+                        JSON lines, or two files; `.gz` is found by itself.
+    `max_length`        the most tokens on a side, the end token counted; training leaves longer pairs out and says so.
+    `max_ratio`         how many times longer, in tokens, one side of a training pair may be; null: any.
+    `cache`             a folder for token caches; null: none is written.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    dir: Path | None = Field(default=None, strict=False)
+    source: str = ""
+    target: str = ""
+    train: Entry = None
+    valid: Entry = None
+    test: Entry = None
+    vocabulary: Vocabulary = Vocabulary()
+    max_length: int = Field(default=256, ge=1)
+    max_ratio: float | None = Field(default=None, ge=1.0)
+    cache: Path | None = Field(default=None, strict=False)
+
+    def entry(self, split: Split) -> str | list[str] | None:
+        """What the recipe names for a split."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[split]

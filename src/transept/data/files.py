@@ -1,0 +1,82 @@
+"""Finding the files that a recipe names, and saying what is near where one is missing."""
+
+import difflib
+from pathlib import Path
+
+from transept.data.config import PairsData
+from transept.errors import InvalidConfig, InvalidData
+
+ROWS = (".tsv", ".jsonl", ".json")
+
+
+def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...]:
+    """The files behind an entry of a recipe: two aligned ones, or one of rows. `key` is what messages call it.
+
+    Raises `InvalidConfig` where the recipe says too little, `InvalidData` where a file is missing.
+    """
+    if isinstance(entry, list):
+        return tuple(_found(data, name, key) for name in entry)
+    path = _base(data, entry)
+    if _stem(path).suffix in ROWS:
+        return (_found(data, entry, key),)
+    sides = [f"{entry}.{language}" for language in (data.source, data.target) if language]
+    aligned = len(sides) == 2 and all(_existing(_base(data, side)) for side in sides)
+    if not aligned and (rows := _existing(path)):
+        return (rows,)
+    if len(sides) < 2:
+        missing = [f"data.{side}" for side in ("source", "target") if not getattr(data, side)]
+        raise InvalidConfig(
+            f"{key} is the prefix '{entry}', and {' and '.join(missing)} is not set",
+            remedy=f"Set data.source and data.target to what follows the prefix (en, de), or {key} to two files.",
+        )
+    return tuple(_found(data, side, key) for side in sides)
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file's name says JSON lines."""
+    return _stem(path).suffix in (".jsonl", ".json")
+
+
+def is_tsv(path: Path) -> bool:
+    """Whether a file's name says tab-separated rows."""
+    return _stem(path).suffix == ".tsv"
+
+
+def _stem(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == ".gz" else path
+
+
+def _base(data: PairsData, name: str) -> Path:
+    return (data.dir or Path()).expanduser() / Path(name).expanduser()
+
+
+def _existing(path: Path) -> Path | None:
+    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
+
+
+def _found(data: PairsData, name: str, key: str) -> Path:
+    path = _base(data, name)
+    if file := _existing(path):
+        return file
+    if data.dir is None and not path.is_absolute():
+        raise InvalidConfig(
+            f"{key} names '{name}', which is not here, and data.dir is not set",
+            remedy="Set data.dir to the folder that holds it: data.dir=FOLDER.",
+        )
+    if path.is_dir():
+        raise InvalidData(f"{key} is a folder, not a file", where=path, remedy="Name a file in it.")
+    raise InvalidData(f"{key}: no such file, nor '{path.name}.gz'", where=path, remedy=_near(path))
+
+
+def _near(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        while not folder.is_dir() and folder != folder.parent:
+            folder = folder.parent
+        return f"The folder '{path.parent}' does not exist; '{folder}' does."
+    names = sorted(item.name for item in folder.iterdir() if item.is_file())
+    if not names:
+        return f"The folder '{folder}' holds no file."
+    near = difflib.get_close_matches(path.name, names, 4, cutoff=0.5) or names[:4]
+    rest = f" and {len(names) - len(near)} more files." if len(names) > len(near) else "."
+    return f"The folder '{folder}' holds " + ", ".join(f"'{name}'" for name in near) + rest
