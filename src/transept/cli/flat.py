@@ -1,0 +1,174 @@
+"""A model laid flat: every part with its weights, shapes, parameters and operations, for `transept show`.
+
+Shapes: D width, H heads, E head width, V vocabulary. Operations are the multiplications and additions of matrix
+products (two for each weight and token); norms, activations and look-ups are left out, being far below one percent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transept
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transept.models import Built
+    from transept.parts.pattern import Pattern
+    from transept.parts.stack import StackLayer
+    from transept.spec import Part
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the flattened model. `parameters` and `flops` are of this line alone, over all its `times`."""
+
+    name: str
+    depth: int
+    part: str
+    shape: str = ""
+    times: int = 1
+    parameters: int = 0
+    flops: int = 0
+    source: str = ""
+
+
+def flatten(layer: Built, length: int) -> list[Row]:
+    """The rows of a built model, outermost first; `flops` are per token at `length` tokens a side.
+
+    Applications of equal blocks are one line with `times`; weights that they share count once.
+    """
+    return list(_Walk(layer.spec.width, length).module("", layer, 0, 1, 1))
+
+
+def patterns(layer: nn.Module) -> dict[str, Pattern]:
+    """Each pattern of the model by the first place that uses it, as "decoder self"."""
+    from transept.parts.attention import AttentionLayer
+
+    found: dict[str, Pattern] = {}
+    for name, module in layer.named_modules():
+        if isinstance(module, AttentionLayer):
+            place = f"{name.split('.')[0]} {module.spec.source}".removeprefix("stack ")
+            if module.spec.pattern not in [p for k, p in found.items() if k.startswith(place)]:
+                found[place if place not in found else f"{place}, {name}"] = module.spec.pattern
+    return found
+
+
+def draw(pattern: Pattern, length: int) -> list[str]:
+    """A pattern as text: one line for each query, one mark for each key, filled where the query may look."""
+    import torch
+
+    at = torch.arange(length)
+    allowed = pattern.allows(at[:, None], at[None, :]).expand(length, length)
+    return [" ".join("■" if seen else "·" for seen in line) for line in allowed.tolist()]
+
+
+def brief(part: Part) -> str:
+    """A part in one line: its kind and what differs from the default; parts inside it by their kind alone."""
+    from transept.parts.pattern import Pattern
+    from transept.spec import Part
+
+    told = []
+    for field in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        if isinstance(value, Pattern):
+            told.append(f"{field.name}={value}")
+        elif isinstance(value, tuple) or value == field.default:
+            continue
+        elif isinstance(value, Part):
+            told.append(f"{field.name}={brief(value)}")
+        else:
+            told.append(f"{field.name}={value:.4g}" if isinstance(value, float) else f"{field.name}={value}")
+    return f"{type(part).__name__}({', '.join(told)})"
+
+
+def origin(thing: Any) -> str:
+    """The file of the package that a part is written in, as "parts/attention.py"."""
+    path, home = Path(inspect.getfile(type(thing))), Path(transept.__file__).parent
+    return str(path.relative_to(home)) if path.is_relative_to(home) else type(thing).__module__
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Through a built model of `width`, counting operations at `length` tokens."""
+
+    width: int
+    length: int
+
+    def module(self, name: str, module: nn.Module, depth: int, sets: int, times: int) -> Iterator[Row]:
+        """The rows of one module: `sets` copies of its weights exist, and a token passes `times` of them."""
+        from transept.parts.stack import StackLayer
+        from transept.spec import Part
+
+        spec, inner = getattr(module, "spec", None), depth
+        weights = list(module.parameters(recurse=False))
+        count = sets * sum(weight.numel() for weight in weights)
+        if isinstance(spec, Part):
+            flops = times * self.flops(module)
+            yield Row(name or type(spec).__name__, depth, _head(spec), "", times, count, flops, origin(spec))
+            inner += 1
+        elif weights:
+            shape = "×".join(str(n) for n in weights[0].shape)
+            flops = times * self.flops(module)
+            yield Row(name, depth, type(module).__name__, shape, times, count, flops, "torch.nn")
+        if isinstance(module, StackLayer):
+            yield from self.blocks(name, module, inner, sets, times)
+        for child, layer in module.named_children():
+            if not (isinstance(module, StackLayer) and child == "blocks") and not _is_empty(layer):
+                yield from self.module(f"{name}.{child}" if name else child, layer, inner, sets, times)
+
+    def blocks(self, name: str, stack: StackLayer, depth: int, sets: int, times: int) -> Iterator[Row]:
+        """Equal blocks as one: `encoder.blocks.0-5`."""
+        groups: dict[Part, list[int]] = {}
+        for index, block in enumerate(stack.blocks):
+            groups.setdefault(block.spec, []).append(index)  # type: ignore[arg-type]
+        for members in groups.values():
+            applied = sum(stack.order.count(index) for index in members)
+            label = f"{name}.blocks.{_span(members)}"
+            yield from self.module(label, stack.blocks[members[0]], depth, sets * len(members), times * applied)
+
+    def flops(self, module: nn.Module) -> int:
+        """Operations per token: a matrix's, an attention's scores and mix, a tied head's product with the embeddings."""
+        from torch import nn
+
+        from transept.heads.vocabulary import VocabularyLayer
+        from transept.parts.attention import AttentionLayer
+
+        if isinstance(module, nn.Linear):
+            return 2 * module.in_features * module.out_features
+        if isinstance(module, AttentionLayer):
+            return 2 * 2 * self.length * module.spec.heads * module.head_width
+        if isinstance(module, VocabularyLayer) and module.spec.tied:
+            return 2 * module.spec.size * self.width
+        return 0
+
+
+def _span(numbers: list[int]) -> str:
+    """0-5 where they follow one another, else 0,2,4."""
+    if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))
+
+
+def _head(spec: Part) -> str:
+    """A topology, a stack or a block holds its parts below it: of these only the plain fields are told."""
+    from transept.models import Topology
+    from transept.parts.block import Block
+    from transept.parts.stack import Stack
+
+    if isinstance(spec, Topology):
+        return f"{type(spec).__name__}(width={getattr(spec, 'width', '?')})"
+    if isinstance(spec, Stack):
+        return f"Stack(depth={spec.depth}" + (f", weights={spec.weights})" if spec.weights else ")")
+    if isinstance(spec, Block):
+        return f"Block(place={spec.place}, norm={brief(spec.norm)}, dropout={spec.dropout:g})"
+    return brief(spec)
+
+
+def _is_empty(module: nn.Module) -> bool:
+    """No weight and no description anywhere inside: an identity, a tap, a core without weights."""
+    return not any(True for _ in module.parameters()) and not hasattr(module, "spec")

@@ -1,0 +1,152 @@
+"""`transept show`: a model laid flat, and its patterns drawn."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from transept.cli.common import JsonOption, console, emit, verb
+from transept.errors import InvalidConfig, UsageError, nearest
+
+if TYPE_CHECKING:
+    from transept.cli.flat import Row
+    from transept.models import Built, Topology
+
+VOCAB = 32_000  # of a family shown without a model, where no vocabulary is known yet
+DRAWN = 8  # tokens on a side of a drawn pattern
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        "transept show runs/demo",
+        "transept show transformer:base",
+        "transept show transformer:tiny norm=before kv_heads=1",
+        'transept show --pattern "causal & window(4)"',
+    )(show)
+
+
+def show(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL|FAMILY[:SIZE]]", help="A model or run directory, or a family's name.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With a family: what its declaration takes.")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option("--pattern", help="Draw this pattern of attention.")] = None,
+    length: Annotated[int, typer.Option("--length", min=1, help="Tokens a side that operations are counted at.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a model flat: every part, its shapes, parameters and operations, and the file it comes from."""
+    if model is None and pattern is None:
+        raise UsageError("there is nothing to show", remedy='Name a model, a family, or a --pattern "causal & window(4)".')
+    if model is not None:
+        _show_model(model, settings or [], length, as_json)
+    if pattern is not None:
+        from transept.parts.pattern import parse_pattern
+
+        found = parse_pattern(pattern)
+        _show_patterns({str(found): found}, 2 * DRAWN, as_json)
+
+
+def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> None:
+    import torch
+
+    from transept.cli.flat import flatten, patterns
+
+    title, spec = _described(name, settings)
+    with torch.device("meta"):
+        layer: Built = spec.build()  # type: ignore[assignment]
+    rows = flatten(layer, length)
+    if as_json:
+        for row in rows:
+            emit(asdict(row))
+        return
+    total = sum(row.parameters for row in rows)
+    print(f"{title}: {total:,} parameters")
+    print(f"Operations: multiplications and additions for one token of each stack, at {length} tokens a side.\n")
+    console().print(_table(rows))
+    print()
+    _show_patterns({f"{place}: {found}": found for place, found in patterns(layer).items()}, DRAWN, as_json)
+
+
+def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
+    """The title and the description of a directory, or of a family with settings."""
+    if Path(name).exists():
+        if settings:
+            raise UsageError(f"{settings[0]!r} changes a family's declaration; {name} is a model that is built")
+        from transept.hub.directory import read_spec
+
+        return name, read_spec(Path(name))
+    from transept.families.registry import all_families, family
+
+    kind, _, size = name.partition(":")
+    if kind not in all_families():
+        raise UsageError(
+            f"{name!r} is neither a directory here nor a family.{nearest(kind, all_families())}",
+            remedy=f"Families: {', '.join(all_families())}; as FAMILY:SIZE, such as transformer:base.",
+        )
+    module = family(kind)
+    size = size or next(iter(module.SIZES))
+    if size not in module.SIZES:
+        raise UsageError(
+            f"{kind} has no size {size!r}.{nearest(size, module.SIZES)}", remedy=f"There are: {', '.join(module.SIZES)}."
+        )
+    given = {"vocab": VOCAB} | module.SIZES[size] | _settings(settings, module.declare)
+    return f"{kind}:{size} with a vocabulary of {given['vocab']:,}", module.declare(**given)
+
+
+def _settings(settings: list[str], declare: Any) -> dict[str, Any]:
+    known, given = inspect.signature(declare).parameters, {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"{setting!r} is not KEY=VALUE")
+        if key not in known:
+            raise InvalidConfig(
+                f"the declaration takes no {key!r}.{nearest(key, known)}", remedy=f"It takes: {', '.join(known)}."
+            )
+        given[key] = yaml.safe_load(value)
+    return given
+
+
+def _table(rows: list[Row]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", overflow="fold")
+    table.add_column("part", overflow="fold")
+    for column in ("shape", "times", "parameters", "operations"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    above = [""] * (2 + max(row.depth for row in rows))  # the name at each depth that the present line is under
+    for row in rows:
+        numbers = [f"{n:,}" if n else "" for n in (row.parameters, row.flops)]
+        times = f"×{row.times}" if row.times > 1 else ""
+        short = row.name.removeprefix(f"{above[row.depth]}.")
+        above[row.depth + 1] = row.name
+        table.add_row(Text("  " * row.depth + short), Text(row.part), row.shape, times, *numbers, row.source)
+    operations = sum(row.flops for row in rows)
+    table.add_row(Text("total"), "", "", "", f"{sum(row.parameters for row in rows):,}", f"{operations:,}", "")
+    return table
+
+
+def _show_patterns(drawn: dict[str, Any], size: int, as_json: bool) -> None:
+    """Patterns beside one another: rows are queries, columns keys."""
+    from transept.cli.flat import draw
+
+    if as_json:
+        for title, pattern in drawn.items():
+            emit({"pattern": title, "rows": [line.replace(" ", "") for line in draw(pattern, size)]})
+        return
+    for title, pattern in drawn.items():
+        print(f"{title}   (a row looks at the columns marked ■)")
+        lines = draw(pattern, size)
+        # Where everything is seen there is nothing to see.
+        print("\n".join(f"  {line}" for line in lines) + "\n" if any("·" in line for line in lines) else "  every ■\n")
