@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +28,22 @@ class Batch(Protocol):
         """The same batch on a device."""
 
 
-class Batches(Protocol):
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
+SomeBatch = TypeVar("SomeBatch", bound=Batch, covariant=True)
+
+
+class Batches(Protocol[SomeBatch]):
     """The batches of one epoch, in order, each made when it is asked for."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Batch: ...
+    def __getitem__(self, index: int) -> SomeBatch: ...
 
     def largest(self) -> int:
         """The index of the batch that needs the most memory."""
 
 
-class Task(Protocol):
+class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 
     Randomness: the order and the content of a batch are a pure function of (split, epoch, index); what `loss` draws it
@@ -68,10 +72,10 @@ class Task(Protocol):
     def build(self) -> nn.Module:
         """A fresh model, drawn from torch's generator."""
 
-    def batches(self, split: str, epoch: int) -> Batches:
+    def batches(self, split: str, epoch: int) -> Batches[AnyBatch]:
         """The batches of a split; `epoch` counts from 0 and matters to "train" only."""
 
-    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def loss(self, model: nn.Module, batch: AnyBatch) -> Loss:
         """The sum of the loss over a batch's supervised tokens, and their number."""
 
     def evaluate(self, model: nn.Module, split: str = "valid") -> Mapping[str, float]:

@@ -1,0 +1,182 @@
+"""Checkpoints: whole or absent, verified when read, and never fewer than are needed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from transept.errors import InvalidData, TranseptError
+from transept.train.durable import (
+    digest,
+    flush,
+    passing,
+    reclaim,
+    replace_directory,
+    write_json,
+    write_tensors,
+)
+
+SCHEMA = 1
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+
+_NAME = re.compile(r"\d{8,}")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds."""
+
+    path: Path
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, each a directory named after its update."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bad: set[int] = set()  # found damaged: they count for nothing
+
+    def path(self, update: int) -> Path:
+        """Where the checkpoint of an update lies."""
+        return self.folder / f"{update:08d}"
+
+    def clean(self) -> list[str]:
+        """Remove what killed processes left half written; their names are returned."""
+        return reclaim(self.folder)
+
+    def updates(self) -> list[int]:
+        """The updates with a checkpoint, rising. Directories that a save did not finish are none."""
+        found = (d for d in self.folder.iterdir() if _NAME.fullmatch(d.name) and (d / MANIFEST).is_file())
+        return sorted(update for update in (int(d.name) for d in found) if update not in self.bad)
+
+    def save(
+        self, update: int, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any]
+    ) -> Path:
+        """Write a checkpoint: its files, then the manifest with their hashes, then one rename.
+
+        A failure leaves the older checkpoints as they are and says what is needed and what is free.
+        """
+        path = self.path(update)
+
+        def fill(fresh: Path) -> None:
+            write_tensors(fresh / MODEL, model)
+            write_tensors(fresh / OPTIMIZER, optimizer)
+            write_json(fresh / STATE, state)
+            files = {
+                name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)}
+                for name in (MODEL, OPTIMIZER, STATE)
+            }
+            write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": files})
+
+        shutil.rmtree(passing(path), ignore_errors=True)
+        try:
+            replace_directory(path, fill)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(passing(path), ignore_errors=True)
+            raise self._unsaved(update, size_of(model) + size_of(optimizer), error) from error
+        self.bad.discard(update)
+        return path
+
+    def fault(self, update: int) -> str | None:
+        """What is wrong with a checkpoint, or None: each file is there, in full length, with the hash of the manifest."""
+        path = self.path(update)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            if manifest["schema"] != SCHEMA or manifest["update"] != update:
+                return f"{MANIFEST} is of schema {manifest['schema']}, update {manifest['update']}"
+            files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"{MANIFEST} cannot be read ({type(error).__name__})"
+        for name in (MODEL, OPTIMIZER, STATE):
+            file = path / name
+            if name not in files:
+                return f"{MANIFEST} does not name {name}"
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != files[name][0]:
+                return f"{name} has {file.stat().st_size:,} bytes of {files[name][0]:,}"
+            if digest(file) != files[name][1]:
+                return f"{name} is not what was written (its SHA-256 differs)"
+        return None
+
+    def newest(self, report: Callable[[str], None]) -> int | None:
+        """The last update whose checkpoint is sound. Each damaged one on the way is reported and passed over."""
+        for update in reversed(self.updates()):
+            if (fault := self.fault(update)) is None:
+                return update
+            self.bad.add(update)
+            report(f"{self.path(update)}: {fault}; going back to the checkpoint before it")
+        return None
+
+    def load(self, update: int) -> Saved:
+        """Read a checkpoint; InvalidData names what is wrong with it."""
+        path = self.path(update)
+        if (fault := self.fault(update)) is not None:
+            raise InvalidData(fault, where=path, remedy="Use another checkpoint of the run.")
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        return Saved(path, load_file(path / MODEL), load_file(path / OPTIMIZER), state)
+
+    def state(self, update: int) -> dict[str, Any]:
+        """The state of a checkpoint without its tensors."""
+        state: dict[str, Any] = json.loads((self.path(update) / STATE).read_text(encoding="utf-8"))
+        return state
+
+    def regular(self) -> list[int]:
+        """The updates saved at their regular time, rising: those an average is made of."""
+        return [update for update in self.updates() if self.state(update)["regular"]]
+
+    def prune(self, keep: int, average: int, best: int | None) -> list[Path]:
+        """Remove the checkpoints that nothing needs; a failure to remove one is no reason to stop."""
+        gone = [self.path(update) for update in superfluous(self.updates(), self.regular(), keep, average, best)]
+        for path in gone:
+            old = passing(path, "old")  # first out of sight, so that a kill leaves no half of a checkpoint
+            path.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        if gone:
+            flush(self.folder)
+        return gone
+
+    def _unsaved(self, update: int, needed: int, error: Exception) -> TranseptError:
+        free = shutil.disk_usage(self.folder).free
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or free < needed
+        reason = "the disk is full" if full else str(error)
+        older = [u for u in self.updates() if u != update]
+        kept = f"The checkpoint of update {older[-1]:,} is whole. " if older else ""
+        return TranseptError(
+            f"the checkpoint of update {update:,} could not be written: {reason}; "
+            f"it needs {megabytes(needed)} and {megabytes(free)} are free",
+            where=self.path(update),
+            remedy=f"{kept}Make room, then go on with --resume.",
+        )
+
+
+def superfluous(
+    updates: Iterable[int], regular: Iterable[int], keep: int, average: int, best: int | None
+) -> list[int]:
+    """The checkpoints that are neither the best, nor among the `keep` newest, nor of the last `average` regular ones."""
+    updates, regular = sorted(updates), sorted(regular)
+    wanted = {best, *updates[-keep:], *(regular[-average:] if average else [])}
+    return [update for update in updates if update not in wanted]
+
+
+def size_of(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def megabytes(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,134 @@
+"""What a recipe says of training: `train:`. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from transept.train.amount import Amount, AmountText
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Optimizer(_Settings):
+    """Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019), whose decay does not pass through the moments.
+
+    `decay`   what weight decay pulls on: "matrices" leaves biases and norms alone, "all" does not (as fairseq).
+    """
+
+    name: Literal["adam", "adamw"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = Field(default=1e-9, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    decay: Literal["matrices", "all"] = "matrices"
+
+    @model_validator(mode="after")
+    def _betas_below_one(self) -> Optimizer:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas {list(self.betas)} must lie in [0, 1)")
+        return self
+
+
+class Noam(_Settings):
+    """rate · width^-0.5 · min(update^-0.5, update · warmup^-1.5), as in Vaswani et al. 2017, section 5.3."""
+
+    name: Literal["noam"]
+    width: int = Field(ge=1)
+    warmup: int = Field(default=4000, ge=1)
+    rate: float = Field(default=1.0, gt=0)
+
+
+class InverseSqrt(_Settings):
+    """Linear to `rate` over `warmup` updates, then rate · (warmup / update)^0.5, as in fairseq."""
+
+    name: Literal["inverse_sqrt"]
+    rate: float = Field(gt=0)
+    warmup: int = Field(default=4000, ge=1)
+
+
+class Constant(_Settings):
+    """Linear to `rate` over `warmup` updates, then `rate`."""
+
+    name: Literal["constant"]
+    rate: float = Field(gt=0)
+    warmup: int = Field(default=0, ge=0)
+
+
+class Decaying(_Settings):
+    """Linear to `rate` over `warmup` updates, then down to `floor` at `updates`: half a cosine, or a straight line."""
+
+    name: Literal["cosine", "linear"]
+    rate: float = Field(gt=0)
+    warmup: int = Field(default=0, ge=0)
+    floor: float = Field(default=0.0, ge=0)
+    updates: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _falls_after_warmup(self) -> Decaying:
+        if self.warmup >= self.updates:
+            raise ValueError(f"warmup {self.warmup} must end before updates {self.updates}")
+        if self.floor > self.rate:
+            raise ValueError(f"floor {self.floor:g} is above rate {self.rate:g}")
+        return self
+
+
+Schedule = Annotated[Noam | InverseSqrt | Constant | Decaying, Field(discriminator="name")]
+
+
+class TrainConfig(_Settings):
+    """How a model is trained.
+
+    `stop`            when at the latest: updates 60u, epochs 10e, million supervised tokens 300Mt, time 30min or 2h.
+    `batch_tokens`    the most tokens of a batch, padding counted, on its longer side.
+    `accumulate`      batches of one update, over all processes together.
+    `smoothing_form`  "uniform": smoothing/V on every class; "others": smoothing/(V-1) on each class but the true one.
+    `clip`            the largest gradient norm; 0: any.
+    `precision`       "auto" takes bfloat16 on a GPU that has it, else float32.
+    `validate_every`  how often to validate, in the units of `stop`; each validation is saved.
+    `save_every`      how often to save the checkpoints that are averaged; null: at each validation.
+    `patience`        validations without a new best before training stops; 0: never.
+    `keep`            newest checkpoints kept, besides the best one and those still needed for the average.
+    `average`         how many of the last saved checkpoints are averaged into the model; 0: the best one is the model.
+    `log_every`       seconds between lines.
+    `samples`         validation examples shown at each validation.
+    `threads`         of the processor; null: torch's own choice.
+    `device`          "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU where there is one.
+    """
+
+    stop: AmountText
+    seed: int = Field(default=42, ge=0)
+    batch_tokens: int = Field(ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    smoothing_form: Literal["uniform", "others"] = "uniform"
+    clip: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    validate_every: AmountText = "1e"
+    save_every: AmountText | None = None
+    patience: int = Field(default=0, ge=0)
+    keep: int = Field(default=2, ge=2)
+    average: int = Field(default=0, ge=0)
+    log_every: float = Field(default=10.0, gt=0)
+    samples: int = Field(default=4, ge=0)
+    threads: int | None = Field(default=None, ge=1)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+
+    @property
+    def stop_at(self) -> Amount:
+        """`stop`, read."""
+        return Amount.parse(self.stop)
+
+    @property
+    def validate_at(self) -> Amount:
+        """`validate_every`, read."""
+        return Amount.parse(self.validate_every)
+
+    @property
+    def save_at(self) -> Amount:
+        """`save_every`, or `validate_every` where it says nothing, read."""
+        return Amount.parse(self.save_every or self.validate_every)

@@ -1,0 +1,60 @@
+"""Where to train, and in which precision: each choice is named, none is silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from transept.errors import InvalidConfig
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A number format and why it was taken."""
+
+    dtype: torch.dtype
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} ({self.reason})"
+
+
+def choose_device(wanted: str, process: int = 0) -> torch.device:
+    """The device that `train.device` means for one of this machine's processes; InvalidConfig where it is absent."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        device = torch.device("cuda", process if device.index is None else device.index)
+        found = torch.cuda.device_count()
+        if not torch.cuda.is_available() or (device.index or 0) >= found:
+            raise InvalidConfig(f"there is no {device} here: torch sees {found} of them", remedy="Use train.device=auto.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidConfig("there is no mps device here", remedy="Use train.device=auto.")
+    return device
+
+
+def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:
+    """The number format for a device; InvalidConfig where the device cannot train in it."""
+    if wanted == "float16" and device.type != "cuda":
+        raise InvalidConfig(
+            f"precision float16 trains on a GPU only, this is {device}", remedy="Use train.precision=float32."
+        )
+    if wanted != "auto":
+        return Precision(getattr(torch, wanted), "as asked")
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return Precision(torch.bfloat16, f"the choice for {torch.cuda.get_device_name(device)}")
+    return Precision(torch.float32, f"the choice for {device.type}")
+
+
+def memory_used(device: torch.device) -> int:
+    """The most bytes this process has held: of the GPU's memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

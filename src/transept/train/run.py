@@ -1,0 +1,116 @@
+"""The directory of a run: its files, who may write there, and what a resumed run cuts off."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from transept.errors import UsageError
+from transept.train.durable import reclaim, replace_text
+
+Mode = Literal["new", "resume", "overwrite"]
+
+
+class RunDirectory:
+    """`runs/NAME`: config.yaml, metrics.jsonl, train.log, samples.jsonl, checkpoints/, best, last, model/."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.log = self.path / "train.log"
+        self.samples = self.path / "samples.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / "best"
+        self.last = self.path / "last"
+        self.model = self.path / "model"
+
+    @classmethod
+    def prepare(cls, path: Path | str, config: str, mode: Mode = "new") -> RunDirectory:
+        """Open the directory of a run and write its complete recipe there.
+
+        "new" refuses a directory that holds anything, with the three choices; "resume" needs one that a run has made;
+        "overwrite" removes what a run wrote there, and nothing else.
+        """
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise UsageError("this is a file, a run needs a directory", where=run.path, remedy="Choose run=ANOTHER.")
+        ours = run.config.is_file()
+        if mode == "resume" and not ours:
+            raise UsageError(
+                "there is no run to resume here", where=run.path, remedy="Leave --resume out to start one."
+            )
+        if mode == "new" and run.path.exists() and any(run.path.iterdir()):
+            choices = (
+                "Go on with it by --resume, take another directory by run=ANOTHER, or replace it by --overwrite."
+                if ours
+                else "Take another directory by run=ANOTHER."
+            )
+            held = "a run is in this directory already" if ours else "the directory holds files that no run wrote"
+            raise UsageError(held, where=run.path, remedy=choices)
+        if mode == "overwrite" and run.path.exists() and any(run.path.iterdir()) and not ours:
+            raise UsageError(
+                "the directory holds files that no run wrote; they are not replaced",
+                where=run.path,
+                remedy="Take another directory by run=ANOTHER.",
+            )
+        run.path.mkdir(parents=True, exist_ok=True)
+        with run.held():
+            if mode == "overwrite":
+                run._clear()
+            reclaim(run.path)
+            replace_text(run.config, config)
+            run.checkpoints.mkdir(exist_ok=True)
+        return run
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training here; UsageError where one does. The kernel lets go if this one dies."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    "another process is training in this directory",
+                    where=self.path,
+                    remedy="Wait for it, stop it, or take another directory by run=ANOTHER.",
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
+    def resume_command(self) -> str:
+        """What a person types to go on with this run."""
+        return f"transept train {shlex.quote(str(self.config))} --resume"
+
+    def sizes(self) -> dict[str, int]:
+        """How long the growing files are now, after flushing them: where a resumed run goes on writing."""
+        return {file.name: _flushed_size(file) for file in (self.metrics, self.samples)}
+
+    def cut(self, sizes: dict[str, int]) -> None:
+        """Forget what was written after a checkpoint, so that a resumed run tells nothing twice."""
+        for file in (self.metrics, self.samples):
+            if file.exists() and file.stat().st_size > sizes.get(file.name, 0):
+                os.truncate(file, sizes.get(file.name, 0))
+
+    def _clear(self) -> None:
+        for file in (self.metrics, self.log, self.samples, self.best, self.last):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.model):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+
+def _flushed_size(file: Path) -> int:
+    if not file.exists():
+        return 0
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+        return handle.seek(0, os.SEEK_END)
