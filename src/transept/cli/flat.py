@@ -42,7 +42,11 @@ def flatten(layer: Built, length: int) -> list[Row]:
 
     Applications of equal blocks are one line with `times`; weights that they share count once.
     """
-    return list(_Walk(layer.spec.width, length).module("", layer, 0, 1, 1))
+    from transept.models import Model, Seq2Seq
+
+    spec = layer.spec
+    assert isinstance(spec, (Model, Seq2Seq)), f"{type(spec).__name__} has no width that is known here"
+    return list(_Walk(spec.width, length).module("", layer, 0, 1, 1))
 
 
 def patterns(layer: nn.Module) -> dict[str, Pattern]:

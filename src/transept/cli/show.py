@@ -33,7 +33,8 @@ def add(app: typer.Typer) -> None:
 
 def show(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL|FAMILY[:SIZE]]", help="A model or run directory, or a family's name.")
+        str | None,
+        typer.Argument(metavar="[MODEL|FAMILY[:SIZE]]", help="A model or run directory, or a family's name."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With a family: what its declaration takes.")
@@ -44,7 +45,9 @@ def show(
 ) -> None:
     """Print a model flat: every part, its shapes, parameters and operations, and the file it comes from."""
     if model is None and pattern is None:
-        raise UsageError("there is nothing to show", remedy='Name a model, a family, or a --pattern "causal & window(4)".')
+        raise UsageError(
+            "there is nothing to show", remedy='Name a model, a family, or a --pattern "causal & window(4)".'
+        )
     if model is not None:
         _show_model(model, settings or [], length, as_json)
     if pattern is not None:
@@ -95,7 +98,8 @@ def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
     size = size or next(iter(module.SIZES))
     if size not in module.SIZES:
         raise UsageError(
-            f"{kind} has no size {size!r}.{nearest(size, module.SIZES)}", remedy=f"There are: {', '.join(module.SIZES)}."
+            f"{kind} has no size {size!r}.{nearest(size, module.SIZES)}",
+            remedy=f"There are: {', '.join(module.SIZES)}.",
         )
     given = {"vocab": VOCAB} | module.SIZES[size] | _settings(settings, module.declare)
     return f"{kind}:{size} with a vocabulary of {given['vocab']:,}", module.declare(**given)

@@ -1,0 +1,74 @@
+"""The flattened model: it loses no parameter, counts shared ones once, and its operations are those of a hand count."""
+
+import pytest
+import torch
+
+from transept.cli.flat import brief, draw, flatten, patterns
+from transept.families.transformer import declare
+from transept.parts.attention import Attention
+from transept.parts.norm import Norm
+from transept.parts.pattern import Causal, Full, Window
+from transept.spec import Part, replace
+
+SMALL = {"vocab": 11, "width": 8, "hidden": 12, "heads": 2, "depth": 3, "dropout": 0.1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"norm": "before"}, {"embeddings": "separate"}, {"kv_heads": 1}, {"head_bias": True}, {"decoder_depth": 2}],
+)
+def test_every_parameter_is_in_one_line(change):
+    layer = declare(**SMALL | change).build()
+    assert sum(row.parameters for row in flatten(layer, 5)) == sum(p.numel() for p in layer.parameters())
+
+
+def test_shared_weights_count_once_and_compute_each_time():
+    spec = declare(**SMALL)
+    shared = replace(spec, encoder=replace(spec.encoder, weights=1))
+    rows, plain = flatten(shared.build(), 5), flatten(spec.build(), 5)
+    assert sum(row.parameters for row in rows) == sum(p.numel() for p in shared.build().parameters())
+    assert sum(row.parameters for row in rows) < sum(row.parameters for row in plain)
+    assert sum(row.flops for row in rows) == sum(row.flops for row in plain)
+
+
+def test_operations_by_hand():
+    # Encoder: 4 projections, scores and mix over 5 tokens, 2 matrices; the decoder has one more attention; tied head.
+    width, hidden, length, vocab = 8, 12, 5, 11
+    attention = 4 * 2 * width * width + 2 * 2 * length * width
+    feed = 2 * 2 * width * hidden
+    expected = 3 * (attention + feed) + 3 * (2 * attention + feed) + 2 * width * vocab
+    assert sum(row.flops for row in flatten(declare(**SMALL).build(), length)) == expected
+
+
+def test_equal_blocks_are_one_line_and_others_their_own():
+    spec = declare(**SMALL)
+    block = spec.decoder.cycle()[0]
+    banded = replace(block, parts=(replace(block.parts[0], pattern=Causal() & Window(2)), *block.parts[1:]))
+    mixed = replace(spec, decoder=replace(spec.decoder, block=(block, banded), depth=4)).build()
+    names = [row.name for row in flatten(mixed, 5)]
+    assert "encoder.blocks.0-2" in names
+    assert {"decoder.blocks.0,2", "decoder.blocks.1,3"} < set(names)
+    assert list(patterns(mixed).values()) == [Full(), Causal(), Full(), Causal() & Window(2)]
+
+
+def test_flattening_a_model_without_memory_for_its_weights():
+    with torch.device("meta"):
+        layer = declare(**SMALL | {"vocab": 10**9}).build()
+    assert sum(row.parameters for row in flatten(layer, 5)) > 8 * 10**9
+
+
+def test_every_line_of_a_described_part_names_its_file():
+    for row in flatten(declare(**SMALL).build(), 5):
+        assert row.source == "torch.nn" or row.source.endswith(".py"), row
+
+
+def test_a_drawing_marks_what_is_allowed():
+    assert draw(Causal() & Window(1), 3) == ["■ · ·", "■ ■ ·", "· ■ ■"]
+    assert draw(Full(), 2) == ["■ ■", "■ ■"]
+
+
+def test_a_brief_tells_what_differs_from_the_default():
+    assert brief(Norm()) == "Norm()"
+    assert brief(Norm("rms", 1e-6)) == "Norm(form=rms, eps=1e-06)"
+    assert brief(Attention(4, Causal(), source="memory")) == "Attention(heads=4, pattern=causal, source=memory)"
+    assert isinstance(Norm(), Part)
