@@ -1,19 +1,48 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), and its shape at Hugging Face, Marian."""
 
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
 
+import torch
+
+from transept.errors import InvalidConfig
+from transept.families.configuration import Keys, differences
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Seq2Seq
+from transept.models import Seq2Seq, Topology
+from transept.names import Constant, Copy, Drop, Entry, Names, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
+from transept.parts.core import Fused, Reference
 from transept.parts.feedforward import Activation, FeedForward
-from transept.parts.initial import Initial, Xavier
+from transept.parts.initial import Initial, Normal, Xavier
+from transept.parts.layer import Sublayer
 from transept.parts.norm import Norm
 from transept.parts.pattern import Causal
 from transept.parts.position import Sinusoid
 from transept.parts.stack import Stack
 from transept.spec import replace
+
+HF_MODEL_TYPE = "marian"
+HF_ARCHITECTURES = ("MarianMTModel",)
+HF_ACTIVATIONS: dict[str, Activation] = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "quick_gelu": "gelu_quick",
+    "silu": "silu",
+    "swish": "silu",
+}
+HF_WORDS = {  # the word of `declare` that decides a field of the description
+    "place": "norm: after",
+    "norm": "norm: after",
+    "order": "order: halves",
+    "bias": "bias: true",
+    "kv_heads": "kv_heads: null",
+}
+
+Kind = TypeVar("Kind", bound=Sublayer)
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"width": 128, "hidden": 256, "heads": 4, "depth": 4, "dropout": 0.3},  # Wu et al. 2021
@@ -21,6 +50,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "base": {"width": 512, "hidden": 2048, "heads": 8, "depth": 6, "dropout": 0.1},  # table 3
     "big": {"width": 1024, "hidden": 4096, "heads": 16, "depth": 6, "dropout": 0.3},  # table 3
 }
+
+FUSED_XAVIER = Xavier(gain=0.5**0.5)  # as fairseq, whose queries, keys and values begin as one matrix
 
 
 def declare(
@@ -41,12 +72,13 @@ def declare(
     bias: bool = True,
     head_bias: bool = False,
     kv_heads: int | None = None,
-    initial: Initial = Xavier(gain=0.5**0.5),
+    initial: Initial = FUSED_XAVIER,
 ) -> Seq2Seq:
-    """The description. `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end.
+    """The description.
 
-    `embeddings` "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves"
-    is Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
+    `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end. `embeddings`
+    "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves" is
+    Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
     reads. `bias` False has no biases in the attention's projections, as the paper's own code.
     """
     attend = Attention(heads, kv_heads=kv_heads, bias=bias, dropout=attention_dropout)
@@ -65,3 +97,203 @@ def declare(
         source=None if tied else embed,
         initial=initial,
     )
+
+
+# ------------------------------------------------------------------ Hugging Face: the configuration, both ways
+
+
+def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
+    """The description of a Marian configuration, every key of which is honoured, held to its one value, or refused.
+
+    Marian's logits always have a bias, `final_logits_bias`. Raises InvalidConfig with the key.
+    """
+    keys = Keys(config, "Marian")
+    heads, other_heads = (keys.whole(f"{side}_attention_heads", 16) for side in ("encoder", "decoder"))
+    hidden, other_hidden = (keys.whole(f"{side}_ffn_dim", 4096) for side in ("encoder", "decoder"))
+    dropout = keys.share("dropout", 0.1)
+    spec = declare(
+        vocab=keys.whole("vocab_size", 58101),
+        width=keys.whole("d_model", 1024),
+        hidden=hidden,
+        heads=heads,
+        depth=keys.whole("encoder_layers", 12),
+        decoder_depth=keys.whole("decoder_layers", 12),
+        dropout=dropout,
+        attention_dropout=keys.share("attention_dropout", 0.0),
+        activation_dropout=keys.share("activation_dropout", 0.0),
+        activation=keys.choice("activation_function", "gelu", HF_ACTIVATIONS),
+        head_bias=True,
+        initial=Normal(keys.positive("init_std", 0.02)),
+    )
+    (block,) = spec.decoder.cycle()
+    parts = (
+        replace(_first(spec.decoder, Attention), heads=other_heads),
+        replace(_first(spec.encoder, Attention), heads=other_heads, source="memory"),
+        replace(_first(spec.decoder, FeedForward), hidden=other_hidden),
+    )
+    block = replace(block, parts=parts)
+    source = replace(spec.embed, scale=spec.width**0.5 if keys.truth("scale_embedding", False) else 1.0)
+    shared, tied = keys.truth("share_encoder_decoder_embeddings", True), keys.truth("tie_word_embeddings", True)
+    if config.get("decoder_vocab_size") is None:
+        keys.only("decoder_vocab_size", None, why="absent")
+        vocab = source.vocab
+    else:
+        vocab = keys.whole("decoder_vocab_size", source.vocab)
+    if shared and vocab != source.vocab:
+        raise InvalidConfig(
+            f"decoder_vocab_size is {vocab} and vocab_size {source.vocab}, but the two sides share one table"
+        )
+    _hold_the_rest(keys, spec.width, heads, spec.encoder.depth)
+    return replace(
+        spec,
+        embed=replace(source, vocab=vocab),
+        decoder=replace(spec.decoder, block=block),
+        head=replace(spec.head, size=vocab, tied=tied),
+        source=None if shared else source,
+    )
+
+
+def _hold_the_rest(keys: Keys, width: int, heads: int, depth: int) -> None:
+    """The keys of Marian configurations, old and new, that can have one value only, and those that compute nothing."""
+    for key, meant, value in (
+        ("hidden_size", "d_model", width),
+        ("num_attention_heads", "encoder_attention_heads", heads),
+        ("num_hidden_layers", "encoder_layers", depth),
+    ):
+        keys.alias(key, meant, value)
+    for side in ("encoder", "decoder"):
+        keys.only(
+            f"{side}_layerdrop", 0.0, 0, why="blocks are skipped at random in training, which no block of ours does"
+        )
+    norms = "the norms have another place, which Hugging Face's Marian reads and does not honour"
+    for key in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
+        keys.only(key, False, why=norms)
+    keys.only("static_position_embeddings", True, why="positions are learned, which is not Marian's shape")
+    keys.only("add_bias_logits", False, why="the bias of the logits is final_logits_bias, which is always there")
+    keys.only("is_encoder_decoder", True, why="a decoder alone is another shape")
+    keys.only("is_decoder", False, why="a decoder alone is another shape")
+    keys.only("tie_encoder_decoder", False, why="the two stacks share their weights")
+    keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
+    keys.whole("max_position_embeddings", 1024)  # the model directory keeps it as the longest text
+    keys.done("classifier_dropout", "classif_dropout", "extra_pos_embeddings", "force_bos_token_to_be_generated")
+
+
+def to_hf(spec: Topology) -> dict[str, Any]:
+    """The Marian configuration of a description, with our token ids (pad 0, bos 1, eos 2).
+
+    What Marian cannot say is whatever reading this configuration back would lose. Raises InvalidConfig that names each
+    such field, its value and Marian's, and the word that would change it.
+    """
+    if not isinstance(spec, Seq2Seq):
+        raise InvalidConfig(f"Marian has an encoder and a decoder, this model is a {type(spec).__name__}")
+    config = {
+        "architectures": list(HF_ARCHITECTURES),
+        "model_type": HF_MODEL_TYPE,
+        "vocab_size": (spec.source or spec.embed).vocab,
+        "decoder_vocab_size": spec.embed.vocab,
+        "d_model": spec.width,
+        "dropout": spec.embed.dropout,
+        "init_std": spec.initial.std if isinstance(spec.initial, Normal) else 0.02,
+        "scale_embedding": spec.embed.scale != 1.0,
+        "share_encoder_decoder_embeddings": spec.source is None,
+        "tie_word_embeddings": spec.head.tied,
+        "max_position_embeddings": 1024,
+        "is_encoder_decoder": True,
+        "use_cache": True,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+        "forced_eos_token_id": None,
+    }
+    for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+        attend, feed = _first(stack, Attention), _first(stack, FeedForward)
+        word = next(word for word, ours in HF_ACTIVATIONS.items() if ours == feed.activation)
+        config |= {
+            f"{side}_layers": stack.depth,
+            f"{side}_attention_heads": attend.heads,
+            f"{side}_ffn_dim": feed.hidden,
+        }
+        config |= {f"{side}_layerdrop": 0.0, "activation_function": word}
+        config |= {"attention_dropout": attend.dropout, "activation_dropout": feed.dropout}
+    said = from_hf(config)
+    plain = replace(spec, encoder=_plain(spec.encoder), decoder=_plain(spec.decoder), initial=said.initial)
+    plain = replace(plain, head=replace(spec.head, bias=True))  # without one of ours, final_logits_bias is zero
+    lost = list(differences(plain, said))
+    if lost:
+        shown = [f"{path} is {ours}, Marian's is {theirs}" for path, ours, theirs in lost[:4]]
+        more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
+        words = sorted({HF_WORDS[field] for path, _, _ in lost if (field := path.rsplit(".")[-1]) in HF_WORDS})
+        raise InvalidConfig(
+            f"Marian cannot say this model: {'; '.join(shown)}{more}",
+            remedy=f"Train it with {', '.join(words)}." if words else None,
+        )
+    return config
+
+
+def _first(stack: Stack, kind: type[Kind]) -> Kind:
+    """The first sublayer of a kind in a stack."""
+    found = [part for block in stack.cycle() for part in block.parts if isinstance(part, kind)]
+    if not found:
+        raise InvalidConfig(f"Marian cannot say this model: a block has no {kind.__name__}")
+    return found[0]
+
+
+def _plain(stack: Stack) -> Stack:
+    """The same stack in the fewest words: what is spelt out and changes nothing is left to its default."""
+
+    def plain(part: Sublayer) -> Sublayer:
+        if not isinstance(part, Attention):
+            return part
+        core = Fused() if part.core == Reference() else part.core
+        return replace(part, core=core, kv_heads=None if part.kv_heads == part.heads else part.kv_heads)
+
+    blocks = tuple(replace(block, parts=tuple(plain(part) for part in block.parts)) for block in stack.cycle())
+    weights = None if stack.weights == stack.depth else stack.weights
+    return replace(stack, block=blocks[0] if len(blocks) == 1 else blocks, weights=weights)
+
+
+# ------------------------------------------------------------------ Hugging Face: the names of the weights
+
+
+def names(spec: Seq2Seq) -> Names:
+    """Our weights and MarianMTModel's."""
+    table, vocab = "embed.table.weight", spec.embed.vocab
+    source, target = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
+    second = Tied if spec.head.tied else Copy  # untied, their loader ties nothing at all
+    tables: list[Entry] = [same(table, target)]
+    if spec.source is None:
+        tables = [same(table, "model.shared.weight"), second(table, source), second(table, target)]
+    else:
+        tables += [same("source.table.weight", source)]
+    score = Tied(table, "lm_head.weight") if spec.head.tied else same("head.score.weight", "lm_head.weight")
+    bias: Entry = Constant("final_logits_bias", (1, vocab), 0.0, "Declare head_bias: true to keep it.")
+    if spec.head.bias:
+        bias = reshaped("head.bias", "final_logits_bias", (vocab,), (1, vocab))
+    positions = (
+        Drop(f"model.{side}.embed_positions.weight", "sinusoids, computed here", _sinusoids)
+        for side in ("encoder", "decoder")
+    )
+    return Names(*tables, score, bias, *positions, *_side("encoder"), *_side("decoder"))
+
+
+def _side(side: str) -> Iterator[Any]:
+    ours, theirs = f"{side}.blocks.{{i}}", f"model.{side}.layers.{{i}}"
+    attentions = [("attention", "self_attn"), ("cross", "encoder_attn")][: 2 if side == "decoder" else 1]
+    for mine, other in attentions:
+        for part, name in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("o", "out_proj")):
+            yield linear(f"{ours}.{mine}.{part}", f"{theirs}.{other}.{name}")
+        yield linear(f"{ours}.{mine}_norm", f"{theirs}.{other}_layer_norm")
+    yield linear(f"{ours}.feedforward.up", f"{theirs}.fc1")
+    yield linear(f"{ours}.feedforward.down", f"{theirs}.fc2")
+    yield linear(f"{ours}.feedforward_norm", f"{theirs}.final_layer_norm")
+
+
+def _sinusoids(table: torch.Tensor) -> str | None:
+    """Why this table is not the sinusoids in halves that we compute; None where it is."""
+    if table.dim() != 2 or table.size(1) % 2:
+        return f"a table of sinusoids has two sides, the second even, not {tuple(table.shape)}"
+    made = Sinusoid("halves").build(table.size(1))(torch.arange(table.size(0))[None])[0]
+    far = float((table.float() - made).abs().max())
+    limit = 1e-5 if table.dtype == torch.float32 else 1e-2
+    return None if far <= limit else f"its values are {far:.1e} away from the sinusoids in halves"

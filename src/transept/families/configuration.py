@@ -1,0 +1,129 @@
+"""Reading another library's configuration with every key accounted for.
+
+A key is honoured, held to the one value that the model can have, or set aside because it says nothing of what the
+model computes. What is left over is refused with the nearest known name: an option that does nothing is a lie.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+from transept.errors import InvalidConfig, nearest
+from transept.spec import Part
+
+Choice = TypeVar("Choice")
+
+# How Hugging Face keeps house in any configuration: names, versions, labels of classifiers, what a call returns.
+BOOKKEEPING = """
+    architectures model_type transformers_version _name_or_path name_or_path _commit_hash _num_labels num_labels
+    id2label label2id problem_type finetuning_task task_specific_params use_cache gradient_checkpointing torchscript
+    return_dict output_hidden_states output_attentions dtype torch_dtype tokenizer_class attn_implementation
+    _attn_implementation tf_legacy_loss use_bfloat16 prefix chunk_size_feed_forward
+"""
+
+# Settings of a search that older configurations hold beside the model; `generation_config.json` is their place.
+GENERATION = """
+    max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups diversity_penalty
+    temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
+    encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores return_dict_in_generate
+    forced_bos_token_id forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens
+    begin_suppress_tokens bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id
+"""
+
+
+class Keys:
+    """A configuration that is read key by key; `done` refuses what was not read.
+
+    Every reader takes the value that an absent key stands for, and raises InvalidConfig with the key and the value.
+    """
+
+    def __init__(self, config: Mapping[str, Any], kind: str) -> None:
+        self.config, self.kind, self.read = config, kind, set[str]()
+
+    def _take(self, key: str, default: Any) -> Any:
+        self.read.add(key)
+        return self.config.get(key, default)
+
+    def whole(self, key: str, default: int, *, least: int = 1) -> int:
+        """A whole number of at least `least`, and below 2^31, which no size of a model reaches."""
+        value = self._take(key, default)
+        if type(value) is not int or not least <= value < 2**31:
+            raise InvalidConfig(f"{key} must be a whole number from {least} on, not {value!r:.40}")
+        return value
+
+    def share(self, key: str, default: float) -> float:
+        """A probability below 1."""
+        value = self._take(key, default)
+        if type(value) not in (int, float) or not 0 <= value < 1:
+            raise InvalidConfig(f"{key} must be a probability below 1, not {value!r:.40}")
+        return float(value)
+
+    def positive(self, key: str, default: float) -> float:
+        """A finite number above 0."""
+        value = self._take(key, default)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise InvalidConfig(f"{key} must be a number above 0, not {value!r:.40}")
+        return float(value)
+
+    def truth(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self._take(key, default)
+        if type(value) is not bool:
+            raise InvalidConfig(f"{key} must be true or false, not {value!r:.40}")
+        return value
+
+    def choice(self, key: str, default: str, choices: Mapping[str, Choice]) -> Choice:
+        """What one of these words stands for."""
+        value = self._take(key, default)
+        if not isinstance(value, str) or value not in choices:
+            near = nearest(str(value), choices)
+            raise InvalidConfig(f"{key} is {value!r:.40}, and Transept knows {', '.join(choices)}.{near}")
+        return choices[value]
+
+    def only(self, key: str, *values: Any, why: str) -> None:
+        """A key that may be absent or hold one of these values; `why` tells what another would mean."""
+        value = self._take(key, values[0])
+        if not any(value == held and type(value) is type(held) for held in values):
+            raise InvalidConfig(
+                f"{key} is {value!r:.40}: {why}", remedy=f"Transept can read it with {values[0]!r} there."
+            )
+
+    def alias(self, key: str, meant: str, value: int) -> None:
+        """Another word for a key that was read; the two must agree."""
+        if (found := self._take(key, value)) != value:
+            raise InvalidConfig(f"{key} is {found!r:.40} and {meant} is {value}, but they are one thing")
+
+    def done(self, *aside: str) -> None:
+        """Refuse every key that was neither read nor is among the ones set aside."""
+        known = {*self.read, *BOOKKEEPING.split(), *GENERATION.split(), *aside}
+        if unknown := [key for key in self.config if key not in known]:
+            shown = ", ".join(
+                f"{key!r}{near}" if (near := nearest(key, self.read)) else repr(key) for key in unknown[:3]
+            )
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise InvalidConfig(
+                f"unknown keys for {self.kind}: {shown}{more}",
+                remedy="A key that Transept does not understand might change what the model computes.",
+            )
+
+
+def differences(ours: Part, theirs: Part, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two descriptions differ: the path of each field, its value in the first and in the second."""
+    if type(ours) is not type(theirs):
+        yield path, ours, theirs
+        return
+    for field in fields(cast(Any, ours)):
+        yield from _difference(
+            getattr(ours, field.name), getattr(theirs, field.name), f"{path}.{field.name}".lstrip(".")
+        )
+
+
+def _difference(ours: Any, theirs: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(ours, Part) and isinstance(theirs, Part):
+        yield from differences(ours, theirs, path)
+    elif isinstance(ours, tuple) and isinstance(theirs, tuple) and len(ours) == len(theirs):
+        for i, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from _difference(one, other, f"{path}[{i}]")
+    elif ours != theirs:
+        yield path, ours, theirs
