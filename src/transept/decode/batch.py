@@ -1,0 +1,109 @@
+"""Sentences of like length decoded together, each leaving when it is done.
+
+Shapes: B sentences of a batch, W hypotheses of each, P tokens of a start, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transept.decode.hypothesis import Hypothesis
+from transept.decode.protocol import Decoder
+from transept.decode.score import log_probabilities
+from transept.parts.memory import Memory
+
+FIRST_COLUMNS = 16  # of a cache; attention reads every column at every step, so it starts small and doubles
+LEAVE = 8  # finished sentences leave when they are at least one in so many: leaving copies what the others own
+
+
+@dataclass(frozen=True)
+class Move:
+    """The next token of each hypothesis and which one it continues, (B, W), and the sentences that are done, (B,)."""
+
+    tokens: NDArray[np.int64]
+    parents: NDArray[np.int64]
+    over: NDArray[np.bool_]
+
+
+class Chooser(Protocol):
+    """One search over one batch. It keeps its own account of every sentence, numbered from 0, on the host."""
+
+    failed: NDArray[np.bool_]  # sentences whose scores were no numbers
+
+    def choose(self, logprobs: Tensor, sentences: NDArray[np.int64]) -> Move:
+        """Continue these sentences. logprobs (B, 1, V) at the first step, (B, W, V) after. What is over stays over."""
+        ...
+
+    def hypotheses(self, sentence: int) -> list[Hypothesis]:
+        """The answers for a sentence that is over, best first."""
+        ...
+
+
+def plan(lengths: Sequence[tuple[int, int]], budget: int) -> list[list[int]]:
+    """Positions of sentences in batches, longest first, so that a job too large for the memory fails at once.
+
+    `lengths` holds source and start of each; the longest of a batch times its sentences is at most `budget`.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True):
+        if room == 0:
+            batches.append([])
+            room = max(1, budget // max(1, *lengths[i]))
+        batches[-1].append(i)
+        room -= 1
+    return batches
+
+
+def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Padded on the left, so that the last column is every row's last token. -> ids (B, S), valid (B, S) or None"""
+    size = max(map(len, rows))
+    ids = torch.tensor([[0] * (size - len(row)) + list(row) for row in rows], device=device)
+    if all(len(row) == size for row in rows):
+        return ids, None
+    first = torch.tensor([size - len(row) for row in rows], device=device)
+    return ids, torch.arange(size, device=device) >= first[:, None]
+
+
+def decode_batch(
+    model: Decoder,
+    memory: Memory | None,
+    starts: Sequence[Sequence[int]],
+    limits: NDArray[np.int64],
+    suppress: Tensor,
+    chooser: Chooser,
+) -> None:
+    """Run a chooser until all its sentences are over. `limits` (B,) counts the tokens that it may choose."""
+    start, valid = pad(starts, model.device)
+    sentences, group, step = np.arange(len(starts)), 1, 0
+    most = start.size(1) + int(limits.max())
+    cache = model.cache(len(starts), min(start.size(1) + FIRST_COLUMNS, most), memory)
+    logits = model.decode(start, cache=cache, valid=valid)[:, -1]
+    while True:
+        logprobs = log_probabilities(logits, suppress).unflatten(0, (len(sentences), group))
+        move = chooser.choose(logprobs, sentences)
+        step += 1
+        if move.over.all():
+            return
+        rows = move.parents + group * np.arange(len(sentences))[:, None]
+        tokens = move.tokens
+        if group != rows.shape[1] or not np.array_equal(rows.ravel(), np.arange(rows.size)):
+            cache.reorder(_on(rows.ravel(), model.device), memory=False)
+        group = rows.shape[1]
+        gone = move.over
+        if gone.sum() * LEAVE >= len(gone) or (limits[sentences[gone]] <= step).any():
+            stay = np.flatnonzero(~gone)
+            cache.keep(_on(stay, model.device), group)
+            sentences, tokens = sentences[stay], tokens[stay]
+        if start.size(1) + step > cache.size:
+            cache.resize(min(2 * cache.size, most))
+        logits = model.decode(_on(tokens.reshape(-1, 1), model.device), cache=cache)[:, -1]
+
+
+def _on(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)

@@ -1,0 +1,61 @@
+"""What a search returns, the tokens that it must know, and what it raises."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transept.decode.config import Search
+from transept.errors import TranseptError, UsageError
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One answer.
+
+    `tokens` are those that the search chose: without bos and a forced prefix or prompt, with the end token where
+    `finish` is "end"; "length" says that the maximal length stopped it. `logprobs` holds the model's own
+    log-probability of each token, also where it was drawn at another temperature; `score` is their sum over the length
+    penalty.
+    """
+
+    tokens: list[int]
+    score: float
+    logprobs: list[float]
+    finish: Literal["end", "length"]
+
+
+@dataclass(frozen=True)
+class Special:
+    """`bos` opens every target, `eos` ends it, and what is in `suppress` (padding, say) is never chosen.
+
+    A suppressed token keeps its share of the probability: the others are not scaled up.
+    """
+
+    bos: int
+    eos: int
+    suppress: tuple[int, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.eos in self.suppress:
+            raise UsageError(f"the end token {self.eos} is suppressed, so no sentence could end")
+
+
+class Undecodable(TranseptError):
+    """A model gave scores that are not numbers. All other sentences were decoded and are in `results`.
+
+    `sentences` are the positions of the failed ones in what was asked; `results` has an empty list there.
+    """
+
+    def __init__(self, sentences: list[int], results: list[list[Hypothesis]]) -> None:
+        self.sentences, self.results = sentences, results
+        named = ", ".join(str(i + 1) for i in sentences[:5]) + (" ..." if len(sentences) > 5 else "")
+        super().__init__(
+            f"the model's scores are not finite numbers for {len(sentences)} of {len(results)} sentences "
+            f"(number {named}); the other sentences were decoded",
+            remedy="Look for NaN in the weights, and decode in float32 if this was half precision.",
+        )
+
+
+def divisor(length: int, settings: Search) -> float:
+    """What a log-probability of `length` tokens (the end token counted) is divided by to make its score."""
+    base = (5 + length) / 6 if settings.penalty == "wu" else max(length, 1)
+    return float(base**settings.length_penalty)

@@ -1,0 +1,34 @@
+"""What a search needs of a model: any topology of this package offers it, whatever its family."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from transept.models import Topology
+from transept.parts.cache import Cache
+from transept.parts.memory import Memory
+
+
+class Decoder(Protocol):
+    """A model that continues sequences; B*W rows of a target may read a memory of B rows."""
+
+    spec: Topology
+    training: bool
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def train(self, mode: bool = True) -> nn.Module: ...
+
+    def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache: ...
+
+    def decode(
+        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+    ) -> Tensor: ...
+
+
+class Translator(Decoder, Protocol):
+    """A decoder that reads what its encoder made of a source."""
+
+    def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory: ...

@@ -1,0 +1,64 @@
+"""From logits to the best continuations, exactly and in few passes over the vocabulary.
+
+Shapes: B sentences, W hypotheses of each, V vocabulary, K candidates of a sentence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CHUNK = 128  # columns whose maximum is taken first; narrower chunks fall out of the vectorised reduction
+
+
+def log_probabilities(logits: Tensor, suppress: Tensor) -> Tensor:
+    """Normalised over the whole vocabulary, then -inf for the tokens in `suppress` (N,). (..., V) -> the same, float32
+
+    One logit that is NaN or +inf, or a row of -inf alone, makes every log-probability of that row NaN.
+    """
+    return logits.float().log_softmax(-1).index_fill_(-1, suppress, float("-inf"))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best continuations of each sentence, best first, each array (B, K), on the host.
+
+    `total` is -inf where a sentence has fewer than K, and NaN first where its scores are no numbers.
+    """
+
+    total: NDArray[np.float32]  # log-probability of the whole hypothesis
+    parent: NDArray[np.int64]  # which of the sentence's W it continues
+    token: NDArray[np.int64]
+    logprob: NDArray[np.float32]  # of the token alone
+
+
+def best(logprobs: Tensor, running: Tensor, count: int) -> Candidates:
+    """The `count` highest of running + logprobs. (B, W, V) and (B, W) -> (B, count)
+
+    The maximum of every chunk of columns is taken first: the best K values lie in the K chunks with the best maxima, so
+    only those are looked through. Adding in float32 before comparing orders near ties as a full search would.
+    """
+    size = logprobs.size(-1)
+    chunks, whole = -(-size // CHUNK), size // CHUNK * CHUNK
+    peaks = logprobs[..., :whole].unflatten(-1, (-1, CHUNK)).amax(-1)  # (B, W, V // CHUNK)
+    if whole < size:
+        peaks = torch.cat([peaks, logprobs[..., whole:].amax(-1, keepdim=True)], -1)
+    peaks = (peaks + running[..., None]).flatten(1)
+    opened = peaks.topk(min(count, peaks.size(1)), sorted=False).indices  # (B, K or fewer)
+    row, chunk = opened // chunks, opened % chunks
+    column = chunk[..., None] * CHUNK + torch.arange(CHUNK, device=logprobs.device)
+    at = (row[..., None] * size + column.clamp(max=size - 1)).flatten(1)
+    own = logprobs.flatten(1).gather(1, at)
+    total = own + running.gather(1, row).repeat_interleave(CHUNK, 1)
+    total = total.masked_fill_((column >= size).flatten(1), float("-inf"))
+    total, place = total.topk(min(count, total.size(1)))
+    at, own = at.gather(1, place), own.gather(1, place)
+    # One copy to the host for the four: float64 holds the indices exactly.
+    packed = torch.stack([total.double(), (at // size).double(), (at % size).double(), own.double()]).cpu().numpy()
+    if packed.shape[2] < count:
+        packed = np.pad(packed, ((0, 0), (0, 0), (0, count - packed.shape[2])))
+        packed[0, :, total.size(1) :] = -np.inf
+    floats, indices = packed[[0, 3]].astype(np.float32), packed[1:3].astype(np.int64)
+    return Candidates(floats[0], indices[0], indices[1], floats[1])

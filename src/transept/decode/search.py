@@ -1,0 +1,96 @@
+"""The two ways in: `search` answers sources, `extend` continues prompts. Both are one search over one protocol."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transept.decode.batch import Chooser, decode_batch, pad, plan
+from transept.decode.beam import Beam
+from transept.decode.config import Search
+from transept.decode.hypothesis import Hypothesis, Special, Undecodable
+from transept.decode.protocol import Decoder, Translator
+from transept.decode.single import Single
+from transept.errors import InvalidData
+from transept.parts.memory import Memory
+
+Ids = Sequence[Sequence[int]]
+
+
+def search(
+    model: Translator, sources: Ids, settings: Search, special: Special, prefix: Ids | None = None
+) -> list[list[Hypothesis]]:
+    """Up to `settings.n_best` targets for each source, best first, in the order of the sources.
+
+    `prefix` holds the tokens that each target must begin with; they are neither scored nor returned. A source or a
+    start longer than the model's limit raises InvalidData; scores that are no numbers raise Undecodable, which has the
+    others' results. The model decodes in evaluation mode and is left as it was.
+    """
+    forced = [[]] * len(sources) if prefix is None else prefix
+    starts = [[special.bos, *tokens] for tokens in forced]
+
+    def encode(rows: Sequence[int]) -> Memory:
+        return model.encode(*pad([sources[i] for i in rows], model.device))
+
+    return _search(model, encode, sources, starts, settings, special)
+
+
+def extend(model: Decoder, prompts: Ids, settings: Search, special: Special) -> list[list[Hypothesis]]:
+    """What follows each prompt: as `search`, for a model without an encoder. A prompt is taken as it is: no bos."""
+    return _search(model, lambda rows: None, prompts, prompts, settings, special)
+
+
+@torch.inference_mode()
+def _search(
+    model: Decoder,
+    encode: Callable[[Sequence[int]], Memory | None],
+    sources: Ids,
+    starts: Ids,
+    settings: Search,
+    special: Special,
+) -> list[list[Hypothesis]]:
+    limits = _limits(sources, starts, settings, model.spec.limit())
+    results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length")] for _ in sources]
+    failed: list[int] = []
+    asked = [i for i in range(len(sources)) if limits[i] > 0]
+    suppress = torch.tensor(special.suppress, dtype=torch.long, device=model.device)
+    training = model.training
+    model.train(False)
+    try:
+        for batch in plan([(len(sources[i]), len(starts[i])) for i in asked], settings.batch_tokens):
+            rows = [asked[i] for i in batch]
+            chooser = _chooser(settings, special.eos, limits[rows], rows)
+            decode_batch(model, encode(rows), [starts[i] for i in rows], limits[rows], suppress, chooser)
+            for at, i in enumerate(rows):
+                results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)
+                failed += [i] if chooser.failed[at] else []
+    finally:
+        model.train(training)
+    if failed:
+        raise Undecodable(sorted(failed), results)
+    return results
+
+
+def _chooser(settings: Search, eos: int, limits: NDArray[np.int64], numbers: Sequence[int]) -> Chooser:
+    if settings.method == "beam":
+        return Beam(settings, eos, limits)
+    return Single(settings, eos, limits, numbers)
+
+
+def _limits(sources: Ids, starts: Ids, settings: Search, most: int | None) -> NDArray[np.int64]:
+    """How many tokens each sentence may get: what the settings say, and never more than the model has positions for."""
+    limits = np.array([int(settings.max_ratio * len(source)) + settings.max_extra for source in sources], np.int64)
+    for i, (source, start) in enumerate(zip(sources, starts, strict=True)):
+        if not source or not start:
+            raise InvalidData(
+                f"sentence {i + 1} has no tokens", remedy="Leave empty sentences out, or end them with eos."
+            )
+        if most is not None:
+            if max(len(source), len(start)) > most:
+                raise InvalidData(
+                    f"sentence {i + 1} has {max(len(source), len(start))} tokens, and the model has {most} positions",
+                    remedy="Split the sentence: nothing is cut in silence.",
+                )
+            limits[i] = min(limits[i], most - len(start) + 1)  # the last token is chosen, but never read
+    return limits
