@@ -122,7 +122,9 @@ class Seq2Seq(Topology):
 
     def validate(self) -> None:
         if self.head.size != self.embed.vocab and self.head.tied:
-            raise InvalidConfig(f"a tied head of {self.head.size} classes cannot score with {self.embed.vocab} embeddings")
+            raise InvalidConfig(
+                f"a tied head of {self.head.size} classes cannot score with {self.embed.vocab} embeddings"
+            )
 
     def limit(self) -> int | None:
         limits = [tokens.position.limit() for tokens in (self.embed, self.source) if tokens and tokens.position]
@@ -166,7 +168,10 @@ class Seq2SeqLayer(Built):
     def decode(
         self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
     ) -> Tensor:
-        """Logits (B, T, V) of the next token after each of the target; the memory comes from the cache where there is one."""
+        """Logits (B, T, V) of the next token after each of the target.
+
+        The memory comes from the cache where there is one.
+        """
         logits: Tensor = self.head(*self._decode(target, memory, cache, valid))
         return logits
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from transept.errors import InvalidConfig
-from transept.families.configuration import Keys, differences
+from transept.families.configuration import BOOKKEEPING, GENERATION, Keys, differences
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Seq2Seq, Topology
@@ -50,6 +50,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "base": {"width": 512, "hidden": 2048, "heads": 8, "depth": 6, "dropout": 0.1},  # table 3
     "big": {"width": 1024, "hidden": 4096, "heads": 16, "depth": 6, "dropout": 0.3},  # table 3
 }
+
+TOY: dict[str, Any] = {"vocab": 23, "width": 32, "hidden": 48, "heads": 4, "depth": 2}  # for tests and for a first look
+GOLDEN_VOCAB = 37_000  # the paper's joint vocabulary, section 5.1; published sizes are described with it
 
 FUSED_XAVIER = Xavier(gain=0.5**0.5)  # as fairseq, whose queries, keys and values begin as one matrix
 
@@ -175,7 +178,7 @@ def _hold_the_rest(keys: Keys, width: int, heads: int, depth: int) -> None:
     keys.only("tie_encoder_decoder", False, why="the two stacks share their weights")
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
     keys.whole("max_position_embeddings", 1024)  # the model directory keeps it as the longest text
-    keys.done("classifier_dropout", "classif_dropout", "extra_pos_embeddings", "force_bos_token_to_be_generated")
+    keys.done(BOOKKEEPING, GENERATION, "classifier_dropout classif_dropout extra_pos_embeddings")
 
 
 def to_hf(spec: Topology) -> dict[str, Any]:

@@ -10,7 +10,10 @@ from transept.spec import Part
 
 
 class Vocabulary(Part):
-    """logits = states W' (+ b). Tied: W is the table that embedded the tokens (Press & Wolf 2017; Vaswani et al. 2017, 3.4)."""
+    """logits = states W' (+ b).
+
+    Tied: W is the table that embedded the tokens (Press & Wolf 2017; Vaswani et al. 2017, section 3.4).
+    """
 
     size: int
     tied: bool = True
@@ -39,5 +42,8 @@ class VocabularyLayer(nn.Module):
         return F.linear(states, self.weight(entered), self.bias)
 
     def loss(self, states: Tensor, entered: Entered, labels: Tensor, smoothing: Smoothing) -> Loss:
-        """The loss of these states against labels (B, S), IGNORED (-100) where there is none; makes no (B, S, V) tensor."""
+        """The loss of these states against labels (B, S), IGNORED (-100) where there is none.
+
+        Makes no (B, S, V) tensor.
+        """
         return linear_cross_entropy(states, self.weight(entered), self.bias, labels, smoothing)

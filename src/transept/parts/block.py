@@ -14,7 +14,10 @@ from transept.spec import Part
 
 
 class Block(Part):
-    """place "after": x = norm(x + drop(f(x))) (Vaswani et al. 2017); "before": x = x + drop(f(norm(x))) (Xiong et al. 2020)."""
+    """place "after": x = norm(x + drop(f(x))) (Vaswani et al. 2017).
+
+    place "before": x = x + drop(f(norm(x))) (Xiong et al. 2020), with one more norm after the last block of the stack.
+    """
 
     parts: tuple[Sublayer, ...]
     norm: Norm = Norm()

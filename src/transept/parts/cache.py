@@ -1,8 +1,8 @@
 """What a decoder remembers between steps: fixed columns, with positions and validity for each row.
 
 Who sees whom is decided by positions, never by columns, so that padding on either side, rows of different lengths and
-rows that were cropped (holes) are one case. The size is fixed and the length a tensor, so one compiled graph serves every
-step; `resize` makes room.
+rows that were cropped (holes) are one case. The size is fixed and the length a tensor, so one compiled graph serves
+every step; `resize` makes room.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from transept.parts.view import View, count_positions
 class Slot:
     """The state of one layer: tensors whose first axis is the batch.
 
-    "keys" grow with the target and have columns (B, G, size, E); "memory" is made once from the encoder's states and may
-    serve several target rows each; "state" is a recurrent layer's, replaced at every step.
+    "keys" grow with the target and have columns (B, G, size, E); "memory" is made once from the encoder's states and
+    may serve several target rows each; "state" is a recurrent layer's, replaced at every step.
     """
 
     tensors: dict[str, Tensor]

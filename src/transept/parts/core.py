@@ -55,7 +55,10 @@ class Allowed:
         return self._hidden
 
     def blind(self) -> Tensor | None:
-        """The queries that may see nothing, (B or 1, 1, S or 1, 1), or None where there are none. Looks at the values."""
+        """The queries that may see nothing, (B or 1, 1, S or 1, 1), or None where there are none.
+
+        Looks at the values: for processors only, where that waits for nothing.
+        """
         if self._blind is None:
             self._blind = self.hidden().all(-1, keepdim=True)
             self._any_blind = bool(self._blind.any())
@@ -90,8 +93,8 @@ class CoreLayer(nn.Module):
             scores = scores + added[:, :, rows]
         mask = allowed.mask()
         mask = mask[:, :, rows] if mask.size(2) > 1 else mask
-        # In float32 at the least: half precision loses the small weights. A row that may see nothing is all -inf, whose
-        # softmax is NaN; it becomes 0 before the product, so that neither its value nor its gradient is NaN.
+        # In float32 at the least: half precision loses the small weights. A row that may see nothing is all -inf,
+        # whose softmax is NaN; it becomes 0 before the product, so that neither its value nor its gradient is NaN.
         scores = scores.float().masked_fill(~mask, float("-inf"))
         seen = mask.any(-1, keepdim=True)
         return scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0).to(q.dtype)
@@ -101,7 +104,10 @@ class CoreLayer(nn.Module):
 
 
 class Reference(Core):
-    """softmax(q k' scale + scores) v, written out (Vaswani et al. 2017, equation 1). Slow, and what the others must equal."""
+    """softmax(q k' scale + scores) v, written out (Vaswani et al. 2017, equation 1).
+
+    Slow, and what the others must equal.
+    """
 
     def build(self) -> "ReferenceLayer":
         return ReferenceLayer()
@@ -136,7 +142,7 @@ class FusedLayer(CoreLayer):
         grouped = q.size(1) != k.size(1)
         if allowed.plain() and isinstance(allowed.pattern, Full):
             return F.scaled_dot_product_attention(q, k, v, None, drop, scale=scale, enable_gqa=grouped)
-        # The kernel's own causality is aligned to the upper left: right where keys and queries are the same tokens only.
+        # The kernel's own causality is aligned to the upper left: right where keys and queries are the same.
         if allowed.plain() and allowed.own and isinstance(allowed.pattern, Causal):
             return F.scaled_dot_product_attention(q, k, v, None, drop, is_causal=True, scale=scale, enable_gqa=grouped)
         mask = allowed.mask()

@@ -12,8 +12,8 @@ LEVELS = 1 << 16
 def dropout(x: Tensor, p: float) -> Tensor:
     """x with a share p of its values zeroed, in expectation unchanged; x itself where p is 0.
 
-    On the processor p is rounded to a 65,536th: four decisions come out of one 64-bit draw, which takes an eighth of the
-    time of torch's kernel, whose draws are a fifth of a small model's training step. Draws follow torch's generator.
+    On the processor p is rounded to a 65,536th: four decisions come out of one 64-bit draw, which takes an eighth of
+    the time of torch's kernel, a fifth of a small model's training step. Draws follow torch's generator.
     """
     if p == 0.0:
         return x
@@ -28,7 +28,7 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
         draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
         places = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        # Written as 0 and 1 of the values' own type: multiplying by booleans, or choosing by them, takes ten times longer.
+        # Written as 0 and 1 of the values' own type: multiplying or choosing by booleans takes ten times longer.
         keep = torch.ge(places, level - LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
         ctx.save_for_backward(keep)
         ctx.scale = LEVELS / (LEVELS - level) if level < LEVELS else 0.0

@@ -18,9 +18,7 @@ class Initial(Part):
                 self.matrix(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                self.table(module.weight, width)
-            elif isinstance(module, LearnedLayer):
+            elif isinstance(module, nn.Embedding | LearnedLayer):
                 self.table(module.weight, width)
             elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
                 module.reset_parameters()
@@ -39,7 +37,9 @@ class Initial(Part):
 
 
 class Xavier(Initial):
-    """Uniform with variance 2 / (in + out) (Glorot & Bengio 2010); tables N(0, 1/D), so that sqrt(D) of them is of unit variance.
+    """Uniform with variance 2 / (in + out) (Glorot & Bengio 2010).
+
+    Tables are N(0, 1/D), so that sqrt(D) times one is of unit variance.
 
     `gain` multiplies the queries', keys' and values' matrices: 1/sqrt(2) is what they get where the three begin as one
     fused matrix, as in fairseq.

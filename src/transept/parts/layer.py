@@ -1,4 +1,4 @@
-"""What every sublayer of a block is: a description with a role, and a layer called with the pass's view and its own slot."""
+"""What every sublayer of a block is: a description with a role, and a layer called with the view and its own slot."""
 
 from typing import TYPE_CHECKING
 

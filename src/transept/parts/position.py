@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from transept.errors import InvalidConfig, TranseptError
+from transept.errors import InvalidConfig, InvalidData
 from transept.spec import Part
 
 
@@ -73,16 +73,8 @@ class LearnedLayer(nn.Module):
     def forward(self, positions: Tensor) -> Tensor:
         # Sizes are known without looking at the values, which would stop a compiled graph and wait for the device.
         if positions.size(1) > self.length:
-            raise TooLong(positions.size(1), self.length)
+            raise InvalidData(
+                f"{positions.size(1)} tokens, and the model has {self.length} positions",
+                remedy="Shorten the input, or train with more positions.",
+            )
         return nn.functional.embedding(positions, self.weight)
-
-
-class TooLong(TranseptError, ValueError):
-    """The input has more tokens than the model has positions."""
-
-    exit_code = 3
-
-    def __init__(self, length: int, limit: int) -> None:
-        super().__init__(
-            f"{length} tokens, and the model has {limit} positions", remedy="Shorten the input, or train with more positions."
-        )

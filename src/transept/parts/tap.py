@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class Tap(nn.Module):
-    """Hands its value on. What a forward hook returns, unless None, takes the value's place for the rest of the pass."""
+    """Hands its value on. What a forward hook returns, unless None, takes the value's place in the pass."""
 
     def forward(self, value: Value) -> Value:
         return value

@@ -34,7 +34,9 @@ class View:
         self._allowed: dict[tuple[Pattern, str], Allowed] = {}
 
     @staticmethod
-    def of(x: Tensor, valid: Tensor | None = None, memory: Memory | None = None, bias: nn.Module | None = None) -> "View":
+    def of(
+        x: Tensor, valid: Tensor | None = None, memory: Memory | None = None, bias: nn.Module | None = None
+    ) -> "View":
         """The view of a whole pass over x (B, S, ...), without a cache."""
         positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
         return View(positions, valid, memory, bias)
