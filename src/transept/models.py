@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
 from transept.heads.vocabulary import Vocabulary
-from transept.inputs.entered import Entered
 from transept.inputs.tokens import Tokens, TokensLayer
 from transept.parts.cache import Cache
+from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.memory import Memory
 from transept.parts.stack import Stack, StackLayer

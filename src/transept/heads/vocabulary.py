@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transept.inputs.entered import Entered
+from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
 from transept.spec import Part
 

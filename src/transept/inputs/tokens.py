@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from transept.inputs.entered import Entered
 from transept.parts.dropout import dropout
+from transept.parts.entered import Entered
 from transept.parts.norm import Norm
 from transept.parts.position import Position
 from transept.parts.view import count_positions
@@ -37,7 +37,9 @@ class TokensLayer(nn.Module):
         x = self.table(ids) * self.spec.scale
         if self.position is not None:
             if positions is None:
-                positions = torch.arange(ids.size(1), device=ids.device)[None] if valid is None else count_positions(valid)
+                positions = (
+                    torch.arange(ids.size(1), device=ids.device)[None] if valid is None else count_positions(valid)
+                )
             x = x + self.position(positions).to(x.dtype)
         x = dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
         return Entered(x, valid, self.table.weight)
