@@ -274,7 +274,7 @@ class Names:
                 elif (name := fill(entry.ours, index)) in got and not equal(theirs[key], got[name]):
                     raise InvalidData(
                         f"{key} should be {self.their_name(name)} under a second name, but its values differ",
-                        remedy="The configuration says that they are tied; untie them there, or save one for both.",
+                        remedy="The configuration says that they are one; a model with both needs them separate there.",
                     )
             if isinstance(entry, Copy) and (lost := self._uncopied(entry, theirs, got)):
                 raise InvalidData(f"{lost} is missing; its values are those of {self.their_name(entry.ours)}")

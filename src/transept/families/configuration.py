@@ -66,6 +66,14 @@ class Keys:
             raise InvalidConfig(f"{key} must be a number above 0, not {value!r:.40}")
         return float(value)
 
+    def ids(self, key: str) -> list[int]:
+        """Token ids: one, several or none."""
+        value = self._take(key, None)
+        found = [] if value is None else [value] if type(value) is int else value
+        if not isinstance(found, list) or not all(type(token) is int and 0 <= token < 2**31 for token in found):
+            raise InvalidConfig(f"{key} must be a token id or a list of them, not {value!r:.40}")
+        return found
+
     def truth(self, key: str, default: bool) -> bool:
         """True or false."""
         value = self._take(key, default)
@@ -73,12 +81,32 @@ class Keys:
             raise InvalidConfig(f"{key} must be true or false, not {value!r:.40}")
         return value
 
-    def choice(self, key: str, default: str, choices: Mapping[str, Choice]) -> Choice:
+    def number(self, key: str, default: float) -> float:
+        """Any finite number."""
+        value = self._take(key, default)
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise InvalidConfig(f"{key} must be a number, not {value!r:.40}")
+        return float(value)
+
+    def listed(self, key: str) -> list[Any]:
+        """A list, or nothing."""
+        if not isinstance(value := self._take(key, []), list):
+            raise InvalidConfig(f"{key} must be a list, not {value!r:.40}")
+        return value
+
+    def table(self, key: str) -> dict[str, Any]:
+        """A table of keys, or nothing."""
+        if not isinstance(value := self._take(key, {}), dict):
+            raise InvalidConfig(f"{key} must be an object, not {value!r:.40}")
+        return value
+
+    def choice(self, key: str, default: str | bool, choices: Mapping[Any, Choice]) -> Choice:
         """What one of these words stands for."""
         value = self._take(key, default)
-        if not isinstance(value, str) or value not in choices:
-            near = nearest(str(value), choices)
-            raise InvalidConfig(f"{key} is {value!r:.40}, and Transept knows {', '.join(choices)}.{near}")
+        if not isinstance(value, (str, bool)) or value not in choices:
+            words = [str(word) for word in choices]
+            near = nearest(str(value), words)
+            raise InvalidConfig(f"{key} is {value!r:.40}, and Transept knows {', '.join(words)}.{near}")
         return choices[value]
 
     def only(self, key: str, *values: Any, why: str) -> None:
@@ -95,8 +123,8 @@ class Keys:
             raise InvalidConfig(f"{key} is {found!r:.40} and {meant} is {value}, but they are one thing")
 
     def done(self, *aside: str) -> None:
-        """Refuse every key that was neither read nor is among the ones set aside."""
-        known = {*self.read, *BOOKKEEPING.split(), *GENERATION.split(), *aside}
+        """Refuse every key that was neither read nor is among the words of these texts."""
+        known = {*self.read, *" ".join(aside).split()}
         if unknown := [key for key in self.config if key not in known]:
             shown = ", ".join(
                 f"{key!r}{near}" if (near := nearest(key, self.read)) else repr(key) for key in unknown[:3]

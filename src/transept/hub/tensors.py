@@ -6,7 +6,6 @@ the header is read here first: `header` gives names, types and shapes, and `read
 
 import json
 import math
-import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -126,5 +125,7 @@ def read(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """One safetensors file, with the mode that any new file has here (the library makes it private)."""
+    path.touch()
+    mode = path.stat().st_mode
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
-    os.chmod(path, path.parent.stat().st_mode & 0o666)
+    path.chmod(mode)

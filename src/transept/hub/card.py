@@ -1,0 +1,208 @@
+"""The model card: what a stranger needs to know of a model, written from the record of how it was made.
+
+Nothing is guessed: what the record does not say is left out, and the licence is left to whoever publishes the model.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transept.hub.files import member
+from transept.models import Seq2Seq, Topology
+
+CURVE = "curve.png"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file that the model was trained or judged on, and how much of it."""
+
+    split: str
+    name: str
+    count: int
+    unit: str = "pairs"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score on a named split. `low` and `high` bound it with 95 % confidence; `signature` makes it comparable."""
+
+    name: str
+    split: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a model came about. `curve` are the validations, each with "update" and numbers; `score` is the one shown.
+
+    `samples` are pairs of an input and the model's own output. `notes` are sentences that the card ends with.
+    """
+
+    title: str
+    does: str = ""
+    languages: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    texts: Sequence[Text] = ()
+    measures: Sequence[Measure] = ()
+    curve: Sequence[Mapping[str, Any]] = ()
+    score: str = "loss"
+    samples: Sequence[tuple[str, str]] = ()
+    command: str = ""
+    recipe: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """The text of README.md and the pictures that it shows, by file name."""
+
+    text: str
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def write_card(record: Record, spec: Topology, parameters: int, architecture: str | None, reads_text: bool) -> Card:
+    """The card of a model. `architecture` is Hugging Face's class where it can load the directory."""
+    pictures = {CURVE: picture} if (picture := draw(record.curve, record.score)) else {}
+    sections = [
+        front(record, architecture),
+        f"# {record.title}",
+        what(record, spec, parameters),
+        results(record.measures),
+        examples(record.samples),
+        use(architecture, reads_text),
+        training(record, bool(pictures)),
+        listed("Notes", record.notes),
+        "## Licence\n\nNot stated yet: whoever publishes this model states it here, with the licence of its data.",
+    ]
+    return Card("\n\n".join(filter(None, sections)) + "\n", pictures)
+
+
+def read_card(root: Path) -> Card | None:
+    """The card that a model directory has, with the pictures beside it that it shows."""
+    if not (root / "README.md").is_file():
+        return None
+    text = member(root, "README.md").read_text(encoding="utf-8", errors="replace")
+    shown = dict.fromkeys(re.findall(r"!\[[^\]\n]*\]\(([\w.-]+\.png)\)", text))
+    return Card(text, {name: member(root, name).read_bytes() for name in shown if (root / name).is_file()})
+
+
+def front(record: Record, architecture: str | None) -> str:
+    """The card's head in YAML, which model hubs index."""
+    lines = [f"library_name: {'transformers' if architecture else 'transept'}", "tags:", "- transept"]
+    if record.languages:
+        lines = ["language:", *(f"- {json.dumps(language)}" for language in record.languages), *lines]
+    return "\n".join(["---", *lines, "---"])
+
+
+def what(record: Record, spec: Topology, parameters: int) -> str:
+    """One paragraph: what it is, how large, what it does."""
+    kind = "An encoder-decoder Transformer" if isinstance(spec, Seq2Seq) else "A Transformer"
+    body = f"{kind} of {parameters:,} parameters, made with Transept."
+    rows = [f"- {name}: {text}" for name, text in record.facts.items() if name != "title"]
+    return "\n\n".join(filter(None, [f"{body} {record.does}".strip(), "\n".join(rows)]))
+
+
+def results(measures: Sequence[Measure]) -> str:
+    """A table of scores; one without its signature cannot be compared, so the signature stands beside it."""
+    if not measures:
+        return ""
+    rows = ["## Results", "", "| measure | data | value | 95 % interval | signature |", "|---|---|---:|---|---|"]
+    for measure in measures:
+        interval = "" if measure.low is None or measure.high is None else f"{measure.low:.2f} to {measure.high:.2f}"
+        signature = f"`{measure.signature}`" if measure.signature else ""
+        rows.append(f"| {measure.name} | {measure.split} | {measure.value:.2f} | {interval} | {signature} |")
+    return "\n".join(rows)
+
+
+def examples(samples: Sequence[tuple[str, str]]) -> str:
+    """What went in and what came out, as it was."""
+    if not samples:
+        return ""
+    rows = [f"| {cell(source)} | {cell(output)} |" for source, output in samples]
+    return "\n".join(["## Examples", "", "| in | out |", "|---|---|", *rows])
+
+
+def cell(text: str) -> str:
+    """A text inside a table: its own signs must not become the table's."""
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def use(architecture: str | None, reads_text: bool) -> str:
+    """How to load it, in code that runs."""
+    lines = ["## Use", "", "```python", "import transept", "", 'model = transept.load("PATH/TO/THIS/DIRECTORY")']
+    lines += ['print(model.translate("A text."))'] if reads_text else ["print(model.spec)"]
+    lines += ["```"]
+    if reads_text:
+        lines += ["", 'On the command line: `transept translate PATH/TO/THIS/DIRECTORY "A text."`']
+    if architecture is None:
+        return "\n".join([*lines, "", "No class of `transformers` has this shape, so Transept alone reads it."])
+    lines += [
+        "",
+        "With Hugging Face, whose `generate` takes the search from `generation_config.json`:",
+        "",
+        "```python",
+    ]
+    names = ["AutoTokenizer", architecture] if reads_text else [architecture]
+    lines += [f"from transformers import {', '.join(names)}", ""]
+    lines += [f'model = {architecture}.from_pretrained("PATH/TO/THIS/DIRECTORY")']
+    if reads_text:
+        lines += ['tokenizer = AutoTokenizer.from_pretrained("PATH/TO/THIS/DIRECTORY")']
+        lines += ['ids = model.generate(**tokenizer("A text.", return_tensors="pt"))']
+        lines += ["print(tokenizer.decode(ids[0], skip_special_tokens=True))"]
+    return "\n".join([*lines, "```"])
+
+
+def training(record: Record, drawn: bool) -> str:
+    """Where it comes from: the data, the curve, the command, the whole recipe."""
+    parts = []
+    if record.texts:
+        rows = [f"| {text.split} | {cell(text.name)} | {text.count:,} {text.unit} |" for text in record.texts]
+        parts.append("\n".join(["| split | files | used |", "|---|---|---:|", *rows]))
+    if drawn:
+        parts.append(f"![{record.score} and loss on the validation data]({CURVE})")
+    if record.command:
+        parts.append(f"Made by\n\n```\n{record.command}\n```")
+    if record.recipe:
+        parts.append(f"with the recipe\n\n```yaml\n{record.recipe.strip()}\n```")
+    if record.versions:
+        parts.append("Versions: " + ", ".join(f"{name} {version}" for name, version in record.versions.items()) + ".")
+    return "\n\n".join(["## Training", *parts]) if parts else ""
+
+
+def listed(title: str, sentences: Sequence[str]) -> str:
+    """A section of sentences, or nothing."""
+    return "\n".join([f"## {title}", "", *(f"- {sentence}" for sentence in sentences)]) if sentences else ""
+
+
+def draw(curve: Sequence[Mapping[str, Any]], score: str) -> bytes | None:
+    """The validations as a small picture: the loss and the score over updates. None with fewer than two of them."""
+    points = [point for point in curve if isinstance(point.get("update"), int) and number(point.get("loss"))]
+    if len(points) < 2:
+        return None
+    from matplotlib.figure import Figure  # a second to load, and only some callers draw
+
+    figure = Figure(figsize=(6, 2.5), dpi=110, layout="constrained")
+    names = ["loss"] + ([score] if score != "loss" and all(number(point.get(score)) for point in points) else [])
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot([point["update"] for point in points], [point[name] for point in points], color="#30638e")
+        axes.set_title(f"{name}, validation", fontsize=9)
+        axes.set_xlabel("update", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def number(value: Any) -> bool:
+    """A number that can be drawn."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value and abs(value) < 1e300

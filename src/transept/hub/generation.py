@@ -1,0 +1,138 @@
+"""The search that a model directory asks for, as Hugging Face's `generation_config.json` and as ours.
+
+One file holds both: the keys that `generate` reads, and under "transept" what it has no word for (Wu's penalty, lengths
+by the source, the seed). So one edit changes the search in both libraries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+from transept.errors import InvalidConfig
+from transept.families.configuration import Keys
+
+STOPS = {"first": True, "bound": False, "exact": "never"}  # ours: Hugging Face's early_stopping
+OWN = ("penalty", "max_ratio", "max_extra", "seed", "batch_tokens")  # settings without a word there
+
+# What their file may say that does not change which tokens come out of one call.
+ASIDE = """
+    transformers_version _from_model_config use_cache cache_implementation cache_config max_cache_len output_attentions
+    output_hidden_states output_scores output_logits return_dict_in_generate return_dict bos_token_id
+    remove_invalid_values disable_compile compile_config is_assistant num_assistant_tokens low_memory
+    num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind
+    renormalize_logits
+"""
+# What would change them, and the one value at which it does not.
+OFF: dict[str, tuple[Any, ...]] = {
+    "repetition_penalty": (1.0, 1),
+    "encoder_repetition_penalty": (1.0, 1),
+    "no_repeat_ngram_size": (0,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "min_length": (0,),
+    "min_new_tokens": (0,),
+    "typical_p": (1.0, 1),
+    "epsilon_cutoff": (0.0, 0),
+    "eta_cutoff": (0.0, 0),
+    "num_beam_groups": (1,),
+    "diversity_penalty": (0.0, 0),
+    "guidance_scale": (1.0, 1),
+    "token_healing": (False,),
+    "begin_suppress_tokens": ([],),
+}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a model is asked for text: the search, the tokens it must know, and `longest`, the most tokens on a side."""
+
+    search: Search = field(default_factory=Search)
+    special: Special = field(default_factory=lambda: Special(bos=1, eos=2, suppress=(0, 1)))
+    pad: int = 0
+    longest: int = 1024
+
+    def to_hf(self) -> dict[str, Any]:
+        """The content of generation_config.json."""
+        search, special = self.search, self.special
+        config: dict[str, Any] = {
+            "num_beams": search.beam if search.method == "beam" else 1,
+            "do_sample": search.method == "sample",
+            "max_length": self.longest,
+            "pad_token_id": self.pad,
+            "eos_token_id": special.eos,
+            "decoder_start_token_id": special.bos,
+        }
+        own = {name: getattr(search, name) for name in OWN}
+        if special.suppress:
+            config["suppress_tokens"] = list(special.suppress)
+        if search.n_best > 1:
+            config["num_return_sequences"] = search.n_best
+        if search.method == "beam":
+            config["early_stopping"] = STOPS[search.stop]
+            (config if search.penalty == "average" else own)["length_penalty"] = search.length_penalty
+        if search.method == "sample":
+            config |= {"temperature": search.temperature, "top_k": search.top_k or 0, "top_p": search.top_p or 1.0}
+        return config | {"transept": own}
+
+
+def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
+    """What a generation_config.json asks for; `longest` is how many positions the model has.
+
+    Every key is honoured, off, or refused by name: a search that is not the one asked for is a wrong answer.
+    """
+    keys = Keys({key: value for key, value in config.items() if value is not None}, "a search")
+    own = keys.table("transept")
+    sample, beams = keys.truth("do_sample", False), keys.whole("num_beams", 1)
+    if sample and beams > 1:
+        raise InvalidConfig(f"do_sample with {beams} num_beams draws beams, which Transept does not")
+    given: dict[str, Any] = {"method": "sample" if sample else "beam" if beams > 1 else "greedy"}
+    given["n_best"] = keys.whole("num_return_sequences", 1)
+    length_penalty = keys.number("length_penalty", 1.0)
+    stop = keys.choice("early_stopping", False, {there: here for here, there in STOPS.items()})
+    temperature, top_k, top_p = (
+        keys.number("temperature", 1.0),
+        keys.whole("top_k", 50, least=0),
+        keys.number("top_p", 1.0),
+    )
+    if given["method"] == "beam":
+        given |= {"beam": beams, "length_penalty": length_penalty, "stop": stop}
+    if sample:
+        given |= {"temperature": temperature, "top_k": top_k or None, "top_p": None if top_p == 1.0 else top_p}
+    given |= _lengths(keys, longest)
+    special, pad = _special(keys)
+    for key, off in OFF.items():
+        keys.only(key, *off, why="Transept's search has no such setting")
+    keys.done(ASIDE)
+    try:
+        search = Search(**given | own)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidConfig(f"{'.'.join(map(str, first['loc'])) or 'the search'}: {first['msg']}") from None
+    return Generation(search, special, pad, longest)
+
+
+def _lengths(keys: Keys, longest: int) -> dict[str, float | int]:
+    """Their limit counts the token that opens the target, or does not; ours counts what is chosen."""
+    whole, chosen = keys.whole("max_length", 0, least=0), keys.whole("max_new_tokens", 0, least=0)
+    limit = chosen or max(whole - 1, 0)
+    return {"max_ratio": 0.0, "max_extra": min(limit, longest)} if limit else {}
+
+
+def _special(keys: Keys) -> tuple[Special, int]:
+    ends, starts = keys.ids("eos_token_id"), keys.ids("decoder_start_token_id") or keys.ids("bos_token_id")
+    for name, found in (("eos_token_id", ends), ("decoder_start_token_id", starts)):
+        if len(found) != 1:
+            raise InvalidConfig(f"{name} must be one token id, not {found or 'none'}")
+    if any(token not in ends for token in keys.ids("forced_eos_token_id")) or keys.ids("forced_bos_token_id"):
+        raise InvalidConfig("forced_bos_token_id and forced_eos_token_id may not force another token than the end")
+    suppress = keys.ids("suppress_tokens")
+    for word in keys.listed("bad_words_ids"):
+        if not isinstance(word, list) or len(word) != 1 or type(word[0]) is not int:
+            raise InvalidConfig(f"bad_words_ids holds {word!r:.40}, and Transept suppresses single tokens only")
+        suppress = [*suppress, word[0]]
+    suppress = [token for token in dict.fromkeys(suppress) if token not in ends]
+    pads = keys.ids("pad_token_id") or [0]
+    return Special(starts[0], ends[0], tuple(suppress)), pads[0]

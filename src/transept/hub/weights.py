@@ -1,0 +1,144 @@
+"""The weights of a model directory against the model that its description declares.
+
+Everything that can be known from names, types and shapes is checked on the meta device, where a tensor has no data: no
+memory is asked for on the word of a configuration that its own file does not bear out.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transept.errors import InvalidConfig, InvalidData, nearest
+from transept.hub.files import bare, member, present, read_json
+from transept.hub.tensors import Declared, header, read
+from transept.models import Built, Topology
+from transept.names import Names
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+Files = dict[Path, dict[str, Declared]]
+
+
+def find(root: Path) -> Files:
+    """The files that hold the weights, with what their headers declare. Pickles are not opened."""
+    if (root / WEIGHTS).is_symlink() or (root / WEIGHTS).exists():
+        path = member(root, WEIGHTS)
+        return {path: header(path)}
+    if (root / INDEX).is_symlink() or (root / INDEX).exists():
+        return sharded(root)
+    pickles = sorted(path.name for path in root.iterdir() if path.suffix in PICKLES)
+    if pickles:
+        raise InvalidData(
+            f"the weights are a pickle ({pickles[0]}), which can run any program when it is read",
+            where=root,
+            remedy="If you trust it, convert it once where it can do no harm, with transformers:"
+            " AutoModelForSeq2SeqLM.from_pretrained(DIR).save_pretrained(OUT) writes model.safetensors.",
+        )
+    raise InvalidData(f"{WEIGHTS} is missing", where=root, remedy=present(root))
+
+
+def sharded(root: Path) -> Files:
+    """Weights in several files: each tensor is in the one file that the index names, and nowhere else."""
+    path = member(root, INDEX)
+    places = read_json(path).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise InvalidData("there is no weight_map", where=path)
+    for name, file in places.items():
+        if not isinstance(file, str) or not bare(file) or not file.endswith(".safetensors"):
+            raise InvalidData(f"{name} is said to be in {file!r}, which is no safetensors file beside it", where=path)
+    files = {member(root, file): header(member(root, file)) for file in dict.fromkeys(places.values())}
+    for file, declared in files.items():
+        for name in declared:
+            if places.get(name) != file.name:
+                raise InvalidData(f"{name} is here, but the index has it in {places.get(name)}", where=file)
+    for name, file in places.items():
+        if name not in files[root / file]:
+            raise InvalidData(f"{name} is not in {file}.{nearest(name, files[root / file])}", where=path)
+    return files
+
+
+def load(root: Path, spec: Topology, names: Names | None, dtype: str | None) -> tuple[Built, dict[str, str]]:
+    """The built model with its weights, of the type that they are stored in, and what was left out with its reason.
+
+    `names` is None where the file has our own names. `dtype` is what the configuration declares.
+    """
+    files = find(root)
+    where = next(iter(files)) if len(files) == 1 else root
+    declared = {name: what for content in files.values() for name, what in content.items()}
+    check_types(declared, dtype, where)
+    model = blank(spec, len(declared), root)
+    wanted = model.state_dict()
+    empty, _ = ours(names, {name: what.empty() for name, what in declared.items()}, wanted, where)
+    for name, tensor in empty.items():
+        if tensor.shape != wanted[name].shape:
+            theirs = names.their_name(name) if names else name
+            raise InvalidData(
+                f"{theirs} has the shape {tuple(tensor.shape)}, the model expects {tuple(wanted[name].shape)}",
+                where=where,
+                remedy="The weights and the configuration must be of one model.",
+            )
+    found = {name: tensor for path, content in files.items() for name, tensor in read(path, content).items()}
+    state, dropped = ours(names, found, wanted, where)
+    model.load_state_dict(state, assign=True)
+    left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
+    assert not left, f"without a value after loading: {left}"
+    return model.eval(), dropped
+
+
+def ours(
+    names: Names | None, theirs: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Their tensors under our names; without a table the names are ours already."""
+    if names is not None:
+        return names.to_ours(theirs, wanted, where=where)
+    missing = [name for name in wanted if name not in theirs]
+    unknown = [name for name in theirs if name not in wanted]
+    if missing or unknown:
+        lacks = f"{len(missing)} missing ({', '.join(missing[:3])})" if missing else ""
+        near = [f"{name}.{nearest(name, wanted)}" for name in unknown[:3]]
+        has = f"{len(unknown)} unknown ({', '.join(near)})" if unknown else ""
+        raise InvalidData(f"tensors: {' and '.join(filter(None, (lacks, has)))}", where=where)
+    return {name: theirs[name] for name in wanted}, {}
+
+
+def check_types(declared: Mapping[str, Declared], dtype: str | None, where: Path) -> None:
+    """One type of real numbers, the one that the configuration names."""
+    first = next(iter(declared.values()), None)
+    for name, what in declared.items():
+        if not what.dtype.is_floating_point or (first and what.dtype != first.dtype):
+            raise InvalidData(f"{name} is of {spoken(what.dtype)}, the others are not", where=where)
+    if dtype is not None and first is not None and dtype != spoken(first.dtype):
+        raise InvalidData(f"the tensors are of {spoken(first.dtype)}, config.json says {dtype}", where=where)
+
+
+def spoken(dtype: torch.dtype) -> str:
+    """ "float32" """
+    return str(dtype).removeprefix("torch.")
+
+
+def blank(spec: Topology, tensors: int, where: Path) -> Built:
+    """The model without data. A stack deeper than there are tensors is refused before its blocks are made."""
+    if (deep := max(depths(spec.to_dict()), default=0)) > tensors:
+        raise InvalidConfig(f"a stack of {deep} blocks is declared, and {tensors} tensors are stored", where=where)
+    try:
+        with torch.device("meta"):
+            model = spec.build()
+    except (RuntimeError, TypeError, OverflowError) as error:  # sizes beyond what a tensor can have
+        reason = str(error).splitlines()[0]
+        raise InvalidConfig(f"the model cannot be built: {reason}", where=where) from None
+    assert isinstance(model, Built)
+    return model
+
+
+def depths(data: Any) -> Iterator[int]:
+    """Every `depth` in a description."""
+    if isinstance(data, dict):
+        yield from (value for key, value in data.items() if key == "depth" and isinstance(value, int))
+        data = list(data.values())
+    if isinstance(data, list):
+        for value in data:
+            yield from depths(value)
