@@ -13,8 +13,10 @@ from transept.parts.memory import Memory
 class Decoder(Protocol):
     """A model that continues sequences; B*W rows of a target may read a memory of B rows."""
 
-    spec: Topology
     training: bool
+
+    @property
+    def spec(self) -> Topology: ...
 
     @property
     def device(self) -> torch.device: ...
