@@ -91,7 +91,7 @@ class Checkpoints:
         return path
 
     def fault(self, update: int) -> str | None:
-        """What is wrong with a checkpoint, or None: each file is there, in full length, with the hash of the manifest."""
+        """What is wrong with a checkpoint, or None: every file is there, whole, with its hash in the manifest."""
         path = self.path(update)
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ class Checkpoints:
 
     def _unsaved(self, update: int, needed: int, error: Exception) -> TranseptError:
         free = shutil.disk_usage(self.folder).free
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or free < needed
+        full = (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or free < needed
         reason = "the disk is full" if full else str(error)
         older = [u for u in self.updates() if u != update]
         kept = f"The checkpoint of update {older[-1]:,} is whole. " if older else ""
@@ -163,10 +163,8 @@ class Checkpoints:
         )
 
 
-def superfluous(
-    updates: Iterable[int], regular: Iterable[int], keep: int, average: int, best: int | None
-) -> list[int]:
-    """The checkpoints that are neither the best, nor among the `keep` newest, nor of the last `average` regular ones."""
+def superfluous(updates: Iterable[int], regular: Iterable[int], keep: int, average: int, best: int | None) -> list[int]:
+    """The checkpoints that are neither the best, nor of the `keep` newest, nor of the last `average` regular ones."""
     updates, regular = sorted(updates), sorted(regular)
     wanted = {best, *updates[-keep:], *(regular[-average:] if average else [])}
     return [update for update in updates if update not in wanted]

@@ -27,10 +27,12 @@ def choose_device(wanted: str, process: int = 0) -> torch.device:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(wanted)
     if device.type == "cuda":
-        device = torch.device("cuda", process if device.index is None else device.index)
-        found = torch.cuda.device_count()
-        if not torch.cuda.is_available() or (device.index or 0) >= found:
-            raise InvalidConfig(f"there is no {device} here: torch sees {found} of them", remedy="Use train.device=auto.")
+        index: int | None = device.index  # torch declares it an int; "cuda" alone has none
+        device, found = torch.device("cuda", process if index is None else index), torch.cuda.device_count()
+        if device.index >= found or not torch.cuda.is_available():
+            raise InvalidConfig(
+                f"there is no {device} here: torch sees {found} of them", remedy="Use train.device=auto."
+            )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InvalidConfig("there is no mps device here", remedy="Use train.device=auto.")
     return device

@@ -75,6 +75,11 @@ class Flat:
         text = json.dumps([[p.name, list(p.shape), p.start] for p in self.places] + [len(self.master), self.decayed])
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def size_of_work(self) -> int:
+        """Bytes held besides the master: the gradient, and below float32 the working copy with its own."""
+        extra = 0 if self._working is self.master else 2 * self._working.nbytes
+        return self.gradient.nbytes + extra
+
     def clear(self) -> None:
         """Forget the gradient."""
         self.gradient.zero_()

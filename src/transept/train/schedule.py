@@ -9,12 +9,16 @@ from transept.train.config import Constant, Decaying, InverseSqrt, Noam
 
 def noam(update: int, schedule: Noam) -> float:
     """rate · width^-0.5 · min(update^-0.5, update · warmup^-1.5): Vaswani et al. 2017, equation 3."""
-    return schedule.rate * schedule.width**-0.5 * min(update**-0.5, update * schedule.warmup**-1.5)
+    return (
+        schedule.rate
+        / math.sqrt(schedule.width)
+        * min(1 / math.sqrt(update), update / (schedule.warmup * math.sqrt(schedule.warmup)))
+    )
 
 
 def inverse_sqrt(update: int, schedule: InverseSqrt) -> float:
     """rate · min(update / warmup, (warmup / update)^0.5)."""
-    return schedule.rate * min(update / schedule.warmup, (schedule.warmup / update) ** 0.5)
+    return schedule.rate * min(update / schedule.warmup, math.sqrt(schedule.warmup / update))
 
 
 def constant(update: int, schedule: Constant) -> float:
@@ -23,7 +27,7 @@ def constant(update: int, schedule: Constant) -> float:
 
 
 def decaying(update: int, schedule: Decaying) -> float:
-    """floor + (rate - floor) · fall, where fall goes from 1 at the end of warm-up to 0 at `updates`, and stays there."""
+    """floor + (rate - floor) · fall, where fall goes from 1 at the end of warm-up to 0 at `updates` and after."""
     if update <= schedule.warmup:
         return schedule.rate * _risen(update, schedule.warmup)
     gone = min((update - schedule.warmup) / (schedule.updates - schedule.warmup), 1.0)

@@ -1,0 +1,56 @@
+"""The mean of several checkpoints, which is often better than any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from transept.errors import InvalidData, UsageError
+from transept.train.checkpoint import MODEL, Checkpoints
+
+
+def average(files: Sequence[Path]) -> dict[str, Tensor]:
+    """The arithmetic mean of the float tensors of some files; tensors of counts are those of the last file.
+
+    Sums are kept in float64, so that the mean is right to the last bit of float32. InvalidData where the files hold
+    different models.
+    """
+    if not files:
+        raise UsageError("there is no checkpoint to average")
+    sums: dict[str, Tensor] = {}
+    last: dict[str, Tensor] = {}
+    for file in files:
+        tensors = load_file(file)
+        if last and {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in last.items()}:
+            raise InvalidData(f"its tensors are not those of {files[0]}", where=file, remedy="Average one run's only.")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                sums[name] = sums.get(name, torch.zeros((), dtype=torch.float64)) + tensor.double()
+        last = tensors
+    return {name: (sums[name] / len(files)).to(t.dtype) if name in sums else t for name, t in last.items()}
+
+
+def choose(checkpoints: Checkpoints, count: int, best: int | None) -> list[int]:
+    """The updates that make the model: the last `count` regular ones, or the best alone where count is 0.
+
+    A run too short for any of these gives its newest checkpoint.
+    """
+    regular = checkpoints.regular()[-count:] if count else []
+    if regular:
+        return regular
+    present = checkpoints.updates()
+    if not present:
+        raise UsageError("the run has no checkpoint yet", where=checkpoints.folder, remedy="Train it first.")
+    return [best] if not count and best in present else present[-1:]
+
+
+def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tensor]:
+    """The mean of verified checkpoints."""
+    for update in updates:
+        if (fault := checkpoints.fault(update)) is not None:
+            raise InvalidData(fault, where=checkpoints.path(update), remedy="Average other checkpoints of the run.")
+    return average([checkpoints.path(update) / MODEL for update in updates])

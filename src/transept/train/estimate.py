@@ -1,0 +1,140 @@
+"""What a run will need, told before it begins."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from transept.errors import TranseptError
+from transept.tasks.task import AnyBatch, Task
+from transept.train.amount import Amount
+from transept.train.checkpoint import megabytes, size_of
+from transept.train.config import TrainConfig
+from transept.train.device import Precision, choose_device, choose_precision, memory_used
+from transept.train.flat import Flat
+from transept.train.optimizer import FlatAdam, LossScale
+from transept.train.run import RunDirectory
+from transept.train.update import gather
+from transept.train.workers import Workers
+
+_UNITS = {"u": "updates", "e": "epochs", "Mt": "million tokens", "min": "minutes", "h": "hours"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one pass over the largest batch showed. Sizes in bytes, time in seconds."""
+
+    parameters: int
+    precision: Precision
+    device: torch.device
+    updates_per_epoch: int
+    rows: int
+    tokens: int
+    seconds: float
+    loss: float
+    state: int
+    peak: int
+    checkpoint: int
+
+    def lines(self) -> Mapping[str, str]:
+        """The same for people."""
+        return {
+            "model": f"{self.parameters:,} parameters · {self.precision} · {self.device}",
+            "epoch": f"{self.updates_per_epoch:,} updates",
+            "largest batch": f"{self.rows:,} examples, {self.tokens:,} supervised tokens: forward, backward and step "
+            f"in {self.seconds:.2f} s, loss {self.loss:.3f} a token",
+            "memory": f"{megabytes(self.peak)} at most, {megabytes(self.state)} of it weights, gradients and moments",
+            "disk": f"{megabytes(self.checkpoint)} a checkpoint",
+        }
+
+
+def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
+    """Build the model and take one update on the batch that needs the most memory. Nothing is written.
+
+    Raises OutOfMemory with a remedy where it does not fit.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    torch.manual_seed(config.seed)
+    model = task.build().to(device)
+    flat = Flat(model, precision.dtype, config.optimizer.decay)
+    optimizer = FlatAdam(flat, config.optimizer, config.clip)
+    batches = task.batches("train", 0)
+    largest = batches.largest()
+    batch, begun = batches[largest], time.monotonic()
+    scale = LossScale() if precision.dtype == torch.float16 else None
+    model.train()
+    chosen = range(largest, largest + 1)
+    sums = gather(task, model, flat, batches, chosen, (config.seed, 0), Workers(), scale)
+    optimizer.step(0.0, sums.tokens)  # a rate of nothing: the moments are touched, the weights stay
+    saved = size_of(flat.tensors()) + size_of(optimizer.tensors())
+    return Estimate(
+        parameters=flat.count,
+        precision=precision,
+        device=device,
+        updates_per_epoch=updates_of(len(batches), config.accumulate),
+        rows=len(batch.rows),
+        tokens=sums.tokens,
+        seconds=time.monotonic() - begun,
+        loss=sums.nll / max(sums.tokens, 1),
+        state=saved + flat.size_of_work(),
+        peak=memory_used(device),
+        checkpoint=saved,
+    )
+
+
+def updates_of(batches: int, accumulate: int) -> int:
+    """Updates of an epoch; the last may have fewer batches."""
+    return -(-batches // accumulate)
+
+
+def facts(
+    task: Task[AnyBatch],
+    config: TrainConfig,
+    parameters: int,
+    precision: Precision,
+    device: torch.device,
+    run: RunDirectory,
+    checkpoint: int,
+) -> dict[str, str]:
+    """The head of a run: what is trained on what, in which steps, and what it leaves on the disk."""
+    told = dict(task.facts())
+    title = told.pop("title", task.name)
+    where = counted(torch.get_num_threads(), "thread") if device.type == "cpu" else str(device)
+    each = updates_of(len(task.batches("train", 0)), config.accumulate)
+    times = f" × {config.accumulate} = {config.batch_tokens * config.accumulate:,}" if config.accumulate > 1 else ""
+    kept = f"best + last {config.keep}" + (f" + {config.average} to average" if config.average else "")
+    return {
+        "title": f"{title} · {parameters / 1e6:.1f} M params · {precision} · {where}",
+        **told,
+        "batch": f"{config.batch_tokens:,} tokens{times} an update at most · {each:,} updates an epoch",
+        "plan": f"{spoken(config.stop_at)} · seed {config.seed} · writes {run.path} "
+        f"({megabytes(checkpoint)} a checkpoint, keeps {kept})",
+    }
+
+
+def counted(number: int, thing: str) -> str:
+    """ "2 threads"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def spoken(amount: Amount) -> str:
+    """ "20,000 updates"."""
+    return f"{float(amount.number):,g} {_UNITS[amount.unit]}"
+
+
+def refuse_full_disk(folder: Path, needed: int) -> None:
+    """Raise before the first update where not even one checkpoint would fit."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise TranseptError(
+            f"a checkpoint needs {megabytes(needed)}, and {megabytes(free)} are free",
+            where=folder,
+            remedy="Make room, or take another place by run=ANOTHER.",
+        )

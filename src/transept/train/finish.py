@@ -1,0 +1,82 @@
+"""The end of a run: its model, made of one checkpoint or of the mean of several, validated and written for others."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transept import __version__
+from transept.errors import InvalidData
+from transept.tasks.task import AnyBatch, Task
+from transept.train.average import averaged
+from transept.train.checkpoint import Checkpoints
+from transept.train.durable import replace_directory
+from transept.train.run import RunDirectory
+
+
+def model_of(task: Task[AnyBatch], checkpoints: Checkpoints, updates: Sequence[int], device: torch.device) -> nn.Module:
+    """A float32 model with the mean of some checkpoints, ready to be used."""
+    model = task.build().to(device)
+    fill(model, averaged(checkpoints, updates))
+    return model.eval()
+
+
+@torch.no_grad()
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a model's own; each of its storages must be met."""
+    own = model.state_dict()
+    met = {own[name].data_ptr() for name in tensors if name in own}
+    for name in sorted(
+        {*tensors} - {*own} | {name for name, t in own.items() if t.numel() and t.data_ptr() not in met}
+    ):
+        side = "is missing" if name in own else "is unknown to this model"
+        raise InvalidData(f"tensor {name} {side}", remedy="The checkpoint belongs to another model.")
+    for name, tensor in tensors.items():
+        if own[name].shape != tensor.shape:
+            raise InvalidData(
+                f"tensor {name} has shape {list(tensor.shape)}, the model's is {list(own[name].shape)}",
+                remedy="The checkpoint belongs to another model.",
+            )
+        own[name].copy_(tensor)
+
+
+def write_model(
+    task: Task[AnyBatch], run: RunDirectory, updates: Sequence[int], device: torch.device, told: Mapping[str, Any]
+) -> dict[str, float]:
+    """Make model/ of some checkpoints and return its scores on the validation split; `told` goes into the record."""
+    checkpoints = Checkpoints(run.checkpoints)
+    model = model_of(task, checkpoints, updates, device)
+    with torch.no_grad():
+        scores = dict(task.evaluate(model))
+    record = dict(told) | {
+        "task": task.name,
+        "data": dict(task.facts()),
+        "recipe": run.config.read_text(encoding="utf-8"),
+        "command": f"transept train {run.config}",
+        "checkpoints": list(updates),
+        "score": task.score,
+        "valid": scores,
+        "curve": curve(run),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "versions": versions(),
+    }
+    replace_directory(run.model, lambda fresh: task.save_model(model, fresh, record))
+    return scores
+
+
+def curve(run: RunDirectory) -> list[dict[str, Any]]:
+    """The validations of a run, in order."""
+    if not run.metrics.exists():
+        return []
+    events = (json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines())
+    return [event for event in events if event["event"] == "valid"]
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on besides the recipe."""
+    return {"transept": __version__, "torch": torch.__version__, "python": platform.python_version()}
