@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from transept.errors import Interrupted, UsageError
+from transept.heap import keep_freed_memory
 from transept.tasks.task import AnyBatch, Batches, Task
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
@@ -57,6 +58,7 @@ def train(
     The same recipe on the same processor with the same number of threads gives the same weights bit for bit, however
     often it was interrupted. Raises Interrupted after Ctrl-C, once all is saved; SIGTERM saves and returns.
     """
+    keep_freed_memory()
     device = choose_device(config.device)
     with join(on_gpu=device.type == "cuda") as workers:
         check_share(config.accumulate, workers.world)
