@@ -17,6 +17,7 @@ GROUND = {"errors", "spec"}
 # room that names a file counts, so `tasks.task` has a line of its own.
 HOUSE = {
     "errors": set(),
+    "heap": set(),
     "spec": set(),
     "templates": set(),
     "names": {"templates"},
@@ -26,20 +27,19 @@ HOUSE = {
     "models": {"parts", "inputs", "heads"},
     "families": {"names", "parts", "inputs", "heads", "models"},
     "data": set(),
-    "decode": {"parts.cache", "models"},
+    "decode": {"parts.cache", "parts.memory", "models"},
     "hub": {"names", "families", "models", "data", "decode"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
     "tasks": {"parts.loss", "families", "models", "data", "decode", "hub", "recipes"},
-    "train": {"tasks.task", "parts.loss"},
-    "cli": {"recipes", "tasks", "train", "data", "decode", "hub", "families", "models", "parts", "names"},
+    "train": {"heap", "tasks.task", "parts.loss"},
     "__main__": {"cli"},
 }
-# The public names of the package stand for things in these rooms.
-HOUSE["__init__"] = {room for room in HOUSE if room not in ("cli", "__main__", "train")}
+HOUSE["cli"] = set(HOUSE) - {"__main__"}
+HOUSE["__init__"] = set(HOUSE) - {"__main__", "cli", "train"}  # the public names stand for things in these rooms
 
 TORCH_FREE = ("__init__", "errors", "spec", "data.config", "train.config", "decode.config", "recipes", "cli")
-LINES = 330
+LINES = 350
 
 
 def modules(package: Path) -> dict[str, Path]:
