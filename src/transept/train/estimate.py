@@ -98,7 +98,6 @@ def updates_of(batches: int, accumulate: int) -> int:
 def facts(
     task: Task[AnyBatch],
     config: TrainConfig,
-    parameters: int,
     precision: Precision,
     device: torch.device,
     run: RunDirectory,
@@ -106,17 +105,16 @@ def facts(
 ) -> dict[str, str]:
     """The head of a run: what is trained on what, in which steps, and what it leaves on the disk."""
     told = dict(task.facts())
-    title = told.pop("title", task.name)
     where = counted(torch.get_num_threads(), "thread") if device.type == "cpu" else str(device)
     each = updates_of(len(task.batches("train", 0)), config.accumulate)
     times = f" × {config.accumulate} = {config.batch_tokens * config.accumulate:,}" if config.accumulate > 1 else ""
     kept = f"best + last {config.keep}" + (f" + {config.average} to average" if config.average else "")
     return {
-        "title": f"{title} · {parameters / 1e6:.1f} M params · {precision} · {where}",
+        "title": f"{told.pop('title')} · {precision} · {where}",
         **told,
-        "batch": f"{config.batch_tokens:,} tokens{times} an update at most · {each:,} updates an epoch",
+        "update": f"{config.batch_tokens:,} tokens{times} at most · {each:,} updates an epoch",
         "plan": f"{spoken(config.stop_at)} · seed {config.seed} · writes {run.path} "
-        f"({megabytes(checkpoint)} a checkpoint, keeps {kept})",
+        f"({megabytes(checkpoint)} a checkpoint; keeps {kept})",
     }
 
 

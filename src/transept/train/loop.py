@@ -256,7 +256,7 @@ class Trainer(Generic[AnyBatch]):
         for name in self.checkpoints.clean() + reclaim(self.run.path):
             log.say(f"removed {name}, left by a process that died")
         needed = size_of(self.flat.tensors()) + size_of(self.optimizer.tensors())
-        log.head(facts(self.task, self.config, self.flat.count, self.precision, self.device, self.run, needed))
+        log.head(facts(self.task, self.config, self.precision, self.device, self.run, needed))
         refuse_full_disk(self.run.path, needed)
 
     def _finish(self, log: Log, reason: str) -> None:

@@ -29,11 +29,6 @@ class Identity:
 
     def compared(self, saved: Mapping[str, Any]) -> list[str]:
         """Sentences on what is different now and may be; errors for what may not."""
-        if saved["fingerprint"] != self.fingerprint:
-            raise InvalidData(
-                "the training data are not those that the run began with",
-                remedy="Put them back as they were, or start another run by run=ANOTHER.",
-            )
         before: Mapping[str, Any] = saved["settings"]
         for name in FIXED:
             if before[name] != self.settings[name]:
@@ -42,6 +37,11 @@ class Identity:
                     "the batches would be others",
                     remedy=f"Use train.{name}={before[name]}, or start another run by run=ANOTHER.",
                 )
+        if saved["fingerprint"] != self.fingerprint:
+            raise InvalidData(
+                "the training data are not those that the run began with",
+                remedy="Put them back as they were, or start another run by run=ANOTHER.",
+            )
         if saved["layout"] != self.layout:
             raise InvalidConfig(
                 "the model, or what weight decay pulls on, is not that of the run",

@@ -1,0 +1,164 @@
+"""Recipes: everything that a run needs, in one YAML file or by the name of a paper. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+import transept
+from transept.data.config import PairsData
+from transept.decode.config import Search
+from transept.errors import InvalidConfig, UsageError, nearest
+from transept.recipes import yaml12
+from transept.recipes.faults import explain
+from transept.train.config import TrainConfig
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Evaluate(_Settings):
+    """How translations are scored.
+
+    `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
+    `best`      which score of the validation decides the best checkpoint.
+    `search`    how validation sentences are translated: "greedy", or the "same" as `search`.
+    """
+
+    tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200"] = (
+        "13a"
+    )
+    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
+    search: Literal["greedy", "same"] = "greedy"
+
+
+class Recipe(_Settings):
+    """A task, where its run is written, and what it is made of."""
+
+    task: str = "translation"
+    run: str = Field(min_length=1)
+    model: dict[str, Any]
+    data: PairsData = PairsData()
+    train: TrainConfig
+    search: Search = Search()
+    evaluate: Evaluate = Evaluate()
+
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:  # where it was read is no part of a recipe
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]  # a model is a dictionary
+
+    def where(self, key: str) -> str | None:
+        """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
+        return self._places.get(key)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    found = (Path(entry.name) for entry in files("transept.recipes").iterdir())
+    return sorted(path.stem for path in found if path.suffix == ".yaml")
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a recipe that comes with the package; UsageError names the nearest one."""
+    if name not in recipe_names():
+        raise UsageError(
+            f"there is no recipe {name!r}.{nearest(name, recipe_names())}",
+            remedy=f"There are: {', '.join(recipe_names())}.",
+        )
+    return (files("transept.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def summary(name: str) -> str:
+    """What a packaged recipe is, in a line: its first comment."""
+    return recipe_text(name).partition("\n")[0].lstrip("# ")
+
+
+def load_recipe(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name, from a YAML file, or from the run directory that it made; then change single keys.
+
+    `overrides` are "train.seed=2", read as the key's type wants it. Raises UsageError for an unknown recipe and
+    InvalidConfig with file, line and the nearest name for what is wrong in it.
+    """
+    name, text = _find(str(name_or_file))
+    document = yaml12.read(text, name)
+    data, places = document.data, {path: f"{name}:{line}" for path, line in document.lines.items()}
+    texts = [_split(override) for override in overrides]
+    for path, value in texts:
+        _set(data, path, yaml12.scalar(value))
+        places[path] = f"{'.'.join(path)}={value}"
+    # A text such as 2026 reads as a number. Where the key wants a text, what was typed is one.
+    for path, value in texts:
+        if isinstance(yaml12.scalar(value), (int, float)) and _refused(data, path):
+            _set(data, path, value)
+            if _refused(data, path):  # neither will do: speak of the number
+                _set(data, path, yaml12.scalar(value))
+    try:
+        recipe = Recipe.model_validate_json(yaml12.as_json(data))
+    except ValidationError as error:
+        raise explain(error, data, places, Recipe, name) from error
+    recipe._places.update({".".join(map(str, path)): place for path, place in places.items()})
+    return recipe
+
+
+def resolve(recipe: Recipe) -> str:
+    """The complete recipe as YAML: every default is written, and reading it gives the same recipe."""
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = "not installed"
+    head = f"# The complete recipe, every default written. transept {transept.__version__}, torch {torch}.\n"
+    return head + yaml12.write(recipe.model_dump(mode="json"))
+
+
+def _find(given: str) -> tuple[str, str]:
+    """The name for messages and the text of a recipe."""
+    if given in recipe_names():
+        return given, recipe_text(given)
+    path = Path(given)
+    path = path / "config.yaml" if (path / "config.yaml").is_file() else path
+    if not path.is_file():
+        raise UsageError(
+            f"there is no recipe {given!r}.{nearest(given, recipe_names())}",
+            remedy="A recipe is one of 1) a name: " + ", ".join(recipe_names()) + "; 2) a YAML file; "
+            "3) a run directory, for its config.yaml.",
+        )
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidConfig(f"this is not UTF-8 text: {error.reason}", where=path) from error
+
+
+def _split(override: str) -> tuple[tuple[str, ...], str]:
+    key, sign, value = override.partition("=")
+    if not sign or not all(key.split(".")):
+        raise UsageError(f"{override!r} changes no key", remedy="Write KEY=VALUE, for example train.seed=2.")
+    return tuple(key.strip().split(".")), value.strip()
+
+
+def _set(data: dict[str, Any], path: Iterable[str], value: Any) -> None:
+    *outer, last = path
+    for key in outer:
+        inner = data.get(key)
+        if not isinstance(inner, dict):
+            inner = data[key] = {}
+        data = inner
+    data[last] = value
+
+
+def _refused(data: dict[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether what stands at a key is an error there. Locations name the members of unions too, which no path does."""
+    try:
+        Recipe.model_validate_json(yaml12.as_json(data))
+    except ValidationError as error:
+        locations = [iter(fault["loc"]) for fault in error.errors(include_url=False, include_context=False)]
+        return any(all(name in location for name in path) for location in locations)
+    return False
