@@ -39,12 +39,16 @@ def _path(location: Path, data: Any, missing: bool) -> Path:
     path: list[str | int] = []
     here, last = data, len(location) - 1
     for index, name in enumerate(location):
-        if (isinstance(here, list) and isinstance(name, int)) or (isinstance(here, dict) and name in here):
+        if _holds(here, name):
             here = here[name]
         elif not (missing and index == last):
             continue
         path.append(name)
     return tuple(path)
+
+
+def _holds(here: Any, name: str | int) -> bool:
+    return (isinstance(here, dict) and name in here) or (isinstance(here, list) and isinstance(name, int))
 
 
 def _sentence(fault: Any, path: Path, data: Mapping[str, Any], schema: type[BaseModel]) -> str:

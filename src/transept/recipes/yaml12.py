@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -29,16 +29,13 @@ _SCALARS = (
 class _Loader(yaml.SafeLoader):
     """Safe, with the scalars of YAML 1.2's core schema: PyYAML knows those of 1.1 alone."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
 
 class _Dumper(yaml.SafeDumper):
     """Puts quotes around what this loader would not read as text."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
 
 for _kind in (_Loader, _Dumper):
+    _kind.yaml_implicit_resolvers = {}
     for _name, _form, _first in _SCALARS:
         _kind.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_form})$"), _first)
 

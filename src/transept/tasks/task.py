@@ -67,7 +67,7 @@ class Task(Protocol[AnyBatch]):
         """A hash of everything that the training batches come from: content, tokenizer, limits, order."""
 
     def facts(self) -> Mapping[str, str]:
-        """Lines for the head of a run: "title" with the model and its size, "data": "train 29,000 pairs (12 dropped)"."""
+        """Lines for the head of a run: "title" with the model and its size, "data" with what was dropped, others."""
 
     def build(self) -> nn.Module:
         """A fresh model, drawn from torch's generator."""
