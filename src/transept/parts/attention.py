@@ -67,7 +67,8 @@ class AttentionLayer(Layer):
         self.asked, self.mix = Tap(), Tap()
 
     def split(self, y: Tensor) -> Tensor:
-        return y.unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # (B, S, H*E) -> (B, H, S, E)
+        heads: Tensor = y.unflatten(-1, (-1, self.head_width))
+        return heads.transpose(1, 2)  # (B, S, H*E) -> (B, H, S, E)
 
     def new_slot(self, batch: int, size: int, memory: Memory | None) -> Slot:
         if self.spec.source == "memory":

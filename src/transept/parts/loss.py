@@ -51,16 +51,25 @@ def linear_cross_entropy(
     """
     kept = labels != IGNORED
     states, labels = states[kept], labels[kept]
-    total, nll = _LinearCrossEntropy.apply(states, weight, bias, labels, *smoothing.weights(weight.size(0)))  # type: ignore[no-untyped-call]
+    true, every = smoothing.weights(weight.size(0))
+    wanted = torch.is_grad_enabled()  # inside the function below it never is
+    total, nll = _LinearCrossEntropy.apply(states, weight, bias, labels, true, every, wanted)  # type: ignore[no-untyped-call]
     return Loss(total, nll.detach(), labels.numel())
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, true: float, every: float
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        true: float,
+        every: float,
+        wanted: bool,
     ) -> tuple[Tensor, Tensor]:
-        needed = any(ctx.needs_input_grad[:3])
+        needed = wanted and any(ctx.needs_input_grad[:3])
         total = torch.zeros((), dtype=torch.float64, device=states.device)
         nll = torch.zeros_like(total)
         d_states = torch.empty_like(states) if needed else None
@@ -72,15 +81,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = (x @ weight.T).float()
             if bias is not None:
                 logits += bias
-            wanted = logits.gather(1, y).double().sum()
+            hit = logits.gather(1, y).double().sum()
             # Without smoothing the sum over classes has no weight, and is not taken.
             spread = logits.sum(dtype=torch.float64) * every if every else 0.0
             top = logits.amax(1, keepdim=True)
             probs = logits.sub_(top).exp_()
             norm = probs.sum(1, keepdim=True)
             log_norm = (norm.log() + top).double().sum()
-            total += log_norm - true * wanted - spread
-            nll += log_norm - wanted
+            total += log_norm - true * hit - spread
+            nll += log_norm - hit
             if d_states is None or d_weight is None:
                 continue
             slope = probs.div_(norm)  # softmax - target
@@ -102,4 +111,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         d_states, d_weight, d_bias = ctx.saved_tensors
         scale = grads[0]
         d_bias = None if d_bias is None else (d_bias * scale).to(ctx.dtype)
-        return (d_states * scale).to(d_states.dtype), (d_weight * scale).to(ctx.dtype), d_bias, None, None, None
+        return (d_states * scale).to(d_states.dtype), (d_weight * scale).to(ctx.dtype), d_bias, None, None, None, None
