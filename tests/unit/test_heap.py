@@ -1,4 +1,4 @@
-"""Freed memory is kept: large blocks come from the heap, which the process keeps, and not from mappings of their own."""
+"""Freed memory is kept: large blocks come from the heap, which the process keeps, not from mappings of their own."""
 
 import subprocess
 import sys
@@ -13,7 +13,8 @@ from transept.heap import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("no such setting")
 import torch
-address = torch.ones(1 << 22).data_ptr()
+block = torch.ones(1 << 22)
+address = block.data_ptr()
 for line in Path("/proc/self/maps").read_text().splitlines():
     low, high = (int(end, 16) for end in line.split()[0].split("-"))
     if low <= address < high:
