@@ -233,11 +233,17 @@ def _card(card: Record | Card | str, model: Built, family: ModuleType | None, re
 
 def saying(spec: Topology) -> ModuleType | None:
     """The family whose Hugging Face configuration can say a model, or None."""
-    return next((module for module in _readable() if refusal(module, spec) is None), None)
+    return next((module for module in _readable() if _refusal(module, spec) is None), None)
 
 
-def refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:
-    """Why a family's Hugging Face configuration cannot say a model; None where it can."""
+def unsayable(spec: Topology, where: Path) -> UsageError:
+    """Why no configuration of Hugging Face's can say a model, with the words that would change it."""
+    reasons = [error for module in _readable() if (error := _refusal(module, spec)) is not None]
+    remedies = [error.remedy for error in reasons if error.remedy]
+    return UsageError("; ".join(error.what for error in reasons), where=where, remedy=" ".join(remedies) or None)
+
+
+def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:
     try:
         family.to_hf(spec)
     except InvalidConfig as error:
