@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -114,10 +114,11 @@ def emit(record: Mapping[str, Any]) -> None:
     print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
-def console() -> Console:
-    """A console for tables on stdout: plain under NO_COLOR, CI or TERM=dumb; 120 columns where no terminal says more."""
+def console(stderr: bool = False) -> Console:
+    """A console for tables: plain under NO_COLOR, CI or TERM=dumb; 120 columns where no terminal is."""
     from rich.console import Console
 
     plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb")
-    width = None if sys.stdout.isatty() else 120
-    return Console(no_color=plain, color_system=None if plain else "auto", width=width, highlight=False)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
+    colours: Literal["auto"] | None = None if plain else "auto"
+    return Console(stderr=stderr, no_color=plain, color_system=colours, width=width, highlight=False)

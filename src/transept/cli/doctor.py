@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+import transept
 from transept.cli.common import JsonOption, emit, verb
 
 NEEDED = ("torch", "numpy", "tokenizers", "safetensors", "pydantic", "sacrebleu")
@@ -22,8 +23,8 @@ def add(app: typer.Typer) -> None:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Print versions, devices, number formats, offline state and disk, ready to paste into a report."""
-    found = {"transept": version("transept"), "python": f"{platform.python_version()} at {sys.executable}"}
+    """Print versions, devices and disk, to paste."""
+    found = {"transept": transept.__version__, "python": f"{platform.python_version()} at {sys.executable}"}
     found |= {"system": platform.platform(), "processor": _processor(), "memory": _memory()}
     found |= {package: version(package) for package in NEEDED}
     found |= {package: _optional(package, extra) for package, extra in OPTIONAL.items()}

@@ -136,7 +136,7 @@ class _Walk:
             yield from self.module(label, stack.blocks[members[0]], depth, sets * len(members), times * applied)
 
     def flops(self, module: nn.Module) -> int:
-        """Operations per token: a matrix's, an attention's scores and mix, a tied head's product with the embeddings."""
+        """Operations per token: a matrix's, an attention's scores and mix, a tied head's product."""
         from torch import nn
 
         from transept.heads.vocabulary import VocabularyLayer

@@ -21,7 +21,6 @@ app = typer.Typer(
     help="The Transformer family from one set of parts: train, decode, compare, and hand the result to others.",
     epilog=listing("Examples:", EXAMPLES),
     invoke_without_command=True,
-    no_args_is_help=False,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 import yaml
 
 from transept.cli.common import JsonOption, console, emit, verb
-from transept.errors import InvalidConfig, UsageError, nearest
+from transept.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from transept.cli.flat import Row
@@ -43,7 +42,10 @@ def show(
     length: Annotated[int, typer.Option("--length", min=1, help="Tokens a side that operations are counted at.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a model flat: every part, its shapes, parameters and operations, and the file it comes from."""
+    """Print a model flat: parts, shapes, parameters.
+
+    Each part with its shapes, parameters, operations for a token, and the file that it comes from.
+    """
     if model is None and pattern is None:
         raise UsageError(
             "there is nothing to show", remedy='Name a model, a family, or a --pattern "causal & window(4)".'
@@ -86,6 +88,7 @@ def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
         from transept.hub.directory import read_spec
 
         return name, read_spec(Path(name))
+    from transept.families.declared import declared
     from transept.families.registry import all_families, family
 
     kind, _, size = name.partition(":")
@@ -94,28 +97,18 @@ def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
             f"{name!r} is neither a directory here nor a family.{nearest(kind, all_families())}",
             remedy=f"Families: {', '.join(all_families())}; as FAMILY:SIZE, such as transformer:base.",
         )
-    module = family(kind)
-    size = size or next(iter(module.SIZES))
-    if size not in module.SIZES:
-        raise UsageError(
-            f"{kind} has no size {size!r}.{nearest(size, module.SIZES)}",
-            remedy=f"There are: {', '.join(module.SIZES)}.",
-        )
-    given = {"vocab": VOCAB} | module.SIZES[size] | _settings(settings, module.declare)
-    return f"{kind}:{size} with a vocabulary of {given['vocab']:,}", module.declare(**given)
+    given = {"family": kind, "size": size or next(iter(family(kind).SIZES))} | _settings(settings)
+    title = f"{kind}:{given['size']} with a vocabulary of {given.get('vocab', VOCAB):,}"
+    return title, declared(given, VOCAB)
 
 
-def _settings(settings: list[str], declare: Any) -> dict[str, Any]:
-    known, given = inspect.signature(declare).parameters, {}
+def _settings(settings: list[str]) -> dict[str, Any]:
+    given = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"{setting!r} is not KEY=VALUE")
-        if key not in known:
-            raise InvalidConfig(
-                f"the declaration takes no {key!r}.{nearest(key, known)}", remedy=f"It takes: {', '.join(known)}."
-            )
-        given[key] = yaml.safe_load(value)
+        given[key.removeprefix("model.")] = yaml.safe_load(value)
     return given
 
 

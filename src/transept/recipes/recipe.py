@@ -39,10 +39,14 @@ class Evaluate(_Settings):
 
 
 class Recipe(_Settings):
-    """A task, where its run is written, and what it is made of."""
+    """A task, where its run is written, and what it is made of.
+
+    `start`  a model or run directory to go on from: its shape, its weights and its vocabulary are taken.
+    """
 
     task: str = "translation"
     run: str = Field(min_length=1)
+    start: str | None = None
     model: dict[str, Any]
     data: PairsData = PairsData()
     train: TrainConfig

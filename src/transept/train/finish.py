@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,9 +47,15 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_model(
-    task: Task[AnyBatch], run: RunDirectory, updates: Sequence[int], device: torch.device, told: Mapping[str, Any]
+    task: Task[AnyBatch],
+    run: RunDirectory,
+    updates: Sequence[int],
+    device: torch.device,
+    told: Mapping[str, Any],
+    out: Path | None = None,
 ) -> dict[str, float]:
-    """Make model/ of some checkpoints and return its scores on the validation split; `told` goes into the record."""
+    """Make a model of some checkpoints, in model/ unless `out` says where, and return its scores on the validation
+    split; `told` goes into the record."""
     checkpoints = Checkpoints(run.checkpoints)
     model = model_of(task, checkpoints, updates, device)
     with torch.no_grad():
@@ -65,7 +72,7 @@ def write_model(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "versions": versions(),
     }
-    replace_directory(run.model, lambda fresh: task.save_model(model, fresh, record))
+    replace_directory(out or run.model, lambda fresh: task.save_model(model, fresh, record))
     return scores
 
 

@@ -32,12 +32,8 @@ class RunDirectory:
         self.model = self.path / "model"
 
     @classmethod
-    def prepare(cls, path: Path | str, config: str, mode: Mode = "new") -> RunDirectory:
-        """Open the directory of a run and write its complete recipe there.
-
-        "new" refuses a directory that holds anything, with the three choices; "resume" needs one that a run has made;
-        "overwrite" removes what a run wrote there, and nothing else.
-        """
+    def check(cls, path: Path | str, mode: Mode = "new") -> RunDirectory:
+        """Refuse what `prepare` would refuse, before anything is read or written; what is refused stands there."""
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
             raise UsageError("this is a file, a run needs a directory", where=run.path, remedy="Choose run=ANOTHER.")
@@ -60,6 +56,16 @@ class RunDirectory:
                 where=run.path,
                 remedy="Take another directory by run=ANOTHER.",
             )
+        return run
+
+    @classmethod
+    def prepare(cls, path: Path | str, config: str, mode: Mode = "new") -> RunDirectory:
+        """Open the directory of a run and write its complete recipe there.
+
+        "new" refuses a directory that holds anything, with the three choices; "resume" needs one that a run has made;
+        "overwrite" removes what a run wrote there, and nothing else.
+        """
+        run = cls.check(path, mode)
         run.path.mkdir(parents=True, exist_ok=True)
         with run.held():
             if mode == "overwrite":

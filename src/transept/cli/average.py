@@ -1,0 +1,82 @@
+"""`transept average`: a run's model made again, of other checkpoints, or of a run that did not come to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transept.cli.common import OverwriteOption, say, verb
+from transept.errors import UsageError
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        "transept average runs/multi30k --overwrite",
+        "transept average runs/multi30k --last 5 --out models/last5",
+        "transept average runs/multi30k --best --out models/best",
+    )(average)
+
+
+def average(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Average so many checkpoints; else as many as the recipe says.")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="Take the best checkpoint alone.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the model goes; else the run's own model/.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make a run's model of its last checkpoints.
+
+    The mean of the last ones, or the best one alone, scored on the validation split.
+    """
+    from transept.cli.build import make_task
+    from transept.recipes.recipe import load_recipe
+    from transept.train.average import choose
+    from transept.train.checkpoint import Checkpoints
+    from transept.train.device import choose_device
+    from transept.train.finish import write_model
+    from transept.train.progress import Progress
+    from transept.train.run import RunDirectory
+    from transept.train.standing import Standing
+
+    if last is not None and best:
+        raise UsageError("--last and --best ask for different models", remedy="Leave one of them out.")
+    directory = RunDirectory(run)
+    if not directory.checkpoints.is_dir():
+        raise UsageError("this is no run directory: it has no checkpoints/", where=run)
+    target = out or directory.model
+    if target.exists() and not overwrite:
+        raise UsageError(
+            "there is a model already" if target == directory.model else "this exists already",
+            where=target,
+            remedy="Write it elsewhere by --out DIR, or replace it by --overwrite.",
+        )
+    recipe = load_recipe(run)
+    checkpoints = Checkpoints(directory.checkpoints)
+    newest = checkpoints.newest(say)
+    if newest is None:
+        raise UsageError("the run has no checkpoint yet", where=directory.checkpoints, remedy="Train it first.")
+    state = checkpoints.load(newest).state
+    done, standing = Progress(**state["progress"]), Standing(**state["standing"])
+    updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with directory.held():
+        scores = write_model(
+            make_task(recipe, say),
+            directory,
+            updates,
+            choose_device(recipe.train.device),
+            {
+                "stopped": f"stopped: the model was made after update {done.update:,}",
+                "tokens": done.tokens,
+                "seconds": done.seconds,
+            },
+            out=target,
+        )
+    named = ", ".join(f"{update:,}" for update in updates)
+    print(f"{target}: the mean of updates {named}" if len(updates) > 1 else f"{target}: update {named}")
+    print("on the validation split: " + " · ".join(f"{name} {value:.4g}" for name, value in scores.items()))

@@ -1,0 +1,82 @@
+"""`transept check`: before a run, everything that would stop it later."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from transept.cli.common import OverridesArgument, RecipeArgument, say, verb
+from transept.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from transept.recipes.recipe import Recipe
+    from transept.tasks.translation import Translation
+    from transept.train.estimate import Estimate
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        "transept check transformer-tiny-multi30k data.dir=multi30k",
+        "transept check runs/mine/config.yaml train.batch_tokens=8192",
+    )(check)
+
+
+def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
+    """Try a recipe: files, lengths, memory, one step.
+
+    Reads everything, tokenises, and takes one step on the largest batch. Nothing is written.
+    """
+    from transept.cli.build import make_task
+    from transept.recipes.recipe import load_recipe
+    from transept.train.estimate import estimate
+    from transept.train.run import RunDirectory
+
+    found = load_recipe(recipe, overrides or [])
+    show("recipe", f"{recipe}: every key is known")
+    task = make_task(found, say)
+    for name, words in task.facts().items():
+        show(name, words)
+    show_texts(task)  # type: ignore[arg-type]  # the only task there is
+    needed = estimate(task, found.train)
+    for name, words in needed.lines().items():
+        show(name, words)
+    show_disk(found, needed)
+    held = RunDirectory(found.run).config.is_file()
+    show("run", f"{found.run} " + ("holds a run: --resume, --overwrite or run=ANOTHER" if held else "is free"))
+    changed = "".join(f" {override}" for override in overrides or [])
+    print(f"ready: transept train {recipe}{changed}")
+
+
+def show(name: str, words: str) -> None:
+    print(f"{name:<14} {words}")
+
+
+def show_texts(task: Translation) -> None:
+    """The test split where there is one, and three pairs through the vocabulary and back."""
+    if task.recipe.data.test is not None:
+        show("test", f"{len(task.test):,} pairs")
+    unknown = task.tokenizer.unk
+    missed = int((task.valid.ids == unknown).sum())
+    show("coverage", f"{missed:,} of {len(task.valid.ids):,} tokens of the validation text are unknown")
+    for row in range(min(3, len(task.valid))):
+        text = task.valid.text.source[row]
+        ids = task.tokenizer.encode(text)
+        show("round trip", f"{text!r} → {' '.join(task.tokenizer.tokens(ids)[:12])} … → {task.tokenizer.decode(ids)!r}")
+
+
+def show_disk(recipe: Recipe, needed: Estimate) -> None:
+    """Room for every checkpoint that the run will hold at once."""
+    config = recipe.train
+    count = config.keep + config.average + 2  # the best one, and the one being written
+    total, there = count * needed.checkpoint, Path(recipe.run).absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    words = f"{total / 2**30:.2f} GiB for {count} checkpoints, {free / 2**30:.1f} GiB are free"
+    if free < total:
+        raise InvalidConfig(words, where=recipe.run, remedy="Lower train.keep or train.average, or take another place.")
+    show("room", words)

@@ -1,0 +1,85 @@
+"""`transept train`: a recipe becomes a run directory with a model in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transept.cli.common import OverridesArgument, RecipeArgument, console, say, verb
+from transept.errors import UsageError
+
+if TYPE_CHECKING:
+    from transept.recipes.recipe import Recipe
+    from transept.train.run import Mode
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        "transept train transformer-tiny-multi30k data.dir=multi30k",
+        "transept train pairs data.train=[train.en,train.de] data.valid=[valid.en,valid.de] run=runs/mine",
+        "transept train runs/mine --resume",
+        "transept train pairs --from runs/mine data.train=more.tsv data.valid=valid.tsv run=runs/tuned",
+        "torchrun --nproc-per-node 2 -m transept train transformer-base data.dir=wmt train.accumulate=2",
+    )(train)
+
+
+def train(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="MODEL", help="Go on from this model, with its vocabulary.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run from its last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of the same name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+) -> None:
+    """Train a model from a recipe.
+
+    Ctrl-C saves and leaves; --resume then ends at the weights that an unbroken run would have.
+    """
+    from transept.recipes.recipe import load_recipe
+
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite replaces it", remedy="Leave one of them out.")
+    changes = [*(overrides or []), *([f"start={start}"] if start else [])]
+    found = load_recipe(recipe, changes)
+    mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
+    if dry_run:
+        preview(found, mode)
+    else:
+        run_recipe(found, mode)
+
+
+def preview(recipe: Recipe, mode: Mode) -> None:
+    """Everything up to the first update, and nothing written."""
+    from transept.cli.build import make_task
+    from transept.recipes.recipe import resolve
+    from transept.train.run import RunDirectory
+
+    RunDirectory.check(recipe.run, mode)
+    facts = make_task(recipe, say).facts()
+    print(resolve(recipe), end="")
+    for name, words in facts.items():
+        print(f"# {name}: {words}")
+    print(f"# nothing was written; without --dry-run this trains in {recipe.run}")
+
+
+def run_recipe(recipe: Recipe, mode: Mode) -> None:
+    """Train as a recipe says. Its texts are read before the run directory is touched."""
+    from transept.cli.build import make_task
+    from transept.recipes.recipe import resolve
+    from transept.train.loop import train as loop
+    from transept.train.run import RunDirectory
+
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    if leads:
+        RunDirectory.check(recipe.run, mode)
+    task = make_task(recipe, say if leads else lambda text: None)
+    run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
+    result = loop(task, recipe.train, run, resume=mode == "resume", console=console())
+    if leads and result.finished:
+        print(f"use it:   transept translate {run.path} TEXT\nscore it: transept eval {run.path}")

@@ -1,0 +1,55 @@
+"""From what a recipe says of a model, `{family: transformer, size: base, norm: before}`, to its description."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from transept.errors import InvalidConfig, nearest
+from transept.families.registry import family
+from transept.models import Topology
+from transept.spec import fits, spoken
+
+
+def declared(
+    model: Mapping[str, Any], vocab: int, least: int = 0, where: Callable[[str], str | None] = lambda key: None
+) -> Topology:
+    """The description of a family at a size, with what the mapping changes; `vocab` where it names none.
+
+    `least` is the number of tokens that the vocabulary must hold; `where` tells where a key such as "model.size" was
+    written. Raises InvalidConfig with the place, the key and the nearest name.
+    """
+    given = dict(model)
+    if "family" not in given:
+        raise InvalidConfig("model.family is not set", remedy="Name one: model.family=transformer.")
+    module = family(given.pop("family"))
+    size = given.pop("size", None)
+    if size is not None:
+        if size not in module.SIZES:
+            remedy = f"There are: {', '.join(module.SIZES)}."
+            reason = f"model.size: there is no {size!r}.{nearest(str(size), module.SIZES)}"
+            raise InvalidConfig(reason, where=where("model.size"), remedy=remedy)
+        given = module.SIZES[size] | given
+    given.setdefault("vocab", vocab)
+    hints, known = get_type_hints(module.declare), inspect.signature(module.declare).parameters
+    for key, value in given.items():
+        if key not in known:
+            remedy = f"There are: size, {', '.join(known)}."
+            reason = f"unknown key 'model.{key}'.{nearest(key, ['size', *known])}"
+            raise InvalidConfig(reason, where=where(f"model.{key}"), remedy=remedy)
+        if not fits(value, hints[key]):
+            raise InvalidConfig(f"model.{key} must be {spoken(hints[key])}, not {value!r}", where=where(f"model.{key}"))
+    missing = [key for key, told in known.items() if told.default is told.empty and key not in given]
+    if missing:
+        raise InvalidConfig(
+            f"model.{missing[0]} is not set" + (f", nor {', '.join(missing[1:])}" if missing[1:] else ""),
+            remedy=f"Set it, or take a published size: model.size={next(iter(module.SIZES))}.",
+        )
+    if given["vocab"] < least:
+        raise InvalidConfig(
+            f"model.vocab: {given['vocab']:,} rows of embeddings do not hold a vocabulary of {least:,} tokens",
+            where=where("model.vocab"),
+            remedy=f"Leave model.vocab out, raise it to {least}, or lower data.vocabulary.merges.",
+        )
+    spec = module.declare(**given)
+    assert isinstance(spec, Topology), f"{module.__name__}.declare made no model"
+    return spec

@@ -1,0 +1,61 @@
+"""What a translation model's card says: how it was trained, and its scores by the search that it is used with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from transept.data.cache import TokenPairs
+from transept.hub.card import Measure, Record, Text
+from transept.models import Seq2SeqLayer
+from transept.tasks.score import RESAMPLES
+
+if TYPE_CHECKING:
+    from transept.tasks.translation import Translation
+
+
+def record_of(task: Translation, model: Seq2SeqLayer, told: Mapping[str, Any]) -> Record:
+    """The record for the card. `told` is training's: the keys of `transept.train.finish.write_model`."""
+    data = task.recipe.data
+    languages = tuple(language for language in (data.source, data.target) if language)
+    found = task.measure(model, "valid", task.recipe.search, RESAMPLES)
+    where = names(task.valid)
+    measures = []
+    for score in found.scores:
+        low, high = score.interval or (None, None)
+        measures.append(Measure(score.name, where, score.value, low, high, score.signature))
+    return Record(
+        title=str(told["data"]["title"]),
+        does=f"It translates {' into '.join(languages)}." if len(languages) == 2 else "It turns one text into another.",
+        languages=languages,
+        facts=told["data"],
+        texts=[Text("train", names(task.train), len(task.train)), Text("valid", where, len(task.valid))],
+        measures=[*measures, Measure("loss, nats a token", where, found.loss)],
+        curve=told["curve"],
+        score=told["score"],
+        samples=[(sample["source"], sample["output"]) for sample in task.samples(model)],
+        command=told["command"],
+        recipe=told["recipe"],
+        versions=told["versions"],
+        notes=list(notes(task, told)),
+    )
+
+
+def names(tokens: TokenPairs) -> str:
+    """The files behind a split, without their folders: a card is read on other machines."""
+    return ", ".join(path.name for path in tokens.text.files)
+
+
+def notes(task: Translation, told: Mapping[str, Any]) -> list[str]:
+    """What a reader of the numbers must know."""
+    made = told["checkpoints"]
+    which = f"update {made[0]:,}" if len(made) == 1 else f"updates {', '.join(f'{update:,}' for update in made)}"
+    weights = "The weights are those of" if len(made) == 1 else "The weights are the mean of the checkpoints of"
+    search = task.recipe.search
+    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
+    return [
+        f"{weights} {which}. Training {told['stopped'].removeprefix('stopped: ')}.",
+        f"{told['tokens']:,} target tokens were trained on in {told['seconds']:,.0f} seconds.",
+        f"The results above are of the validation split, which chose the checkpoints, by {way}; "
+        "a test split has no such advantage: score one with `transept eval`.",
+    ]

@@ -1,0 +1,110 @@
+"""What a translation model is worth on given pairs: its loss, its translations, and their scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from transept.data.batches import PairBatch, collate, plan
+from transept.data.cache import TokenPairs
+from transept.data.tokenizer import Tokenizer
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+from transept.decode.search import search
+from transept.models import Seq2SeqLayer
+from transept.parts.loss import Loss, Smoothing
+from transept.tasks.score import Score, bleu, chrf, exact_match
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Cross-entropy in nats a token, without smoothing; the translations; their scores."""
+
+    loss: float
+    tokens: int
+    outputs: list[str]
+    scores: list[Score]
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    def values(self) -> dict[str, float]:
+        """Everything in numbers, by the names that recipes and metrics.jsonl use."""
+        named = zip(("bleu", "chrf", "exact_match"), self.scores, strict=True)
+        return {"loss": self.loss, "ppl": self.perplexity} | {name: score.value for name, score in named}
+
+
+def pair_loss(model: Seq2SeqLayer, batch: PairBatch, smoothing: Smoothing) -> Loss:
+    """The loss of the target given the source and the target before it.
+
+    The target's validity is not told: it is padded on the right, where a causal decoder's real tokens never look, and
+    its labels leave the padding out. So the decoder needs no mask and takes the kernel for causal attention.
+    """
+    states, entered = model.hidden(batch.source, batch.target, batch.source_valid)
+    return model.head.loss(states, entered, batch.labels, smoothing)
+
+
+@contextmanager
+def judging(model: torch.nn.Module) -> Iterator[None]:
+    """Without dropout and without gradients; the model is left as it was."""
+    training = model.training
+    model.train(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def mean_loss(model: Seq2SeqLayer, tokens: TokenPairs, batch_tokens: int) -> tuple[float, int]:
+    """Unsmoothed nats a token over all pairs, and the number of tokens."""
+    longest = int(tokens.lengths.max())
+    total, count = 0.0, 0
+    with judging(model):
+        # No pair is left out of a measure: a longer one has a batch of its own.
+        for rows in plan(tokens.lengths, max(batch_tokens, longest), seed=0, epoch=0, shuffle=False):
+            batch = collate(tokens, rows, bos=Tokenizer.bos, pad=Tokenizer.pad).to(model.device)
+            loss = pair_loss(model, batch, Smoothing())
+            total, count = total + float(loss.nll), count + loss.count
+    return total / count, count
+
+
+# A search never chooses padding, a second beginning, or the token that stands for what is not known.
+SPECIAL = Special(Tokenizer.bos, Tokenizer.eos, (Tokenizer.pad, Tokenizer.bos, Tokenizer.unk))
+
+
+def translate(model: Seq2SeqLayer, tokenizer: Tokenizer, texts: Sequence[str], settings: Search) -> list[str]:
+    """The best translation of each text."""
+    found = search(model, tokenizer.encode_batch(texts), settings, SPECIAL)
+    return tokenizer.decode_batch([hypotheses[0].tokens for hypotheses in found])
+
+
+def scores(outputs: Sequence[str], references: Sequence[str], tokenize: str, resamples: int = 0) -> list[Score]:
+    """BLEU, chrF and exact match, in this order."""
+    return [
+        bleu(outputs, references, tokenize=tokenize, resamples=resamples),
+        chrf(outputs, references, resamples=resamples),
+        exact_match(outputs, references),
+    ]
+
+
+def measure(
+    model: Seq2SeqLayer,
+    tokenizer: Tokenizer,
+    tokens: TokenPairs,
+    settings: Search,
+    *,
+    tokenize: str,
+    batch_tokens: int,
+    resamples: int = 0,
+) -> Measured:
+    """Everything about a model on these pairs. References are the text as it stands in the files."""
+    loss, count = mean_loss(model, tokens, batch_tokens)
+    texts, references = ([side[row] for row in tokens.rows] for side in (tokens.text.source, tokens.text.target))
+    outputs = translate(model, tokenizer, texts, settings)
+    return Measured(loss, count, outputs, scores(outputs, references, tokenize, resamples))

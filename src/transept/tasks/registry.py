@@ -1,0 +1,29 @@
+"""The tasks that there are: every module beside this one that offers TASK, found by its file's name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from transept import tasks
+from transept.errors import InvalidConfig, nearest
+
+
+@cache
+def all_tasks() -> dict[str, Any]:
+    """Every task's class by its name, which is its file's name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(tasks.__path__))
+    modules = {name: importlib.import_module(f"{tasks.__name__}.{name}") for name in names}
+    return {name: module.TASK for name, module in modules.items() if hasattr(module, "TASK")}
+
+
+def task_class(name: str) -> Any:
+    """The class of a task, which is called with a recipe. Raises InvalidConfig with the nearest name."""
+    known = all_tasks()
+    if name not in known:
+        raise InvalidConfig(
+            f"task: there is no {name!r}.{nearest(name, known)}", remedy=f"There are: {', '.join(known)}."
+        )
+    return known[name]

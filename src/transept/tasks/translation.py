@@ -1,0 +1,190 @@
+"""Translation: pairs of texts, the loss of the target given the source, and what the translations are worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from transept.data.batches import PairBatch, collate, plan
+from transept.data.cache import Rows, TokenPairs, tokenise, within
+from transept.data.config import Split
+from transept.data.pairs import Pairs, read_pairs
+from transept.data.tokenizer import Tokenizer
+from transept.decode.config import Search
+from transept.errors import InvalidConfig
+from transept.families.declared import declared
+from transept.hub.directory import read, save
+from transept.models import Seq2Seq, Seq2SeqLayer
+from transept.parts.loss import Loss, Smoothing
+from transept.tasks.card import record_of
+from transept.tasks.measure import Measured, judging, measure, pair_loss, translate
+
+if TYPE_CHECKING:
+    from transept.recipes.recipe import Recipe
+
+
+class PairBatches:
+    """The batches of one epoch, each padded when it is asked for."""
+
+    def __init__(self, tokens: TokenPairs, plan: Sequence[Rows]) -> None:
+        self.tokens, self.plan = tokens, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> PairBatch:
+        return collate(self.tokens, self.plan[index], bos=Tokenizer.bos, pad=Tokenizer.pad)
+
+    def largest(self) -> int:
+        """The batch with the most positions, padding counted; of equals the one with the longest pair."""
+        lengths = [self.tokens.lengths[rows].max(axis=0) for rows in self.plan]
+        sizes = [
+            (len(rows) * int(sides.sum()), int(sides.max())) for rows, sides in zip(self.plan, lengths, strict=True)
+        ]
+        return max(range(len(sizes)), key=sizes.__getitem__)
+
+
+class Translation:
+    """The task of a recipe: its texts, its vocabulary, its model. `say` hears what is found on the way."""
+
+    name = "translation"
+
+    def __init__(self, recipe: Recipe, *, say: Callable[[str], None] = print) -> None:
+        self.recipe, self.say = recipe, say
+        self.score: str = recipe.evaluate.best
+        self.higher = self.score not in ("loss", "ppl")
+        text = self._read("train")
+        self.begin: dict[str, Tensor] | None = None  # the weights to go on from
+        if recipe.start is None:
+            self.tokenizer = Tokenizer.train([*text.source, *text.target], recipe.data.vocabulary)
+            self.spec = _declared(recipe, self.tokenizer.vocab)
+        else:
+            self.spec, self.tokenizer, self.begin = _started(Path(recipe.start))
+            say(f"the model and its vocabulary come from {recipe.start}: model and data.vocabulary have no say")
+        everything = tokenise(text, self.tokenizer, recipe.data.cache, say)
+        self.train, self.kept = within(everything, recipe.data.max_length, recipe.data.max_ratio)
+
+    def _read(self, split: Split) -> Pairs:
+        pairs = read_pairs(self.recipe.data, split)
+        if split != "train" and (report := pairs.report()):  # training's are in `facts`
+            self.say(report)
+        return pairs
+
+    @cached_property
+    def valid(self) -> TokenPairs:
+        return tokenise(self._read("valid"), self.tokenizer, self.recipe.data.cache, self.say)
+
+    @cached_property
+    def test(self) -> TokenPairs:
+        return tokenise(self._read("test"), self.tokenizer, self.recipe.data.cache, self.say)
+
+    def tokens(self, split: str) -> TokenPairs:
+        """The pairs of a split; training's without those beyond the limits."""
+        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
+        assert split in found, split
+        return found[split]()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the batches of training come from: tokens, vocabulary, limits, budget and seed."""
+        train, settings = self.train, self.recipe.train
+        digest = hashlib.sha256(f"{self.tokenizer.fingerprint} {settings.batch_tokens} {settings.seed}".encode())
+        for array in (train.ids, train.offsets, train.rows):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def facts(self) -> dict[str, str]:
+        data = self.recipe.data
+        sides = f"{data.source}→{data.target}" if data.source and data.target else "translation"
+        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
+        return {
+            "title": f"{sides} · {kind}",
+            "data": f"train {self.kept.report()} · valid {len(self.valid):,} pairs",
+            "vocabulary": f"{self.tokenizer.vocab:,} tokens for both sides, of {data.vocabulary.kind}",
+        }
+
+    def build(self) -> nn.Module:
+        model = self.spec.build()
+        if self.begin is not None:
+            model.load_state_dict(self.begin)
+        return model
+
+    def batches(self, split: str, epoch: int) -> PairBatches:
+        tokens, settings = self.tokens(split), self.recipe.train
+        training = split == "train"
+        budget = settings.batch_tokens if training else max(settings.batch_tokens, int(tokens.lengths.max()))
+        planned = plan(tokens.lengths, budget, settings.seed, epoch if training else 0, training, where=tokens.where)
+        return PairBatches(tokens, planned)
+
+    def loss(self, model: nn.Module, batch: PairBatch) -> Loss:
+        settings = self.recipe.train
+        return pair_loss(_seq2seq(model), batch, Smoothing(settings.smoothing, settings.smoothing_form))
+
+    def evaluate(self, model: nn.Module, split: str = "valid") -> dict[str, float]:
+        """loss, ppl, bleu, chrf and exact_match; translated greedily unless `evaluate.search` says otherwise."""
+        return self.measure(model, split, self.validation_search()).values()
+
+    def measure(self, model: nn.Module, split: str, settings: Search, resamples: int = 0) -> Measured:
+        """Everything about a model on a split, intervals from so many resamples."""
+        return measure(
+            _seq2seq(model),
+            self.tokenizer,
+            self.tokens(split),
+            settings,
+            tokenize=self.recipe.evaluate.tokenize,
+            batch_tokens=self.recipe.train.batch_tokens,
+            resamples=resamples,
+        )
+
+    def validation_search(self) -> Search:
+        """How sentences are translated while training: the recipe's limits on length, but one hypothesis."""
+        recipe = self.recipe
+        if recipe.evaluate.search == "same":
+            return recipe.search
+        kept = recipe.search.model_dump(include={"max_ratio", "max_extra", "batch_tokens"})
+        return Search(method="greedy", **kept)
+
+    def samples(self, model: nn.Module) -> list[dict[str, str]]:
+        text = self.valid.text
+        count = min(self.recipe.train.samples, len(text))
+        rows = [len(text) * i // count for i in range(count)]  # spread over the split
+        sources, references = [text.source[row] for row in rows], [text.target[row] for row in rows]
+        with judging(model):
+            outputs = translate(_seq2seq(model), self.tokenizer, sources, self.validation_search())
+        keys = ("source", "reference", "output")
+        return [dict(zip(keys, sample, strict=True)) for sample in zip(sources, references, outputs, strict=True)]
+
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+        card = record_of(self, _seq2seq(model), record)
+        save(directory, model, tokenizer=self.tokenizer, generation=self.recipe.search, card=card)
+
+
+def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:
+    spec = declared(recipe.model, vocab, least=vocab, where=recipe.where)
+    if not isinstance(spec, Seq2Seq):
+        reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as translation needs"
+        raise InvalidConfig(reason, where=recipe.where("model.family"))
+    return spec
+
+
+def _started(start: Path) -> tuple[Seq2Seq, Tokenizer, dict[str, Tensor]]:
+    model, tokenizer, _ = read(start)
+    if tokenizer is None:
+        raise InvalidConfig("the model has no tokenizer.json to go on with", where=start)
+    if not isinstance(model, Seq2SeqLayer):
+        raise InvalidConfig("the model has no encoder and decoder, as translation needs", where=start)
+    return model.spec, tokenizer, {name: tensor.float() for name, tensor in model.state_dict().items()}
+
+
+def _seq2seq(model: nn.Module) -> Seq2SeqLayer:
+    assert isinstance(model, Seq2SeqLayer), f"translation needs an encoder and a decoder, not {type(model).__name__}"
+    return model
+
+
+TASK = Translation
