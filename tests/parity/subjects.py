@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from transept.errors import InvalidData
 from transept.families.registry import all_families
 from transept.models import Seq2SeqLayer
 
@@ -110,7 +111,11 @@ def imported(module: ModuleType, theirs: Any, spec: Any = None) -> Any:
     """Their weights in a model of ours; `spec` stands in for what their configuration says."""
     spec = spec or module.from_hf(theirs.config.to_dict())
     model = spec.build()
-    state, _ = module.names(spec).to_ours(theirs.state_dict(), model.state_dict())
+    wanted = model.state_dict()
+    state, _ = module.names(spec).to_ours(theirs.state_dict(), wanted)
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            raise InvalidData(f"{name} has another shape")
     model.load_state_dict(state)
     return model.eval()
 
