@@ -16,9 +16,12 @@ CHUNK = 128  # columns whose maximum is taken first; narrower chunks fall out of
 def log_probabilities(logits: Tensor, suppress: Tensor) -> Tensor:
     """Normalised over the whole vocabulary, then -inf for the tokens in `suppress` (N,). (..., V) -> the same, float32
 
-    One logit that is NaN or +inf, or a row of -inf alone, makes every log-probability of that row NaN.
+    One logit that is NaN or +inf, or a row of -inf alone, makes every log-probability of that row NaN. The logits are
+    overwritten: a second tensor of this size costs more in fresh pages of memory than the arithmetic does.
     """
-    return logits.float().log_softmax(-1).index_fill_(-1, suppress, float("-inf"))
+    logits = logits.float()
+    torch.log_softmax(logits, -1, out=logits)
+    return logits.index_fill_(-1, suppress, float("-inf"))
 
 
 @dataclass(frozen=True)

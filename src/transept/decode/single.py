@@ -72,7 +72,7 @@ class Single:
         for w in range(self.width):
             length = int(self.length[sentence, w])
             finish: Literal["end", "length"] = "end" if self.ended[sentence, w] else "length"
-            score = float(self.running[sentence, w]) / divisor(length, self.settings)
+            score = float(self.running[sentence, w] / divisor(length, self.settings))
             tokens, logprobs = self.tokens[sentence, w, :length], self.logprobs[sentence, w, :length]
             found.append(Hypothesis(tokens.tolist(), score, logprobs.tolist(), finish))
         return sorted(found, key=lambda hypothesis: -hypothesis.score)
