@@ -10,11 +10,11 @@
 A directory of Hugging Face's without transept.json is read through its family's table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -36,6 +36,8 @@ from transept.spec import from_json, to_json
 CONFIG, SPEC, SEARCH, TOKENIZER = "config.json", "transept.json", "generation_config.json", "tokenizer.json"
 OWN_TYPE = "transept"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
+
+Made = TypeVar("Made")
 
 
 class Stored(NamedTuple):
@@ -123,16 +125,15 @@ def _described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | No
             f"the architecture is {shown}; of {kind} Transept reads {', '.join(family.HF_ARCHITECTURES)}",
             where=root / CONFIG,
         )
-    try:
-        said: Topology = family.from_hf(config)
-        if spec is not None:
-            for path, one, other in differences(family.from_hf(family.to_hf(spec)), said):
-                raise InvalidConfig(
-                    f"{path} is {one} in {SPEC} and {other} in {CONFIG}: they describe different models",
-                    remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
-                )
-    except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=root / CONFIG, remedy=error.remedy) from None
+    said: Topology = _at(root / CONFIG, family.from_hf, config)
+    if spec is not None:
+        again = _at(root / SPEC, lambda: family.from_hf(family.to_hf(spec)))
+        for path, one, other in differences(again, said):
+            raise InvalidConfig(
+                f"{path} is {one} in {SPEC} and {other} in {CONFIG}: they describe different models",
+                where=root,
+                remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
+            )
     return spec or said, family.names(spec or said)
 
 
@@ -141,10 +142,7 @@ def _own_spec(root: Path) -> Topology | None:
         return None
     path = member(root, SPEC)
     read_json(path)  # its size, its encoding, its numbers
-    try:
-        spec = from_json(path.read_text(encoding="utf-8"))
-    except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=path, remedy=error.remedy) from None
+    spec = _at(path, from_json, path.read_text(encoding="utf-8"))
     if not isinstance(spec, Topology):
         raise InvalidConfig(f"it describes a {type(spec).__name__}, not a whole model", where=path)
     return spec
@@ -157,10 +155,15 @@ def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generatio
     newer = read_json(member(root, SEARCH)) if file.is_symlink() or file.exists() else {}
     longest = config.get("max_position_embeddings")
     limits = [limit for limit in (longest, spec.limit()) if isinstance(limit, int)]
+    return _at(file if newer else root / CONFIG, from_hf, older | newer, min(limits, default=LONGEST))
+
+
+def _at(file: Path, make: Callable[..., Made], *given: Any) -> Made:
+    """What a reader of configurations makes, its complaints with the file that they are about."""
     try:
-        return from_hf(older | newer, min(limits, default=LONGEST))
+        return make(*given)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=file if newer else root / CONFIG, remedy=error.remedy) from None
+        raise InvalidConfig(error.what, where=file, remedy=error.remedy) from None
 
 
 def _vocab(model: Built) -> int:

@@ -4,6 +4,7 @@ Everything that can be known from names, types and shapes is checked on the meta
 memory is asked for on the word of a configuration that its own file does not bear out.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,13 @@ def ours(
 
 def check_types(declared: Mapping[str, Declared], dtype: str | None, where: Path) -> None:
     """One type of real numbers, the one that the configuration names."""
-    first = next(iter(declared.values()), None)
+    kinds = Counter(what.dtype for what in declared.values())
+    common = max(kinds, key=kinds.__getitem__, default=torch.float32)
     for name, what in declared.items():
-        if not what.dtype.is_floating_point or (first and what.dtype != first.dtype):
-            raise InvalidData(f"{name} is of {spoken(what.dtype)}, the others are not", where=where)
-    if dtype is not None and first is not None and dtype != spoken(first.dtype):
-        raise InvalidData(f"the tensors are of {spoken(first.dtype)}, config.json says {dtype}", where=where)
+        if what.dtype != common or not what.dtype.is_floating_point:
+            raise InvalidData(f"{name} is of {spoken(what.dtype)}, the weights are of {spoken(common)}", where=where)
+    if dtype not in (None, spoken(common)):
+        raise InvalidData(f"the weights are of {spoken(common)}, config.json says {dtype}", where=where)
 
 
 def spoken(dtype: torch.dtype) -> str:

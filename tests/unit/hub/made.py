@@ -1,8 +1,11 @@
 """Small model directories for the tests of this folder."""
 
 import json
+import shutil
 import struct
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,6 +19,10 @@ from transept.models import Built
 LINES = ["a small house stands here", "ein kleines Haus steht hier", "the cat sees the house", "die Katze sieht es"]
 
 
+_MADE = TemporaryDirectory()
+
+
+@cache
 def tokenizer() -> Tokenizer:
     return Tokenizer.train(LINES, Vocabulary(kind="bytes", merges=20))
 
@@ -34,7 +41,12 @@ def model(seed: int = 0, **changes: Any) -> Built:
 
 def directory(root: Path, **changes: Any) -> Path:
     """A saved model, which Hugging Face's Marian can say unless `changes` say otherwise."""
-    return save(root / "model", model(**changes), tokenizer=tokenizer())
+    return Path(shutil.copytree(_saved(tuple(changes.items())), root / "model"))
+
+
+@cache
+def _saved(changes: tuple[tuple[str, Any], ...]) -> Path:
+    return save(Path(_MADE.name) / repr(changes), model(**dict(changes)), tokenizer=tokenizer())
 
 
 def edit(path: Path, **changes: Any) -> None:
