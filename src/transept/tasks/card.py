@@ -54,7 +54,7 @@ def notes(task: Translation, told: Mapping[str, Any]) -> list[str]:
     search = task.recipe.search
     way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
     return [
-        f"{weights} {which}. Training {told['stopped'].removeprefix('stopped: ')}.",
+        f"{weights} {which}. Training {told['stopped']}.",
         f"{told['tokens']:,} target tokens were trained on in {told['seconds']:,.0f} seconds.",
         f"The results above are of the validation split, which chose the checkpoints, by {way}; "
         "a test split has no such advantage: score one with `transept eval`.",

@@ -68,8 +68,10 @@ def _interval(
 ) -> Score:
     # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
     found = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=max(resamples, 1))
-    interval = (found._mean - found._ci, found._mean + found._ci) if resamples > 1 else None
-    return Score(name, found.score, interval, str(metric.get_signature()))
+    interval = None
+    if resamples > 1:  # numpy's numbers, which JSON would refuse
+        interval = float(found._mean - found._ci), float(found._mean + found._ci)
+    return Score(name, float(found.score), interval, str(metric.get_signature()))
 
 
 def _same_length(outputs: Sequence[str], references: Sequence[str]) -> None:
