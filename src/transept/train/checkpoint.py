@@ -28,6 +28,7 @@ from transept.train.durable import (
 
 SCHEMA = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+FILES = (MODEL, OPTIMIZER, STATE)
 
 _NAME = re.compile(r"\d{8,}")
 
@@ -75,10 +76,7 @@ class Checkpoints:
             write_tensors(fresh / MODEL, model)
             write_tensors(fresh / OPTIMIZER, optimizer)
             write_json(fresh / STATE, state)
-            files = {
-                name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)}
-                for name in (MODEL, OPTIMIZER, STATE)
-            }
+            files = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in FILES}
             write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": files})
 
         shutil.rmtree(passing(path), ignore_errors=True)
@@ -100,7 +98,7 @@ class Checkpoints:
             files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{MANIFEST} cannot be read ({type(error).__name__})"
-        for name in (MODEL, OPTIMIZER, STATE):
+        for name in FILES:
             file = path / name
             if name not in files:
                 return f"{MANIFEST} does not name {name}"

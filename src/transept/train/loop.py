@@ -84,6 +84,8 @@ class Trainer(Generic[AnyBatch]):
         self.task, self.config, self.run, self.workers, self.log = task, config, run, workers, log
         self.device = choose_device(config.device, workers.local)
         self.precision = choose_precision(config.precision, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         torch.manual_seed(config.seed)
         self.model = task.build().to(self.device)
         self.flat = Flat(self.model, self.precision.dtype, config.optimizer.decay)

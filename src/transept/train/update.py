@@ -37,6 +37,15 @@ def seed_of(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(hashlib.blake2b(place, digest_size=8).digest(), "big") >> 1
 
 
+def seed_generator(seed: int, device: torch.device) -> None:
+    """Seed what a device draws from. `torch.manual_seed` seeds every kind of device and keeps a trace of each call."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 def gather(
     task: Task[AnyBatch],
     model: nn.Module,
@@ -58,7 +67,7 @@ def gather(
     totals, nlls, tokens = list[torch.Tensor](), list[torch.Tensor](), 0
     for index in workers.shares_of(chosen):
         batch = batches[index]
-        torch.manual_seed(seed_of(*place, index))
+        seed_generator(seed_of(*place, index), device)
         try:
             loss = task.loss(model, batch.to(device))
             if not loss.count:

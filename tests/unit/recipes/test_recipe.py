@@ -1,0 +1,218 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transept.errors import InvalidConfig, UsageError
+from transept.recipes.recipe import Recipe, load_recipe, recipe_names, recipe_text, resolve, summary
+
+NAMES = ("dates", "iwslt", "pairs", "transformer-base", "transformer-big", "transformer-tiny-multi30k")
+
+SMALL = """task: translation
+run: runs/mine
+model: {family: transformer, size: tiny}
+train:
+  stop: 60u
+  batch_tokens: 1000
+  schedule:
+    name: constant
+    rate: 1e-3
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def edited(path: Path, old: str, new: str) -> Path:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_resolving_is_complete_and_gives_the_recipe_back(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    text = resolve(recipe)
+    (tmp_path / "config.yaml").write_text(text)
+    again = load_recipe(tmp_path)  # a run directory
+    assert again == recipe
+    assert resolve(again) == text
+    for part in (recipe.train, recipe.data, recipe.search, recipe.evaluate):
+        assert all(f"{key}:" in text for key in type(part).model_fields)
+
+
+def test_there_are_the_promised_recipes() -> None:
+    assert tuple(recipe_names()) == NAMES
+    for name in NAMES:
+        assert recipe_text(name).startswith("# ")
+        assert len(summary(name)) > 30
+        assert load_recipe(name).run.startswith("runs/")
+
+
+def test_the_papers_numbers_are_the_papers() -> None:
+    base, big, tiny = map(load_recipe, ("transformer-base", "transformer-big", "transformer-tiny-multi30k"))
+    assert (base.train.stop, big.train.stop) == ("100000u", "300000u")
+    assert (base.train.average, big.train.average, base.train.save_every) == (5, 20, "10min")
+    for recipe, width, dropout in ((base, 512, 0.1), (big, 1024, 0.3)):
+        assert recipe.train.schedule.model_dump() == {"name": "noam", "width": width, "warmup": 4000, "rate": 1.0}
+        assert (recipe.train.optimizer.betas, recipe.train.optimizer.eps) == ((0.9, 0.98), 1e-9)
+        assert (recipe.train.smoothing, recipe.train.smoothing_form, recipe.train.clip) == (0.1, "others", 0.0)
+        assert recipe.train.batch_tokens * recipe.train.accumulate == 25_000
+        assert (recipe.search.beam, recipe.search.penalty, recipe.search.length_penalty) == (4, "wu", 0.6)
+        assert (recipe.search.max_ratio, recipe.search.max_extra) == (1.0, 50)
+        assert recipe.model["dropout"] == dropout
+    assert tiny.train.batch_tokens * tiny.train.accumulate == 8192
+    assert tiny.train.schedule.model_dump() == {"name": "inverse_sqrt", "rate": 0.005, "warmup": 2000}
+    assert (tiny.train.stop, tiny.train.average, tiny.train.patience) == ("8000u", 10, 10)
+    assert (tiny.search.beam, tiny.search.length_penalty, tiny.evaluate.tokenize) == (5, 1.0, "none")
+    assert tiny.data.vocabulary.merges == 10_000
+
+
+def test_overrides_are_typed_by_the_key(small: Path) -> None:
+    recipe = load_recipe(
+        small,
+        [
+            "train.seed=2", "train.stop=10e", "train.schedule.rate=5e-4", "data.dir=2026", "run=123", "data.source=no",
+            "data.train=[a.en, b.de]", "train.optimizer.betas=[0.8, 0.9]", "model.norm=before", "data.max_ratio=1.5",
+            "data.max_ratio=null", "train.save_every=10min",
+        ],
+    )  # fmt: skip
+    assert (recipe.train.seed, recipe.train.stop, recipe.train.schedule.rate) == (2, "10e", 5e-4)
+    assert (recipe.data.dir, recipe.run, recipe.data.source) == (Path("2026"), "123", "no")
+    assert recipe.data.train == ["a.en", "b.de"]
+    assert recipe.train.optimizer.betas == (0.8, 0.9)
+    assert recipe.model["norm"] == "before"
+    assert recipe.data.max_ratio is None
+
+
+def test_a_union_is_changed_as_a_whole_or_by_one_key(small: Path) -> None:
+    whole = load_recipe(small, ["train.schedule={name: noam, width: 128}"])
+    assert whole.train.schedule.name == "noam"
+    assert load_recipe(small, ["train.schedule.warmup=7"]).train.schedule.warmup == 7
+
+
+def test_an_unknown_key_is_told_with_file_line_and_nearest_name(small: Path) -> None:
+    edited(small, "  stop: 60u", "  stop: 60u\n  sede: 3")
+    with pytest.raises(InvalidConfig) as caught:
+        load_recipe(small)
+    assert str(caught.value) == f"{small}:6: unknown key 'train.sede'. Did you mean 'seed'?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("  stop: 60u", "  stop: 60x", 5, "train.stop: '60x' is no amount of training"),
+        ("  stop: 60u", "  stop: 60", 5, "train.stop must be a valid string, not 60"),
+        ("  stop: 60u\n", "", 4, "'train.stop' is not set"),
+        (
+            "  stop: 60u",
+            "  stop: 60u\n  precision: bf16",
+            6,
+            "train.precision: there is no 'bf16'. Did you mean 'bfloat16'?",
+        ),
+        (
+            "    name: constant",
+            "    name: constat",
+            7,
+            "train.schedule.name: there is no 'constat'. Did you mean 'constant'?",
+        ),
+        ("    name: constant\n", "", 7, "'train.schedule.name' is not set"),
+        (
+            "    rate: 1e-3",
+            "    rate: 1e-3\n    widht: 3",
+            10,
+            "unknown key 'train.schedule.widht'. There are: name, rate, warmup.",
+        ),
+        ("    rate: 1e-3", "    rate: fast", 9, "train.schedule.rate must be a valid number, not 'fast'"),
+        ("run: runs/mine", "runs: runs/mine", 2, "unknown key 'runs'. Did you mean 'run'?"),
+        ("run: runs/mine", "run: runs/mine\nseed: 3", 3, "unknown key 'seed'. Did you mean 'train.seed'?"),
+        ("model: {", "model: 3 # {", 3, "model must be a mapping, not 3"),
+        ("train:", "search: {n_best: 9}\ntrain:", 4, "search: n_best is 9, more than the beam of 5"),
+        ("train:", "data: {train: [a]}\ntrain:", 4, "data.train: two files are needed"),
+        (
+            "train:",
+            "data: {vocabulary: {merge: 5}}\ntrain:",
+            4,
+            "unknown key 'data.vocabulary.merge'. Did you mean 'merges'?",
+        ),
+    ],
+)
+def test_each_fault_is_told_where_it_stands(small: Path, old: str, new: str, line: int, words: str) -> None:
+    edited(small, old, new)
+    with pytest.raises(InvalidConfig) as caught:
+        load_recipe(small)
+    assert str(caught.value).startswith(f"{small}:{line}: {words}"), str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_all_faults_are_told_at_once_the_misspelt_key_first(small: Path) -> None:
+    edited(small, "  stop: 60u", "  stpo: 60u\n  seed: x")
+    with pytest.raises(InvalidConfig) as caught:
+        load_recipe(small)
+    assert str(caught.value).splitlines() == [
+        f"{small}:5: unknown key 'train.stpo'. Did you mean 'stop'?",
+        f"{small}:4: 'train.stop' is not set",
+        f"{small}:6: train.seed must be a valid integer, not 'x'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.sede=2", "train.sede=2: unknown key 'train.sede'. Did you mean 'seed'?"),
+        ("train.seed=x", "train.seed=x: train.seed must be a valid integer, not 'x'"),
+        ("train.seed=2.5", "train.seed=2.5: train.seed must be a valid integer, not 2.5"),
+        ("serch.beam=3", "serch.beam=3: unknown key 'serch'. Did you mean 'search'?"),
+    ],
+)
+def test_a_fault_of_the_command_line_names_what_was_typed(small: Path, override: str, words: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load_recipe(small, [override])
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("override", ["train.seed", "=2", "train.=2", ""])
+def test_what_changes_no_key_is_refused(small: Path, override: str) -> None:
+    with pytest.raises(UsageError, match="changes no key"):
+        load_recipe(small, [override])
+
+
+def test_an_unknown_recipe_is_told_with_all_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"Did you mean 'transformer-base'\?\n.*1\) a name.*2\) a YAML file.*3\) a run"
+    ):
+        load_recipe("transformer-bse")
+    with pytest.raises(UsageError, match="nearest|there is no recipe"):
+        recipe_text("../recipe")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00run")
+    with pytest.raises(InvalidConfig, match="not UTF-8"):
+        load_recipe(tmp_path / "binary.yaml")
+
+
+def test_says_where_a_key_was_set(small: Path) -> None:
+    recipe = load_recipe(small, ["train.seed=2"])
+    assert recipe.where("train.stop") == f"{small}:5"
+    assert recipe.where("model.size") == f"{small}:3"
+    assert recipe.where("train.seed") == "train.seed=2"
+    assert recipe.where("train.clip") is None
+    assert recipe == load_recipe(small, ["train.seed=2"])
+    assert recipe != load_recipe(small)
+
+
+def test_reading_recipes_loads_no_torch() -> None:
+    code = "import sys; from transept.recipes.recipe import *; load_recipe('pairs'); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_the_schema_can_be_shipped() -> None:
+    assert set(Recipe.model_json_schema()["properties"]) == set(Recipe.model_fields)

@@ -1,0 +1,47 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from transept.train.config import TrainConfig
+
+LEAST = {"stop": "60u", "batch_tokens": 4096, "schedule": {"name": "constant", "rate": 0.001}}
+
+
+def read(**changes: Any) -> TrainConfig:
+    return TrainConfig.model_validate_json(json.dumps(LEAST | changes))
+
+
+def test_what_is_written_is_read_back() -> None:
+    config = read(optimizer={"name": "adamw", "betas": [0.8, 0.9], "weight_decay": 0.1}, save_every="10min")
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_checkpoints_are_saved_at_validations_unless_said_otherwise() -> None:
+    assert read(validate_every="3u").save_at == read(validate_every="3u").validate_at
+    assert str(read(validate_every="3u", save_every="10min").save_at) == "10min"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stop": 60},
+        {"stop": "60"},
+        {"seed": "1"},
+        {"sede": 1},
+        {"batch_tokens": 0},
+        {"keep": 1},
+        {"smoothing": 1.0},
+        {"device": "gpu"},
+        {"optimizer": {"betas": [0.9, 1.0]}},
+        {"optimizer": {"name": "sgd"}},
+        {"schedule": {"name": "noam"}},
+        {"schedule": {"name": "noam", "width": 8, "floor": 0.1}},
+        {"schedule": {"name": "linear", "rate": 1.0, "warmup": 10, "updates": 10}},
+        {"schedule": {"name": "cosine", "rate": 1.0, "floor": 2.0, "updates": 10}},
+    ],
+)
+def test_refuses_what_cannot_be(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        read(**changes)
