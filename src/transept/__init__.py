@@ -1,3 +1,88 @@
-"""Transept: the Transformer family from one set of parts."""
+"""Transept: the Transformer family from one set of parts.
+
+    import transept
+    model = transept.load("runs/demo")
+    print(model.translate("<2de> 5 March 2026"))
+
+The names below are loaded when they are first used, so that `import transept` alone loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transept.heads.vocabulary import Vocabulary
+    from transept.hub.load import Loaded, load
+    from transept.inputs.tokens import Tokens
+    from transept.models import Model, Seq2Seq
+    from transept.parts.attention import Attention
+    from transept.parts.block import Block
+    from transept.parts.core import Fused, Reference
+    from transept.parts.feedforward import FeedForward
+    from transept.parts.norm import Norm
+    from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window, parse_pattern
+    from transept.parts.position import Learned, Sinusoid
+    from transept.parts.stack import Stack
+    from transept.spec import Part, from_json, replace, to_json
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Attention",
+    "Block",
+    "Causal",
+    "FeedForward",
+    "First",
+    "Full",
+    "Fused",
+    "Learned",
+    "Loaded",
+    "Model",
+    "Norm",
+    "Part",
+    "Pattern",
+    "Prefix",
+    "Reference",
+    "Seq2Seq",
+    "Sinusoid",
+    "Stack",
+    "Tokens",
+    "Vocabulary",
+    "Window",
+    "from_json",
+    "load",
+    "parse_pattern",
+    "replace",
+    "to_json",
+]
+
+_HOMES = {
+    "heads.vocabulary": ("Vocabulary",),
+    "hub.load": ("Loaded", "load"),
+    "inputs.tokens": ("Tokens",),
+    "models": ("Model", "Seq2Seq"),
+    "parts.attention": ("Attention",),
+    "parts.block": ("Block",),
+    "parts.core": ("Fused", "Reference"),
+    "parts.feedforward": ("FeedForward",),
+    "parts.norm": ("Norm",),
+    "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window", "parse_pattern"),
+    "parts.position": ("Learned", "Sinusoid"),
+    "parts.stack": ("Stack",),
+    "spec": ("Part", "from_json", "replace", "to_json"),
+}
+
+
+if not TYPE_CHECKING:  # a checker knows the names from the imports above, and refuses all others
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                found: object = getattr(import_module(f"transept.{home}"), name)
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module 'transept' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
