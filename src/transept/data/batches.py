@@ -144,6 +144,7 @@ def _cut(order: Rows, longest: NDArray[np.int32], budget: int, sentences: int) -
     while first < len(order):
         # Sorted from the longest, so the first row of a batch is its longest.
         last = first + min(budget // int(longest[first]), sentences)
+        assert last > first, "a row beyond the budget"
         batches.append(order[first:last])
         first = last
     return batches

@@ -16,8 +16,9 @@ from transept.data.disk import write_file
 from transept.errors import InvalidData
 
 END = "</w>"
-# What a merge of bytes may not cross: words with their accents, numbers, other signs, each with a space before it.
-PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+"
+# What a merge of bytes stays inside: a word with its accents, a number, or other signs, each with one space before it;
+# what lies between (more white space) is a piece too.
+PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+"
 PIECES_BY_DIGIT = PIECES.replace(r"\p{N}+|", r"\p{N}|")
 # Unicode's White_Space, at which "characters" cuts; str.split() would also cut at U+001C to U+001F.
 SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
