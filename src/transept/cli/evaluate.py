@@ -57,7 +57,7 @@ def evaluate(
     from transept.decode.config import Search
     from transept.hub.load import load
     from transept.models import Seq2SeqLayer
-    from transept.tasks.measure import measure
+    from transept.tasks.measure import demand_fitting, measure
     from transept.tasks.score import RESAMPLES
 
     changes, strange = split_settings(settings or [], set(Search.model_fields))
@@ -77,7 +77,7 @@ def evaluate(
     found = measure(
         loaded.model,
         loaded.tokenizer,
-        tokenise(pairs, loaded.tokenizer, None, say),
+        demand_fitting(tokenise(pairs, loaded.tokenizer, None, say), loaded.generation.longest),
         search,
         tokenize=tokenize or (recipe.evaluate.tokenize if recipe else "13a"),
         batch_tokens=search.batch_tokens,

@@ -15,6 +15,7 @@ from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
 from transept.decode.search import search
+from transept.errors import InvalidData
 from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.score import Score, bleu, chrf, exact_match
@@ -59,6 +60,19 @@ def judging(model: torch.nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+
+
+def demand_fitting(tokens: TokenPairs, longest: int) -> TokenPairs:
+    """The pairs, if none has a side of more tokens than the model takes: what is measured is never cut or left out."""
+    lengths = tokens.lengths.max(axis=1)
+    row = int(lengths.argmax())
+    if lengths[row] > longest:
+        raise InvalidData(
+            f"{lengths[row]:,} tokens on a side, and the model takes {longest:,}",
+            where=tokens.where(row),
+            remedy="Split the sentence, or take the pair out of the file: nothing is cut in silence.",
+        )
+    return tokens
 
 
 def mean_loss(model: Seq2SeqLayer, tokens: TokenPairs, batch_tokens: int) -> tuple[float, int]:

@@ -19,11 +19,12 @@ from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
-from transept.hub.directory import read, save
+from transept.hub.directory import LONGEST, read, save
+from transept.hub.generation import Generation
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.card import record_of
-from transept.tasks.measure import Measured, judging, measure, pair_loss, translate
+from transept.tasks.measure import SPECIAL, Measured, demand_fitting, judging, measure, pair_loss, translate
 
 if TYPE_CHECKING:
     from transept.recipes.recipe import Recipe
@@ -78,11 +79,20 @@ class Translation:
 
     @cached_property
     def valid(self) -> TokenPairs:
-        return tokenise(self._read("valid"), self.tokenizer, self.recipe.data.cache, self.say)
+        return self._measured("valid")
 
     @cached_property
     def test(self) -> TokenPairs:
-        return tokenise(self._read("test"), self.tokenizer, self.recipe.data.cache, self.say)
+        return self._measured("test")
+
+    def _measured(self, split: Split) -> TokenPairs:
+        tokens = tokenise(self._read(split), self.tokenizer, self.recipe.data.cache, self.say)
+        return demand_fitting(tokens, self.longest)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens on a side that the model takes."""
+        return self.spec.limit() or max(LONGEST, self.recipe.data.max_length)
 
     def tokens(self, split: str) -> TokenPairs:
         """The pairs of a split; training's without those beyond the limits."""
@@ -162,7 +172,8 @@ class Translation:
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         card = record_of(self, _seq2seq(model), record)
-        save(directory, model, tokenizer=self.tokenizer, generation=self.recipe.search, card=card)
+        generation = Generation(self.recipe.search, SPECIAL, Tokenizer.pad, self.longest)
+        save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
 
 def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:

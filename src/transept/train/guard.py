@@ -12,7 +12,7 @@ PATIENCE = 10  # updates in a row that may be skipped before the run is given up
 SHOWN = 20  # training rows named
 
 
-class Diverged(TranseptError):  # noqa: N818 - named as the other failures are
+class Diverged(TranseptError):
     """Numbers stopped being finite and did not come back."""
 
     exit_code = 4
