@@ -52,6 +52,6 @@ class Interrupted(TranseptError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The words " Did you mean ..?", or nothing where no known name is near. A beginning of a name is nearest."""
     names = list(known)
-    begun = [other for other in names if len(name) > 2 and other.startswith(name)]
+    begun = sorted((other for other in names if len(name) > 2 and other.startswith(name)), key=len)
     found = begun or difflib.get_close_matches(name, names, 1, cutoff=0.6)
     return f" Did you mean '{found[0]}'?" if found else ""

@@ -246,7 +246,7 @@ class Names:
         known = [key for key in partial if key not in theirs] + sorted(used)
         problems = [
             listed("missing", [f"{key} ({name})" if key != name else name for name, key in missing.items()]),
-            listed("unknown", [f"{key}.{nearest(key, known)}" for key in unknown if key not in partial]),
+            listed("unknown", [hinted(key, known) for key in unknown if key not in partial]),
             listed("beyond this model", [f"{key} ({name})" if key != name else name for name, key in foreign.items()]),
         ]
         if any(problems):
@@ -297,7 +297,7 @@ class Names:
                 names = (fill(template, index) for template in rule.theirs)
                 out.update(zip(names, rule.write([ours[key] for key in keys]), strict=True))
         if lost := [name for name in ours if name not in used]:
-            raise InvalidData(listed("without a name there", [f"{n}.{nearest(n, used)}" for n in lost]))
+            raise InvalidData(listed("without a name there", [hinted(name, used) for name in lost]))
         like = next(iter(ours.values()))
         for entry in self.entries:
             if isinstance(entry, (Tied, Copy)):
@@ -320,6 +320,11 @@ class Names:
                 if found := compiled(template).fullmatch(ours):
                     return fill(rule.theirs[0], found.groupdict())
         return ours
+
+
+def hinted(name: str, known: Iterable[str]) -> str:
+    """A name with the nearest known one, where there is one."""
+    return f"{name}.{near}" if (near := nearest(name, sorted(known))) else name
 
 
 def listed(what: str, items: Sequence[str]) -> str:

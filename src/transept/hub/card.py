@@ -118,8 +118,10 @@ def results(measures: Sequence[Measure]) -> str:
     rows = ["## Results", "", "| measure | data | value | 95 % interval | signature |", "|---|---|---:|---|---|"]
     for measure in measures:
         interval = "" if measure.low is None or measure.high is None else f"{measure.low:.2f} to {measure.high:.2f}"
-        signature = f"`{measure.signature}`" if measure.signature else ""
-        rows.append(f"| {measure.name} | {measure.split} | {measure.value:.2f} | {interval} | {signature} |")
+        signature = f"`{measure.signature}`".replace("|", "\\|") if measure.signature else ""
+        rows.append(
+            f"| {cell(measure.name)} | {cell(measure.split)} | {measure.value:.2f} | {interval} | {signature} |"
+        )
     return "\n".join(rows)
 
 

@@ -99,7 +99,7 @@ def read(directory: str | Path) -> Stored:
     if (root / TOKENIZER).is_symlink() or (root / TOKENIZER).exists():
         member(root, TOKENIZER)
         tokenizer = Tokenizer.load(root, vocab)
-    return Stored(model, tokenizer, generation)
+    return Stored(model, tokenizer, _speakable(generation, tokenizer, vocab))
 
 
 def _described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | None]:
@@ -196,7 +196,7 @@ def save(
     assert isinstance(model, Built), "a model that a description built"
     root = Path(directory).expanduser()
     check_free(root, overwrite)
-    generation = _settled(model.spec, tokenizer, generation)
+    generation = _speakable(_settled(model.spec, tokenizer, generation), tokenizer, _vocab(model))
     check_vocabulary(model, tokenizer, generation)
     state = dict(model.state_dict())
     family = saying(model.spec)
@@ -278,6 +278,15 @@ def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Se
         return found
     special = Special(tokenizer.bos, tokenizer.eos, (tokenizer.pad, tokenizer.bos, tokenizer.unk))
     return replace(found, special=special, pad=tokenizer.pad)
+
+
+def _speakable(generation: Generation, tokenizer: Tokenizer | None, vocab: int) -> Generation:
+    """The search without what has a row in the model and no token: it could not be said."""
+    if tokenizer is None or tokenizer.vocab >= vocab:
+        return generation
+    special = generation.special
+    suppress = dict.fromkeys((*special.suppress, *range(tokenizer.vocab, vocab)))
+    return replace(generation, special=replace(special, suppress=tuple(suppress)))
 
 
 def check_vocabulary(model: Built, tokenizer: Tokenizer | None, generation: Generation) -> None:

@@ -16,7 +16,7 @@ from transept.errors import InvalidConfig, InvalidData, nearest
 from transept.hub.files import bare, member, present, read_json
 from transept.hub.tensors import Declared, header, read
 from transept.models import Built, Topology
-from transept.names import Names
+from transept.names import Names, hinted
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -100,8 +100,7 @@ def ours(
     unknown = [name for name in theirs if name not in wanted]
     if missing or unknown:
         lacks = f"{len(missing)} missing ({', '.join(missing[:3])})" if missing else ""
-        near = [f"{name}.{nearest(name, wanted)}" for name in unknown[:3]]
-        has = f"{len(unknown)} unknown ({', '.join(near)})" if unknown else ""
+        has = f"{len(unknown)} unknown ({', '.join(hinted(name, wanted) for name in unknown[:3])})" if unknown else ""
         raise InvalidData(f"tensors: {' and '.join(filter(None, (lacks, has)))}", where=where)
     return {name: theirs[name] for name in wanted}, {}
 

@@ -1,0 +1,145 @@
+"""Import, export and the comparison that they end with."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from transept.decode.config import Search
+from transept.errors import TranseptError, UsageError
+from transept.hub.directory import read, save
+from transept.hub.export import export_hf, fetch, import_hf
+from transept.hub.generation import Generation
+from transept.hub.verify import Check, Report, verify
+from unit.hub.made import directory, model, tokenizer
+
+
+def test_a_model_is_exported_and_compared(tmp_path: Path) -> None:
+    report = export_hf(directory(tmp_path), tmp_path / "out")
+    assert report is not None
+    assert report.good
+    assert 0 < report.largest < 1e-5
+    assert [check.name.split(":")[0] for check in report.checks[1:]] == [
+        "encoder states",
+        "decoder states",
+        "logits",
+        "loss",
+        "greedy",
+        "beam of 5",
+    ]
+    assert "equal to Hugging Face" in str(report)
+    assert read(tmp_path / "out").tokenizer is not None
+
+
+@pytest.mark.parametrize("embeddings", ["tied", "separate"])
+@pytest.mark.parametrize(
+    "search",
+    [
+        Search(beam=4, stop="first"),
+        Search(beam=3, stop="exact", length_penalty=0.4),
+        Search(penalty="wu"),
+        Search(beam=2),
+    ],
+)
+def test_the_search_of_the_directory_is_the_one_compared(search: Search, embeddings: str, tmp_path: Path) -> None:
+    save(tmp_path / "m", model(embeddings=embeddings), generation=search)
+    assert verify(tmp_path / "m").good
+    assert verify(tmp_path / "m", seed=1).good
+
+
+def test_short_models_are_compared_within_their_length(tmp_path: Path) -> None:
+    save(tmp_path / "m", model(), generation=Generation(longest=6))
+    assert verify(tmp_path / "m").good
+
+
+def test_what_was_imported_is_compared_with_its_source(tmp_path: Path) -> None:
+    source = directory(tmp_path)
+    (source / "transept.json").unlink()
+    assert import_hf(source, tmp_path / "in", check=False) is None
+    report = import_hf(source, tmp_path / "in", overwrite=True)
+    assert report is not None
+    assert report.good
+    with pytest.raises(UsageError, match="already"):
+        import_hf(source, tmp_path / "in")
+
+
+@pytest.mark.parametrize("key", ["model.decoder.layers.1.fc2.bias", "model.shared.weight", "final_logits_bias"])
+def test_a_difference_is_found(key: str, tmp_path: Path) -> None:
+    """Two directories whose weights differ in one tensor do not pass for one model."""
+    one = save(tmp_path / "one", model(head_bias=True))
+    other = save(tmp_path / "other", model(head_bias=True))
+    state = load_file(other / "model.safetensors")
+    state[key] += 0.05 * torch.randn_like(state[key])
+    save_file(state, other / "model.safetensors", {"format": "pt"})
+    report = verify(one, other)
+    assert not report.good
+    assert "DIFFERENT" in str(report)
+    with pytest.raises(TranseptError, match="logits: largest difference .* more than"):
+        report.demand()
+
+
+def test_a_tensor_that_they_cannot_place_is_found(tmp_path: Path) -> None:
+    one = save(tmp_path / "one", model())
+    other = save(tmp_path / "other", model())
+    state = load_file(other / "model.safetensors")
+    state["model.decoder.layers.1.fc3.bias"] = torch.ones(3)
+    save_file(state, other / "model.safetensors", {"format": "pt"})
+    report = verify(one, other)
+    assert [check.difference for check in report.checks if not check.good] == [1]
+
+
+def test_a_report_is_as_good_as_its_worst_check() -> None:
+    fine, bad = Check("a", 1e-6, 1e-5), Check("b", 1.0)
+    assert Report(Path(), [fine]).good
+    assert not Report(Path(), [fine, bad]).good
+    assert not Report(Path(), [Check("nan", float("nan"), 1e-5)]).good
+    assert Report(Path(), [fine, bad]).largest == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "remedy"), [("norm", "before", "norm: after"), ("kv_heads", 1, "kv_heads: null")]
+)
+def test_what_they_cannot_say_is_refused_with_the_word(word: str, value: object, remedy: str, tmp_path: Path) -> None:
+    root = directory(tmp_path, **{word: value})
+    with pytest.raises(UsageError, match=rf"Marian cannot say this model[\s\S]*Train it with {remedy}"):
+        export_hf(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="Marian cannot say this model"):
+        verify(root)
+
+
+def test_the_command_that_installs_the_oracle_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = directory(tmp_path)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(TranseptError, match=r"pip install 'transept\[hf\]'"):
+        verify(root)
+
+
+def test_the_card_comes_along(tmp_path: Path) -> None:
+    source = save(tmp_path / "m", model(), tokenizer=tokenizer(), card="# Mine\n\nUnder a licence.\n")
+    export_hf(source, tmp_path / "out", check=False)
+    assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n\nUnder a licence.\n"
+
+
+def test_a_name_is_fetched_only_where_it_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither a directory here nor a name"):
+        import_hf("no such place", tmp_path / "out")
+    monkeypatch.setenv("TRANSEPT_OFFLINE", "1")
+    with pytest.raises(UsageError, match="TRANSEPT_OFFLINE forbids the network"):
+        import_hf("owner/name", tmp_path / "out")
+    monkeypatch.delenv("TRANSEPT_OFFLINE")
+    asked = {}
+
+    def snapshot_download(name: str, **options: object) -> str:
+        asked[name] = options
+        raise OSError("no route\nto the hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(TranseptError, match="owner/name could not be fetched: no route$"):
+        fetch("owner/name")
+    assert asked == {"owner/name": {"allow_patterns": ["*.json", "*.safetensors", "README.md"]}}
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: str(directory(tmp_path)))
+    assert import_hf("owner/name", tmp_path / "out", check=False) is None
+    assert read(tmp_path / "out").model.spec == model().spec

@@ -1,0 +1,116 @@
+"""The search of a model directory, ours and Hugging Face's."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+from transept.errors import InvalidConfig
+from transept.hub.generation import Generation, from_hf
+
+IDS: dict[str, Any] = {"eos_token_id": 2, "decoder_start_token_id": 1, "pad_token_id": 0}
+
+SEARCHES = [
+    Search(),
+    Search(beam=12, n_best=3, length_penalty=0.0, stop="first", max_ratio=1.5, max_extra=3, seed=7, batch_tokens=99),
+    Search(beam=4, length_penalty=0.6, penalty="wu", stop="exact"),
+    Search(method="greedy"),
+    Search(method="sample"),
+    Search(method="sample", temperature=0.7, top_k=10, top_p=0.9, n_best=2),
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_there_and_back(search: Search) -> None:
+    generation = Generation(search, Special(5, 6, (0, 5)), 0, 77)
+    assert from_hf(generation.to_hf(), 77) == generation
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_hugging_face_reads_it(search: Search, tmp_path: Any) -> None:
+    import transformers
+
+    from transept.hub.files import write_json
+
+    write_json(tmp_path / "generation_config.json", Generation(search).to_hf())
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
+    theirs.validate(strict=True)
+    assert theirs.num_beams == (search.beam if search.method == "beam" else 1)
+    assert theirs.do_sample == (search.method == "sample")
+    assert theirs.suppress_tokens == [0, 1]
+    assert theirs.decoder_start_token_id == 1
+
+
+def test_what_they_cannot_say_stands_beside_it() -> None:
+    written = Generation(Search(penalty="wu", length_penalty=0.6)).to_hf()
+    assert "length_penalty" not in written
+    assert written["transept"] | {"penalty": "wu", "length_penalty": 0.6} == written["transept"]
+    assert Generation(Search(length_penalty=0.6)).to_hf()["length_penalty"] == 0.6
+
+
+def test_a_checkpoint_of_theirs() -> None:
+    old = IDS | {
+        "bad_words_ids": [[9]],
+        "bos_token_id": 0,
+        "early_stopping": "never",
+        "forced_eos_token_id": 2,
+        "max_length": 512,
+        "num_beams": 6,
+        "transformers_version": "4.30",
+        "top_k": 50,
+        "suppress_tokens": None,
+    }
+    found = from_hf(old, 512)
+    assert found.search == Search(beam=6, stop="exact", max_ratio=0.0, max_extra=511)
+    assert found.special == Special(1, 2, (9,))
+    assert from_hf(IDS, 64).search == Search(method="greedy")
+    assert from_hf(IDS | {"do_sample": True}, 64).search == Search(method="sample", top_k=50)  # their default
+    assert from_hf(IDS | {"max_new_tokens": 9}, 64).search.max_extra == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"no_repeat_ngram_size": 3}, "no_repeat_ngram_size is 3: Transept's search has no such setting"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2"),
+        ({"min_length": 5}, "min_length is 5"),
+        ({"num_beams": 4, "do_sample": True}, "do_sample with 4 num_beams"),
+        ({"num_beams": 4, "length_penalty": -1.0}, "length_penalty"),
+        ({"num_beams": 2, "num_return_sequences": 3}, "n_best is 3"),
+        ({"num_beams": 0}, "num_beams must be a whole number from 1"),
+        ({"early_stopping": "always"}, "early_stopping is 'always'"),
+        ({"bad_words_ids": [[3, 4]]}, "suppresses single tokens only"),
+        ({"bad_words_ids": 3}, "bad_words_ids must be a list"),
+        ({"eos_token_id": [2, 3]}, "eos_token_id must be one token id"),
+        ({"eos_token_id": -1}, "eos_token_id must be a token id"),
+        ({"eos_token_id": None}, "eos_token_id must be one token id, not none"),
+        ({"forced_bos_token_id": 7}, "may not force another token"),
+        ({"forced_eos_token_id": 7}, "may not force another token"),
+        ({"nmu_beams": 4}, "unknown keys for a search: 'nmu_beams' Did you mean 'num_beams'"),
+        ({"transept": {"penalty": "gnmt"}}, "penalty: Input should be"),
+        ({"transept": {"max_ratoi": 2.0}}, "max_ratoi: Extra inputs"),
+        ({"transept": 3}, "transept must be an object"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        from_hf(IDS | changes, 64)
+
+
+KEYS = [*IDS, "num_beams", "do_sample", "length_penalty", "early_stopping", "max_length", "top_k", "bad_words_ids", "x"]
+VALUES: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYS, "penalty", "beam"]), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(changes=st.dictionaries(st.sampled_from([*KEYS, "transept", "suppress_tokens"]), VALUES, max_size=4))
+def test_any_values_are_read_or_refused(changes: dict[str, Any]) -> None:
+    with suppress(InvalidConfig):
+        assert isinstance(from_hf(IDS | changes, 64).search, Search)
