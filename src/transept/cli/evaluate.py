@@ -80,6 +80,7 @@ def evaluate(
         demand_fitting(tokenise(pairs, loaded.tokenizer, None, say), loaded.generation.longest),
         search,
         tokenize=tokenize or (recipe.evaluate.tokenize if recipe else "13a"),
+        case="lower" if recipe and recipe.data.vocabulary.lower else "mixed",
         batch_tokens=search.batch_tokens,
         resamples=RESAMPLES,
     )

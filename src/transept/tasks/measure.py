@@ -18,7 +18,7 @@ from transept.decode.search import search
 from transept.errors import InvalidData
 from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
-from transept.tasks.score import Score, bleu, chrf, exact_match
+from transept.tasks.score import Case, Score, bleu, chrf, exact_match
 
 
 @dataclass(frozen=True)
@@ -98,27 +98,24 @@ def translate(model: Seq2SeqLayer, tokenizer: Tokenizer, texts: Sequence[str], s
     return tokenizer.decode_batch([hypotheses[0].tokens for hypotheses in found])
 
 
-def scores(outputs: Sequence[str], references: Sequence[str], tokenize: str, resamples: int = 0) -> list[Score]:
-    """BLEU, chrF and exact match, in this order."""
-    return [
-        bleu(outputs, references, tokenize=tokenize, resamples=resamples),
-        chrf(outputs, references, resamples=resamples),
-        exact_match(outputs, references),
-    ]
-
-
 def measure(
     model: Seq2SeqLayer,
     tokenizer: Tokenizer,
     tokens: TokenPairs,
     settings: Search,
     *,
-    tokenize: str,
     batch_tokens: int,
+    tokenize: str = "13a",
+    case: Case = "mixed",
     resamples: int = 0,
 ) -> Measured:
     """Everything about a model on these pairs. References are the text as it stands in the files."""
     loss, count = mean_loss(model, tokens, batch_tokens)
     texts, references = ([side[row] for row in tokens.rows] for side in (tokens.text.source, tokens.text.target))
     outputs = translate(model, tokenizer, texts, settings)
-    return Measured(loss, count, outputs, scores(outputs, references, tokenize, resamples))
+    scores = [
+        bleu(outputs, references, tokenize=tokenize, case=case, resamples=resamples),
+        chrf(outputs, references, case=case, resamples=resamples),
+        exact_match(outputs, references, case=case),
+    ]
+    return Measured(loss, count, outputs, scores)

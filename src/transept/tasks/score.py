@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -29,30 +30,47 @@ class Score:
         return f"{self.name} {self.value:.2f}{reach}  {self.signature}"
 
 
-def bleu(outputs: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", resamples: int = 0) -> Score:
+Case = Literal["mixed", "lower"]
+
+
+def bleu(
+    outputs: Sequence[str],
+    references: Sequence[str],
+    *,
+    tokenize: str = "13a",
+    case: Case = "mixed",
+    resamples: int = 0,
+) -> Score:
     """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), one reference a sentence.
 
     `tokenize="none"` counts the words between spaces: for text that is tokenised already.
+    `case` "lower" compares without regard to case: for models that read and write lower case only.
     The interval comes from `resamples` draws of the sentences (Koehn 2004); 0 asks for none.
     """
     _same_length(outputs, references)
     # Tokenised input makes sacreBLEU warn on stderr unless told; with "none" it is what was asked for.
-    metric = BLEU(tokenize=tokenize, force=tokenize == "none")
+    metric = BLEU(lowercase=case == "lower", tokenize=tokenize, force=tokenize == "none")
     return _interval(metric, "BLEU", outputs, references, resamples)
 
 
-def chrf(outputs: Sequence[str], references: Sequence[str], *, resamples: int = 0) -> Score:
+def chrf(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed", resamples: int = 0) -> Score:
     """chrF2: the F-score of character n-grams up to six, recall counting twice (Popović 2015), by sacreBLEU."""
     _same_length(outputs, references)
-    return _interval(CHRF(), "chrF2", outputs, references, resamples)
+    return _interval(CHRF(lowercase=case == "lower"), "chrF2", outputs, references, resamples)
 
 
-def exact_match(outputs: Sequence[str], references: Sequence[str]) -> Score:
+def exact_match(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed") -> Score:
     """The share of outputs that equal their reference but for outer white space, with Wilson's interval (1927)."""
     _same_length(outputs, references)
-    hits = sum(a.strip() == b.strip() for a, b in zip(outputs, references, strict=True))
+    spelt = str.lower if case == "lower" else str
+    hits = sum(spelt(a.strip()) == spelt(b.strip()) for a, b in zip(outputs, references, strict=True))
     low, high = wilson(hits, len(outputs))
-    return Score("exact match", 100 * hits / len(outputs), (100 * low, 100 * high), f"n:{len(outputs)}|interval:wilson")
+    return Score(
+        "exact match",
+        100 * hits / len(outputs),
+        (100 * low, 100 * high),
+        f"n:{len(outputs)}|case:{case}|interval:wilson",
+    )
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:

@@ -148,6 +148,7 @@ class Translation:
             self.tokens(split),
             settings,
             tokenize=self.recipe.evaluate.tokenize,
+            case="lower" if self.recipe.data.vocabulary.lower else "mixed",
             batch_tokens=self.recipe.train.batch_tokens,
             resamples=resamples,
         )

@@ -32,6 +32,14 @@ def test_tokenizing_matters_and_is_in_the_signature():
     assert "tok:none" in plain.signature and "tok:13a" in cut.signature
 
 
+def test_case_counts_unless_it_is_told_not_to():
+    outputs, references = ["a dog runs in the park"], ["A Dog runs in the park"]
+    for score in (bleu, chrf, exact_match):
+        assert score(outputs, references).value < 95
+        assert score(outputs, references, case="lower").value == pytest.approx(100)
+        assert score(outputs, references, case="lower").signature != score(outputs, references).signature
+
+
 def test_the_interval_holds_the_score_and_repeats():
     outputs, references = OUTPUTS * 30, REFERENCES * 30
     first, second = (bleu(outputs, references, tokenize="none", resamples=200) for _ in range(2))
