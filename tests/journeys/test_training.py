@@ -44,7 +44,16 @@ def test_a_dry_run_shows_the_whole_recipe_and_writes_nothing(cli, toy):
 
 def test_a_run_leaves_everything_that_it_promises(trained):
     names = {path.name for path in trained.iterdir()}
-    assert {"config.yaml", "metrics.jsonl", "train.log", "samples.jsonl", "checkpoints", "best", "last", "model"} <= names
+    assert {
+        "config.yaml",
+        "metrics.jsonl",
+        "train.log",
+        "samples.jsonl",
+        "checkpoints",
+        "best",
+        "last",
+        "model",
+    } <= names
     events = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     valid = [event for event in events if event["event"] == "valid"]
     assert [event["update"] for event in valid] == [100, 200, 300]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -49,14 +49,14 @@ def bleu(
     """
     _same_length(outputs, references)
     # Tokenised input makes sacreBLEU warn on stderr unless told; with "none" it is what was asked for.
-    metric = BLEU(lowercase=case == "lower", tokenize=tokenize, force=tokenize == "none")
+    metric = _Bleu(lowercase=case == "lower", tokenize=tokenize, force=tokenize == "none")
     return _interval(metric, "BLEU", outputs, references, resamples)
 
 
 def chrf(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed", resamples: int = 0) -> Score:
     """chrF2: the F-score of character n-grams up to six, recall counting twice (Popović 2015), by sacreBLEU."""
     _same_length(outputs, references)
-    return _interval(CHRF(lowercase=case == "lower"), "chrF2", outputs, references, resamples)
+    return _interval(_Chrf(lowercase=case == "lower"), "chrF2", outputs, references, resamples)
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed") -> Score:
@@ -81,15 +81,25 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
+# sacreBLEU resamples with float32 counts, and stops with a TypeError where a score of such counts stands beside a plain
+# 0.0 (`statistics.mean`). Plain numbers go in here, so plain numbers come out.
+class _Bleu(BLEU):
+    def _compute_score_from_stats(self, stats: Any) -> Any:
+        return super()._compute_score_from_stats([int(count) for count in stats])
+
+
+class _Chrf(CHRF):
+    def _compute_score_from_stats(self, stats: Any) -> Any:
+        return super()._compute_score_from_stats([int(count) for count in stats])
+
+
 def _interval(
     metric: BLEU | CHRF, name: str, outputs: Sequence[str], references: Sequence[str], resamples: int
 ) -> Score:
     # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
     found = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=max(resamples, 1))
-    interval = None
-    if resamples > 1:  # numpy's numbers, which JSON would refuse
-        interval = float(found._mean - found._ci), float(found._mean + found._ci)
-    return Score(name, float(found.score), interval, str(metric.get_signature()))
+    interval = (found._mean - found._ci, found._mean + found._ci) if resamples > 1 else None
+    return Score(name, found.score, interval, str(metric.get_signature()))
 
 
 def _same_length(outputs: Sequence[str], references: Sequence[str]) -> None:

@@ -48,6 +48,13 @@ def test_the_interval_holds_the_score_and_repeats():
     assert "bs:200" in first.signature and "seed:" in first.signature
 
 
+def test_intervals_hold_where_most_resamples_score_nothing():
+    outputs, references = ["abcdef", *["x"] * 30], ["abcdef", *["ooooo"] * 30]
+    for score in (bleu(outputs, references, resamples=100), chrf(outputs, references, resamples=100)):
+        assert score.interval is not None
+        assert all(type(end) is float for end in score.interval)
+
+
 def test_exact_match_counts_whole_outputs():
     found = exact_match([*OUTPUTS, " a dog "], [*REFERENCES, "a dog"])
     assert found.value == pytest.approx(100 * 2 / 5, rel=1e-12)
