@@ -11,8 +11,16 @@ if TYPE_CHECKING:
 
 
 def make_task(recipe: Recipe, say: Callable[[str], None]) -> Task[Any]:
-    """The task that a recipe names, its texts read; `say` hears what was found on the way."""
-    from transept.tasks.registry import task_class
+    """The task that a recipe names; `say` hears what was found on the way.
 
+    Whatever can be refused is refused here, before a directory is made: the device, the texts of every split, batches
+    that cannot be cut, a model that cannot be built.
+    """
+    from transept.tasks.registry import task_class
+    from transept.train.device import choose_device, choose_precision
+
+    choose_precision(recipe.train.precision, choose_device(recipe.train.device))
     task: Task[Any] = task_class(recipe.task)(recipe, say=say)
+    task.facts()
+    task.batches("train", 0)
     return task

@@ -72,14 +72,12 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     """Train as a recipe says. Its texts are read before the run directory is touched."""
     from transept.cli.build import make_task
     from transept.recipes.recipe import resolve
-    from transept.train.device import choose_device, choose_precision
     from transept.train.loop import train as loop
     from transept.train.run import RunDirectory
 
     leads = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
     if leads:
         RunDirectory.check(recipe.run, mode)
-    choose_precision(recipe.train.precision, choose_device(recipe.train.device))  # refused here, or after all is read
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
     result = loop(task, recipe.train, run, resume=mode == "resume", console=console())

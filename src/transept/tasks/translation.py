@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from transept.data.batches import PairBatch, collate, plan
@@ -182,6 +183,8 @@ def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:
     if not isinstance(spec, Seq2Seq):
         reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as translation needs"
         raise InvalidConfig(reason, where=recipe.where("model.family"))
+    with torch.device("meta"):  # what cannot be built is refused now, and without its memory
+        spec.build()
     return spec
 
 
