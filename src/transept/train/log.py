@@ -145,8 +145,8 @@ class Log:
         """Validation examples as the model answers them now; the first one is shown."""
         for sample in samples:
             self._append(self.run.samples, json.dumps({"update": update, **sample}, ensure_ascii=False))
-        for sample in samples[:1]:
-            self.say(" · ".join(f"{name}: {text}" for name, text in sample.items()))
+        for sample in samples[:1]:  # an untrained model goes on and on: the file has all of it
+            self.say(" · ".join(f"{name}: {shorten(text)}" for name, text in sample.items()))
 
     def say(self, text: str) -> None:
         """A sentence."""
@@ -198,6 +198,11 @@ def clock(seconds: float) -> str:
 def said(name: str, value: float) -> str:
     """ "BLEU 27.3"."""
     return f"{spoken(name)} {value:.4g}"
+
+
+def shorten(text: str, most: int = 160) -> str:
+    """A text that fits a line; what is left out shows as an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _odd(value: object) -> bool:

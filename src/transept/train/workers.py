@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from transept.errors import UsageError
+from transept.errors import TranseptError, UsageError
 
 PATIENCE = timedelta(hours=2)  # the others wait while the first validates; a dead process is noticed at once
 
@@ -42,16 +42,29 @@ class Workers:
     def sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over the processes."""
         if self.world > 1:
-            dist.all_reduce(tensor)
+            with _others_alive():
+                dist.all_reduce(tensor)
 
     def share(self, tensor: Tensor) -> None:
         """Replace a tensor by that of the leading process."""
         if self.world > 1:
-            dist.broadcast(tensor, 0)
+            with _others_alive():
+                dist.broadcast(tensor, 0)
 
     def shares_of(self, batches: range) -> range:
         """Which batches of an update are this process's."""
         return batches[self.rank :: self.world]
+
+
+@contextmanager
+def _others_alive() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TranseptError(
+            f"another process of the run died, or cannot be reached: {str(error).splitlines()[0]}",
+            remedy="Look at what it said last, then go on with --resume.",
+        ) from error
 
 
 def check_share(accumulate: int, world: int) -> None:

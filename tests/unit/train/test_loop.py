@@ -313,6 +313,14 @@ def test_every_line_is_an_event_too(run: RunDirectory, console: Console) -> None
     assert all(event.keys() == keys for event in events(run, "train"))
 
 
+def test_a_long_sample_is_shown_in_part_and_kept_whole(run: RunDirectory, console: Console) -> None:
+    task = ToyTask()
+    task.samples = lambda model: [{"source": "3", "hypothesis": "x" * 1000}]  # type: ignore[method-assign]
+    train(task, config(stop="3u"), run, console=console)
+    assert "hypothesis: " + "x" * 159 + "…" in run.log.read_text()
+    assert json.loads(run.samples.read_text())["hypothesis"] == "x" * 1000
+
+
 def test_other_units_are_shown_beside_the_updates(run: RunDirectory, console: Console) -> None:
     train(ToyTask(), config(stop="2e"), run, console=console)
     assert "update=1 epoch=0.30/2 loss=" in told(console)
@@ -327,7 +335,7 @@ def test_a_terminal_has_a_box_a_table_and_a_live_line(run: RunDirectory, monkeyp
     assert "transept train ─ toy" in shown
     assert re.search(r"update +loss +ppl +val loss +accuracy +tok/s +lr +time", shown)
     assert "★ best" in shown
-    assert re.search(r"train █*░+  1/30 3% · loss \d+\.\d\d ▼ · \d+ tok/s", shown)
+    assert re.search(r"train █*░+  1/30 3% · loss \d+\.\d\d ▼ · \d+k? tok/s", shown)
     assert "\x1b" not in run.log.read_text()
 
 

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,21 +88,31 @@ def test_processes_share_an_update_and_agree(tmp_path: Path, chosen: range) -> N
         assert relative(found["gradient"], reference) <= 1e-6
 
 
-@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="open ports are read from /proc")
-def test_processes_listen_on_this_machine_only() -> None:
-    def work(workers: Workers) -> None:
-        own = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
-        rows = [
-            line.split()
-            for kind in ("tcp", "tcp6")
-            for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]
-        ]
-        listening = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]
-        assert all(address.startswith(("0100007F", "0000000000000000FFFF00000100007F")) for address in listening), (
-            listening
-        )
-        assert listening or not workers.leads
+def foreign_listeners(workers: Workers) -> list[str]:
+    """Addresses that this process listens on and others could reach; /proc has them in hexadecimal."""
+    own = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    tables = [Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    listening = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]
+    assert listening or not workers.leads
+    return [place for place in listening if not place.startswith(("0100007F", "0000000000000000FFFF00000100007F"))]
 
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="open ports are read from /proc")
+@pytest.mark.parametrize("careless", [False, True], ids=["as it is", "as torch does it"])
+def test_processes_listen_on_this_machine_only(careless: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(workers: Workers) -> None:
+        assert bool(foreign_listeners(workers)) == (careless and workers.leads)
+
+    if careless:
+        store = torch.distributed.TCPStore
+
+        def open_to_all(*given: Any, master_listen_fd: int | None, **named: Any) -> Any:
+            if master_listen_fd is not None:
+                os.close(master_listen_fd)
+            return store(*given, **named)
+
+        monkeypatch.setattr(torch.distributed, "TCPStore", open_to_all)
     joined(2, work)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import Tensor
 from toy_task import ToyTask, config
 
-from transept.errors import UsageError
+from transept.errors import TranseptError, UsageError
 from transept.train.checkpoint import Checkpoints
 from transept.train.loop import train
 from transept.train.run import RunDirectory
@@ -90,9 +90,14 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes(
     whole: Callable[[int], dict[str, Tensor]],
     everything: Callable[..., dict[str, Tensor]],
 ) -> None:
-    codes = processes(2, lambda: member(run, task=signalled(rank, 13, signal.SIGKILL)))
+    def left() -> None:
+        with pytest.raises(TranseptError, match="another process of the run died"):
+            member(run, task=signalled(rank, 13, signal.SIGKILL))
+        os._exit(7)
+
+    codes = processes(2, left)
     assert codes[rank] == KILLED
-    assert codes[1 - rank] == 1  # at once, not after a time-out
+    assert codes[1 - rank] == 7  # at once, not after a time-out
     assert Checkpoints(run.checkpoints).newest(pytest.fail) == 5
     assert processes(2, lambda: member(run, resume=True)) == [0, 0]
     assert all(torch.equal(tensor, everything(run)[name]) for name, tensor in trained(whole(2)).items())
