@@ -1,0 +1,66 @@
+"""Draw what a translation looked at: the cross-attention of every layer, averaged over heads, as one picture.
+
+    python examples/attention_picture.py runs/demo "<2de> Thursday, March 5, 2026" attention.png
+
+The model runs as it always does, on its fast kernel; the weights are computed beside it from what the kernel was asked.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import torch
+
+import transept
+from transept.parts.attention import AttentionLayer
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def cross_attention(model: torch.nn.Module, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+    """The weights of each cross-attention in order, each (H, T, S), for one sentence pair (1, S) and (1, T)."""
+    found: list[torch.Tensor] = []
+
+    def look(layer: AttentionLayer, asked: tuple) -> None:
+        q, k, _, allowed = asked
+        found.append(layer.core.weights(q, k, allowed, layer.scale)[0])
+
+    layers = [m for m in model.modules() if isinstance(m, AttentionLayer) and m.spec.source == "memory"]
+    hooks = [m.asked.register_forward_hook(lambda _, args, out, m=m: look(m, out)) for m in layers]
+    try:
+        with torch.no_grad():
+            model(source, target)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def draw(run: str, text: str, picture: Path) -> str:
+    """Translate a text and draw the picture; the translation."""
+    loaded = transept.load(run)
+    translation = loaded.translate(text)
+    source = loaded.tokenizer.encode(text)
+    # The decoder reads the beginning and all but its last token; row t is where it looked to write token t.
+    target = [loaded.tokenizer.bos, *translation.ids[:-1]]
+    weights = cross_attention(loaded.model, torch.tensor([source]), torch.tensor([target]))
+    figure, axes = plt.subplots(1, len(weights), figsize=(4.6 * len(weights), 3.9), sharey=True, squeeze=False)
+    for number, (axis, layer) in enumerate(zip(axes[0], weights, strict=True), 1):
+        axis.imshow(layer.mean(0).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axis.set_title(f"decoder layer {number}", fontsize=10)
+        axis.set_xticks(range(len(source)), loaded.tokenizer.tokens(source), rotation=60, ha="right", fontsize=8)
+        axis.set_yticks(range(len(target)), translation.tokens, fontsize=8)
+        axis.set_xlabel("reads")
+    axes[0][0].set_ylabel("writes")
+    figure.suptitle(f"{text}  →  {translation}", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=130)
+    plt.close(figure)
+    return str(translation)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    print(draw(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
