@@ -12,6 +12,7 @@ import matplotlib
 import torch
 
 import transept
+from transept.data.tokenizer import Tokenizer
 from transept.parts.attention import AttentionLayer
 
 matplotlib.use("Agg")
@@ -37,6 +38,11 @@ def cross_attention(model: torch.nn.Module, source: torch.Tensor, target: torch.
     return found
 
 
+def labels(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """What a person reads for each token: its text, or the name of one that stands for no text."""
+    return [tokenizer.decode([i]).strip() or tokenizer.tokens([i])[0] for i in ids]
+
+
 def draw(run: str, text: str, picture: Path) -> str:
     """Translate a text and draw the picture; the translation."""
     loaded = transept.load(run)
@@ -49,8 +55,8 @@ def draw(run: str, text: str, picture: Path) -> str:
     for number, (axis, layer) in enumerate(zip(axes[0], weights, strict=True), 1):
         axis.imshow(layer.mean(0).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axis.set_title(f"decoder layer {number}", fontsize=10)
-        axis.set_xticks(range(len(source)), loaded.tokenizer.tokens(source), rotation=60, ha="right", fontsize=8)
-        axis.set_yticks(range(len(target)), translation.tokens, fontsize=8)
+        axis.set_xticks(range(len(source)), labels(loaded.tokenizer, source), rotation=60, ha="right", fontsize=8)
+        axis.set_yticks(range(len(target)), labels(loaded.tokenizer, translation.ids), fontsize=8)
         axis.set_xlabel("reads")
     axes[0][0].set_ylabel("writes")
     figure.suptitle(f"{text}  →  {translation}", fontsize=11)

@@ -19,6 +19,9 @@ from transept.errors import InvalidConfig, InvalidData
 IGNORED = -100
 
 
+MULTIPLE = 8  # rows of a batch, where there are more
+
+
 @dataclass(frozen=True, eq=False)
 class PairBatch:
     """Pairs padded on the right. Target position t reads `target[:, t]` and is asked for `labels[:, t]`.
@@ -143,10 +146,13 @@ def _cut(order: Rows, longest: NDArray[np.int32], budget: int, sentences: int) -
     batches, first = [], 0
     while first < len(order):
         # Sorted from the longest, so the first row of a batch is its longest.
-        last = first + min(budget // int(longest[first]), sentences)
-        assert last > first, "a row beyond the budget"
-        batches.append(order[first:last])
-        first = last
+        count = min(budget // int(longest[first]), sentences)
+        assert count > 0, "a row beyond the budget"
+        # Of the same length, batches then have the same number of rows, whatever was left over before: matrix kernels
+        # are compiled for each shape that they meet, and keep what they compiled.
+        count -= count % MULTIPLE if count > MULTIPLE else 0
+        batches.append(order[first : first + count])
+        first += count
     return batches
 
 

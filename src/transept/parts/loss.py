@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 IGNORED = -100  # the label of a place that is not supervised, torch's own
+FILL = 64  # rows of zeros make a chunk a multiple of this: kernels are compiled, and kept, for each shape they meet
 CHUNK = 4 << 20  # logits held at a time: 16 MiB in float32, about what the processor's last cache holds
 
 
@@ -79,32 +80,34 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # What every class weighs alike needs no look at the classes: it goes through the sum of their weights.
         sum_weight = weight.sum(0, dtype=torch.float32)
         sum_bias = 0.0 if bias is None else bias.sum(dtype=torch.float64)
-        chunk = max(1, CHUNK // weight.size(0))
-        for at in range(0, len(states), chunk):
-            x, y = states[at : at + chunk], labels[at : at + chunk, None]
+        chunk = -(-max(1, CHUNK // weight.size(0)) // FILL) * FILL
+        filled = F.pad(states, (0, 0, 0, -len(labels) % FILL))
+        for at in range(0, len(labels), chunk):
+            x, y = filled[at : at + chunk], labels[at : at + chunk]
+            real, rows = len(y), torch.arange(len(y), device=y.device)
             logits = F.linear(x, weight, bias)
             probs = logits.softmax(1)
             # log sum exp(z) = max z - log max p, since the largest probability belongs to the largest logit.
-            log_norm = logits.amax(1).float() - probs.amax(1).float().log()
-            hit = logits.gather(1, y)[:, 0].float()
-            spread = (x.float() @ sum_weight).double().sum() + len(x) * sum_bias
-            ends = log_norm.double().sum()
-            total += ends - true * hit.double().sum() - every * spread
-            nll += ends - hit.double().sum()
+            log_norm = logits.amax(1)[:real].float() - probs.amax(1)[:real].float().log()
+            hit = logits[rows, y].float()
+            ends, hits = log_norm.double().sum(), hit.double().sum()
+            spread = (x.float() @ sum_weight).double().sum() + real * sum_bias
+            total += ends - true * hits - every * spread
+            nll += ends - hits
             if d_states is None or d_weight is None:
                 continue
             # Softmax minus target. The true class is taken out and put back in float32: half precision would round
             # what is left of a probability near 1.
-            probs[torch.arange(len(y), device=y.device), y[:, 0]] = (
-                0.0  # scatter_ would widen all of a half-precision chunk
-            )
+            probs[rows, y] = 0.0
+            probs[real:] = 0.0
             excess = ((hit - log_norm).exp() - true)[:, None]
-            d_states[at : at + chunk] = probs @ weight + (excess * weight[y[:, 0]] - every * sum_weight).to(x.dtype)
+            own = excess * weight[y] - every * sum_weight
+            d_states[at : at + real] = (probs @ weight)[:real] + own.to(x.dtype)
             d_weight += probs.T @ x
-            d_weight.index_add_(0, y[:, 0], excess * x)
+            d_weight.index_add_(0, y, excess * x[:real])
             if d_bias is not None:
                 d_bias += probs.sum(0, dtype=torch.float32)
-                d_bias.index_add_(0, y[:, 0], excess[:, 0])
+                d_bias.index_add_(0, y, excess[:, 0])
         if d_weight is not None and every:
             d_weight -= every * states.sum(0, dtype=torch.float32)
         if d_bias is not None:

@@ -41,7 +41,7 @@ def plain(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, s
 @given(
     amount=st.sampled_from([0.0, 0.1, 0.4]),
     form=st.sampled_from(["uniform", "others"]),
-    tokens=st.integers(1, 40),
+    tokens=st.integers(1, 200),
     chunk=st.sampled_from([1, 30, 1 << 20]),
     biased=st.booleans(),
     seed=st.integers(0, 50),
