@@ -98,8 +98,9 @@ def _interval(
 ) -> Score:
     # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
     found = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=max(resamples, 1))
-    interval = (found._mean - found._ci, found._mean + found._ci) if resamples > 1 else None
-    return Score(name, found.score, interval, str(metric.get_signature()))
+    # Around the mean of the resamples, as sacreBLEU has it, but never beyond what a score can be.
+    ends = (max(found._mean - found._ci, 0.0), min(found._mean + found._ci, 100.0)) if resamples > 1 else None
+    return Score(name, found.score, ends, str(metric.get_signature()))
 
 
 def _same_length(outputs: Sequence[str], references: Sequence[str]) -> None:
