@@ -21,7 +21,9 @@ def family(name: str) -> ModuleType:
     """The family of a name. Raises InvalidConfig with the nearest one."""
     known = all_families()
     if name not in known:
-        raise InvalidConfig(f"there is no family {name!r}.{nearest(name, known)}", remedy=f"There are: {', '.join(known)}.")
+        raise InvalidConfig(
+            f"there is no family {name!r}.{nearest(name, known)}", remedy=f"There are: {', '.join(known)}."
+        )
     return known[name]
 
 
