@@ -91,7 +91,8 @@ class TrainConfig(_Settings):
     `save_every`      how often to save the checkpoints that are averaged; null: at each validation.
     `patience`        validations without a new best before training stops; 0: never.
     `keep`            newest checkpoints kept, besides the best one and those still needed for the average.
-    `average`         how many of the last saved checkpoints are averaged into the model; 0: the best one is the model.
+    `average`         how many of the last saved checkpoints are averaged into the model; 0, or where the mean scores
+                      lower: the best one is the model.
     `log_every`       seconds between lines.
     `samples`         validation examples shown at each validation.
     `threads`         of the processor; null: torch's own choice.

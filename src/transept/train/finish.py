@@ -18,6 +18,7 @@ from transept.train.average import averaged
 from transept.train.checkpoint import Checkpoints
 from transept.train.durable import replace_directory
 from transept.train.run import RunDirectory
+from transept.train.standing import Standing, spoken
 
 
 def model_of(task: Task[AnyBatch], checkpoints: Checkpoints, updates: Sequence[int], device: torch.device) -> nn.Module:
@@ -44,6 +45,27 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 remedy="The checkpoint belongs to another model.",
             )
         own[name].copy_(tensor)
+
+
+def worth_averaging(
+    task: Task[AnyBatch], checkpoints: Checkpoints, updates: Sequence[int], best: Standing, device: torch.device
+) -> tuple[list[int], str]:
+    """The checkpoints of which to make the model, and what there is to say of the choice.
+
+    A mean takes in what the model was early on: in a short run it is worse than the best checkpoint, taken then.
+    """
+    if len(updates) < 2 or best.update is None or best.score is None or best.update not in checkpoints.updates():
+        return list(updates), ""
+    model = model_of(task, checkpoints, updates, device)
+    with torch.no_grad():
+        score = task.evaluate(model)[task.score]
+    if score >= best.score if task.higher else score <= best.score:
+        return list(updates), ""
+    name = spoken(task.score)
+    told = (
+        f"the mean of {len(updates)} checkpoints has {name} {score:.4g}: the {best.words(task.score)} is taken instead"
+    )
+    return [best.update], told
 
 
 def write_model(

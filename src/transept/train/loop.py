@@ -19,7 +19,7 @@ from transept.train.config import TrainConfig
 from transept.train.device import choose_device, choose_precision
 from transept.train.durable import point, reclaim
 from transept.train.estimate import facts, refuse_full_disk, spoken
-from transept.train.finish import versions, write_model
+from transept.train.finish import versions, worth_averaging, write_model
 from transept.train.flat import Flat
 from transept.train.guard import Guard
 from transept.train.log import Log, Reading, said
@@ -263,8 +263,11 @@ class Trainer(Generic[AnyBatch]):
 
     def _finish(self, log: Log, reason: str) -> None:
         """Make the model of the run and write it."""
-        updates = choose(self.checkpoints, self.config.average, self.standing.update)
         done, best = self.progress, self.standing
+        updates = choose(self.checkpoints, self.config.average, best.update)
+        updates, told_of_choice = worth_averaging(self.task, self.checkpoints, updates, best, self.device)
+        if told_of_choice:
+            log.say(told_of_choice)
         told = {
             "stopped": reason,
             "updates": done.update,
