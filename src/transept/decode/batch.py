@@ -17,7 +17,8 @@ from transept.decode.protocol import Decoder
 from transept.decode.score import log_probabilities
 from transept.parts.memory import Memory
 
-FIRST_COLUMNS = 16  # of a cache; attention reads every column at every step, so it starts small and doubles
+NARROW = 16  # a processor's softmax and small products take rows of fewer numbers one by one, up to ten times slower
+GROWTH = 8  # columns by which a cache grows: attention and reordering touch every column at every step
 LEAVE = 8  # finished sentences leave when they are at least one in so many: leaving copies what the others own
 
 
@@ -60,9 +61,12 @@ def plan(lengths: Sequence[tuple[int, int]], budget: int) -> list[list[int]]:
     return batches
 
 
-def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Padded on the left, so that the last column is every row's last token. -> ids (B, S), valid (B, S) or None"""
-    size = max(map(len, rows))
+def pad(rows: Sequence[Sequence[int]], device: torch.device, least: int = 1) -> tuple[Tensor, Tensor | None]:
+    """Padded on the left, so that the last column is every row's last token. -> ids (B, S), valid (B, S) or None
+
+    There are `least` columns or more.
+    """
+    size = max(least, *map(len, rows))
     ids = torch.tensor([[0] * (size - len(row)) + list(row) for row in rows], device=device)
     if all(len(row) == size for row in rows):
         return ids, None
@@ -81,8 +85,7 @@ def decode_batch(
     """Run a chooser until all its sentences are over. `limits` (B,) counts the tokens that it may choose."""
     start, valid = pad(starts, model.device)
     sentences, group, step = np.arange(len(starts)), 1, 0
-    most = start.size(1) + int(limits.max())
-    cache = model.cache(len(starts), min(start.size(1) + FIRST_COLUMNS, most), memory)
+    cache = model.cache(len(starts), max(NARROW, start.size(1) + GROWTH), memory)
     logits = model.decode(start, cache=cache, valid=valid)[:, -1]
     while True:
         logprobs = log_probabilities(logits, suppress).unflatten(0, (len(sentences), group))
@@ -101,7 +104,7 @@ def decode_batch(
             cache.keep(_on(stay, model.device), group)
             sentences, tokens = sentences[stay], tokens[stay]
         if start.size(1) + step > cache.size:
-            cache.resize(min(2 * cache.size, most))
+            cache.resize(cache.size + max(GROWTH, cache.size // 4))
         logits = model.decode(_on(tokens.reshape(-1, 1), model.device), cache=cache)[:, -1]
 
 

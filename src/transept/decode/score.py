@@ -41,23 +41,24 @@ def best(logprobs: Tensor, running: Tensor, count: int) -> Candidates:
     """The `count` highest of running + logprobs. (B, W, V) and (B, W) -> (B, count)
 
     The maximum of every chunk of columns is taken first: the best K values lie in the K chunks with the best maxima, so
-    only those are looked through. Adding in float32 before comparing orders near ties as a full search would.
+    only those are looked through, and the columns left over. Adding in float32 before comparing orders near ties as a
+    full search would.
     """
-    size = logprobs.size(-1)
-    chunks, whole = -(-size // CHUNK), size // CHUNK * CHUNK
-    peaks = logprobs[..., :whole].unflatten(-1, (-1, CHUNK)).amax(-1)  # (B, W, V // CHUNK)
-    if whole < size:
-        peaks = torch.cat([peaks, logprobs[..., whole:].amax(-1, keepdim=True)], -1)
-    peaks = (peaks + running[..., None]).flatten(1)
+    sentences, width, size = logprobs.shape
+    chunks = size // CHUNK
+    whole = chunks * CHUNK
+    body, rest = logprobs[..., :whole].unflatten(-1, (chunks, CHUNK)), logprobs[..., whole:]
+    peaks = (body.amax(-1) + running[..., None]).flatten(1)  # (B, W * chunks)
     opened = peaks.topk(min(count, peaks.size(1)), sorted=False).indices  # (B, K or fewer)
-    row, chunk = opened // chunks, opened % chunks
-    column = chunk[..., None] * CHUNK + torch.arange(CHUNK, device=logprobs.device)
-    at = (row[..., None] * size + column.clamp(max=size - 1)).flatten(1)
+    row, chunk = opened // max(chunks, 1), opened % max(chunks, 1)
+    near, columns = torch.arange(sentences, device=row.device)[:, None], torch.arange(size, device=row.device)
+    inside = body[near, row, chunk] + running.gather(1, row)[..., None]  # (B, K, CHUNK)
+    totals = torch.cat([inside.flatten(1), (rest + running[..., None]).flatten(1)], 1)
+    total, place = totals.topk(min(count, totals.size(1)))
+    at_inside = (row * size + chunk * CHUNK)[..., None] + columns[:CHUNK]
+    at_rest = torch.arange(width, device=row.device)[:, None] * size + columns[whole:]
+    at = torch.cat([at_inside.flatten(1), at_rest.flatten().expand(sentences, -1)], 1).gather(1, place)
     own = logprobs.flatten(1).gather(1, at)
-    total = own + running.gather(1, row).repeat_interleave(CHUNK, 1)
-    total = total.masked_fill_((column >= size).flatten(1), float("-inf"))
-    total, place = total.topk(min(count, total.size(1)))
-    at, own = at.gather(1, place), own.gather(1, place)
     # One copy to the host for the four: float64 holds the indices exactly.
     packed = torch.stack([total.double(), (at // size).double(), (at % size).double(), own.double()]).cpu().numpy()
     if packed.shape[2] < count:

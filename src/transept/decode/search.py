@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transept.decode.batch import Chooser, decode_batch, pad, plan
+from transept.decode.batch import NARROW, Chooser, decode_batch, pad, plan
 from transept.decode.beam import Beam
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis, Special, Undecodable
@@ -31,7 +31,7 @@ def search(
     starts = [[special.bos, *tokens] for tokens in forced]
 
     def encode(rows: Sequence[int]) -> Memory:
-        return model.encode(*pad([sources[i] for i in rows], model.device))
+        return model.encode(*pad([sources[i] for i in rows], model.device, NARROW))
 
     return _search(model, encode, sources, starts, settings, special)
 

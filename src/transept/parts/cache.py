@@ -41,8 +41,9 @@ class Cache:
         self.positions = torch.zeros(batch, size, dtype=torch.long, device=device)
         self.valid = torch.zeros(batch, size, dtype=torch.bool, device=device)
         self.seen = torch.zeros(batch, dtype=torch.long, device=device)  # real tokens so far
+        contiguous = torch.contiguous_format  # of strided heads a product would make a copy at every step
         for slot in self.used():
-            slot.tensors = {name: tensor.clone() for name, tensor in slot.tensors.items()}
+            slot.tensors = {name: t.clone(memory_format=contiguous) for name, t in slot.tensors.items()}
 
     def used(self) -> list[Slot]:
         """The slots that hold something."""
@@ -106,9 +107,9 @@ class Cache:
 
 
 def _pick(tensor: Tensor, rows: Tensor) -> Tensor:
-    """In place where the size allows, so that addresses stay for a captured graph."""
+    """In place where the size allows, so that addresses stay for a captured graph, which no processor has."""
     new = tensor.index_select(0, rows)
-    return tensor.copy_(new) if new.shape == tensor.shape else new
+    return tensor.copy_(new) if new.shape == tensor.shape and tensor.device.type != "cpu" else new
 
 
 def _widen(tensor: Tensor, axis: int, size: int) -> Tensor:

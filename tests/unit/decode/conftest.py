@@ -10,5 +10,5 @@ from transept.decode import batch
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_caches() -> Iterator[None]:
-    with patch.object(batch, "FIRST_COLUMNS", 1):
+    with patch.object(batch, "NARROW", 1), patch.object(batch, "GROWTH", 1):
         yield
