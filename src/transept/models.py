@@ -61,6 +61,11 @@ class Built(nn.Module):
         return next(self.parameters()).device
 
 
+def _fit(head: Vocabulary, embed: Tokens) -> None:
+    if head.tied and head.size != embed.vocab:
+        raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
+
+
 class Model(Topology):
     """One stack: an encoder, or a decoder without a memory, as its patterns say."""
 
@@ -69,6 +74,10 @@ class Model(Topology):
     stack: Stack
     head: Vocabulary
     initial: Initial = Normal()
+
+    def validate(self) -> None:
+        self.hold(1, "width")
+        _fit(self.head, self.embed)
 
     def limit(self) -> int | None:
         return self.embed.position.limit() if self.embed.position else None
@@ -121,10 +130,8 @@ class Seq2Seq(Topology):
     initial: Initial = Xavier()
 
     def validate(self) -> None:
-        if self.head.size != self.embed.vocab and self.head.tied:
-            raise InvalidConfig(
-                f"a tied head of {self.head.size} classes cannot score with {self.embed.vocab} embeddings"
-            )
+        self.hold(1, "width")
+        _fit(self.head, self.embed)
 
     def limit(self) -> int | None:
         limits = [tokens.position.limit() for tokens in (self.embed, self.source) if tokens and tokens.position]

@@ -49,6 +49,14 @@ class Part:
     def validate(self) -> None:
         """Refuse values that fit their types and still make no sense together. Raises InvalidConfig."""
 
+    def hold(self, low: float, *names: str, below: float = float("inf")) -> None:
+        """Refuse fields that are under `low`, or not under `below`; one that is None holds. For `validate`."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not low <= value < below:
+                end = "" if below == float("inf") else f" and below {below:g}"
+                raise InvalidConfig(f"{type(self).__name__}.{name} must be at least {low:g}{end}, not {value!r}")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the kind and every field, defaults included."""
         named = {field.name: _plain(getattr(self, field.name)) for field in fields(cast(Any, self))}

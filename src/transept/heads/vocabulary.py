@@ -19,6 +19,9 @@ class Vocabulary(Part):
     tied: bool = True
     bias: bool = False
 
+    def validate(self) -> None:
+        self.hold(1, "size")
+
     def build(self, width: int) -> "VocabularyLayer":
         return VocabularyLayer(self, width)
 

@@ -20,6 +20,10 @@ class Tokens(Part):
     scale: float = 1.0
     dropout: float = 0.0
 
+    def validate(self) -> None:
+        self.hold(1, "vocab")
+        self.hold(0, "dropout", below=1)
+
     def build(self, width: int) -> "TokensLayer":
         return TokensLayer(self, width)
 

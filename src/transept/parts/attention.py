@@ -40,7 +40,9 @@ class Attention(Sublayer):
         return "attention" if self.source == "self" else "cross"
 
     def validate(self) -> None:
-        if self.heads < 1 or self.heads % (self.kv_heads or self.heads):
+        self.hold(1, "heads", "kv_heads")
+        self.hold(0, "dropout", below=1)
+        if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
@@ -57,7 +59,7 @@ class AttentionLayer(Layer):
     def __init__(self, spec: Attention, width: int) -> None:
         super().__init__()
         self.spec, self.head_width = spec, width // spec.heads
-        self.kv_heads = spec.kv_heads or spec.heads
+        self.kv_heads = spec.heads if spec.kv_heads is None else spec.kv_heads
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
         self.q = nn.Linear(width, width, spec.bias)
         self.k = nn.Linear(width, self.kv_heads * self.head_width, spec.bias)

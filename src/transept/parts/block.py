@@ -24,6 +24,9 @@ class Block(Part):
     place: Literal["before", "after"] = "before"
     dropout: float = 0.0
 
+    def validate(self) -> None:
+        self.hold(0, "dropout", below=1)
+
     def roles(self) -> list[str]:
         """The name of each sublayer: its role, numbered from the second of a kind on."""
         count: Counter[str] = Counter()

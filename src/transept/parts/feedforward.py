@@ -35,6 +35,10 @@ class FeedForward(Sublayer):
     bias: bool = True
     dropout: float = 0.0
 
+    def validate(self) -> None:
+        self.hold(1, "hidden")
+        self.hold(0, "dropout", below=1)
+
     @property
     def role(self) -> str:
         return "feedforward"

@@ -85,28 +85,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for at in range(0, len(labels), chunk):
             x, y = filled[at : at + chunk], labels[at : at + chunk]
             real, rows = len(y), torch.arange(len(y), device=y.device)
-            logits = F.linear(x, weight, bias)
+            # In float32 from here: half precision has one value for all probabilities above 0.998.
+            logits = F.linear(x, weight, bias).float()
             probs = logits.softmax(1)
             # log sum exp(z) = max z - log max p, since the largest probability belongs to the largest logit.
-            log_norm = logits.amax(1)[:real].float() - probs.amax(1)[:real].float().log()
-            hit = logits[rows, y].float()
+            log_norm = logits.amax(1)[:real] - probs.amax(1)[:real].log()
+            hit = logits[rows, y]
             ends, hits = log_norm.double().sum(), hit.double().sum()
             spread = (x.float() @ sum_weight).double().sum() + real * sum_bias
             total += ends - true * hits - every * spread
             nll += ends - hits
             if d_states is None or d_weight is None:
                 continue
-            # Softmax minus target. The true class is taken out and put back in float32: half precision would round
-            # what is left of a probability near 1.
+            # Softmax minus target. The true class is taken out and put back in float32, since half precision would
+            # round what is left of a probability near 1.
+            excess = (probs[rows, y] - true)[:, None]
             probs[rows, y] = 0.0
             probs[real:] = 0.0
-            excess = ((hit - log_norm).exp() - true)[:, None]
+            low = probs.to(x.dtype)
             own = excess * weight[y] - every * sum_weight
-            d_states[at : at + real] = (probs @ weight)[:real] + own.to(x.dtype)
-            d_weight += probs.T @ x
+            d_states[at : at + real] = (low @ weight)[:real] + own.to(x.dtype)
+            d_weight += low.T @ x
             d_weight.index_add_(0, y, excess * x[:real])
             if d_bias is not None:
-                d_bias += probs.sum(0, dtype=torch.float32)
+                d_bias += probs.sum(0)
                 d_bias.index_add_(0, y, excess[:, 0])
         if d_weight is not None and every:
             d_weight -= every * states.sum(0, dtype=torch.float32)

@@ -16,5 +16,8 @@ class Norm(Part):
     form: Literal["layer", "rms"] = "layer"
     eps: float = 1e-5
 
+    def validate(self) -> None:
+        self.hold(0, "eps")
+
     def build(self, width: int) -> nn.Module:
         return nn.LayerNorm(width, self.eps) if self.form == "layer" else nn.RMSNorm(width, self.eps)

@@ -56,8 +56,7 @@ class Window(Pattern):
     reach: int
 
     def validate(self) -> None:
-        if self.reach < 0:
-            raise InvalidConfig(f"Window.reach counts positions and cannot be {self.reach}")
+        self.hold(0, "reach")
 
     def allows(self, q: Tensor, k: Tensor) -> Tensor:
         return (q - k).abs() <= self.reach
@@ -68,6 +67,9 @@ class First(Pattern):
 
     count: int
 
+    def validate(self) -> None:
+        self.hold(0, "count")
+
     def allows(self, q: Tensor, k: Tensor) -> Tensor:
         return (k < self.count) & (q == q)
 
@@ -76,6 +78,9 @@ class Prefix(Pattern):
     """The first `length` positions see one another. `causal | prefix(n)` is the prefix language model."""
 
     length: int
+
+    def validate(self) -> None:
+        self.hold(0, "length")
 
     def allows(self, q: Tensor, k: Tensor) -> Tensor:
         return (q < self.length) & (k < self.length)

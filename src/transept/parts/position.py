@@ -33,6 +33,9 @@ class Sinusoid(Position):
     order: Literal["interleaved", "halves"] = "interleaved"
     base: float = 10_000.0
 
+    def validate(self) -> None:
+        self.hold(1, "base")
+
     def build(self, width: int) -> "SinusoidLayer":
         if width % 2:
             raise InvalidConfig(f"Sinusoid needs an even width, not {width}: sines and cosines come in pairs")
@@ -56,6 +59,9 @@ class Learned(Position):
     """A vector for each of `length` positions (Gehring et al. 2017; BERT, GPT-2, ViT). Longer input is refused."""
 
     length: int
+
+    def validate(self) -> None:
+        self.hold(1, "length")
 
     def build(self, width: int) -> "LearnedLayer":
         return LearnedLayer(self, width)

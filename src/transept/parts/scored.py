@@ -12,6 +12,10 @@ from transept.spec import Part
 class Scored(Part):
     """A position that is scored on pairs. One layer serves all blocks of a stack."""
 
+    def serves(self, heads: int) -> bool:
+        """Whether its scores are for attentions with so many heads."""
+        return True
+
     def build(self, width: int) -> nn.Module:
         raise NotImplementedError(type(self).__name__)
 
@@ -20,6 +24,12 @@ class Alibi(Scored):
     """-m_h |i - j| with m_h = 2^(-8 h / H), h = 1 ... H (Press et al. 2022): the farther, the less. No weights."""
 
     heads: int
+
+    def validate(self) -> None:
+        self.hold(1, "heads")
+
+    def serves(self, heads: int) -> bool:
+        return heads == self.heads
 
     def build(self, width: int) -> "AlibiLayer":
         return AlibiLayer(self)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
+from transept.parts.attention import Attention
 from transept.parts.block import Block, BlockLayer
 from transept.parts.cache import Slots
 from transept.parts.memory import Memory
@@ -15,8 +16,9 @@ from transept.spec import Part
 class Stack(Part):
     """`depth` applications of a block. A tuple of blocks is cycled: `Stack((dense, banded), 12)` alternates.
 
-    `weights` sets of parameters are spread over the depth: None gives every application its own, 1 shares one set among
-    all (ALBERT). `norm` comes once, after the last block. `position` scores pairs of positions, shared by all blocks.
+    `weights` sets of parameters are spread over the depth, each kind of block over its own applications: None gives
+    every application its own, 1 shares one set among all (ALBERT). `norm` comes once, after the last block. `position`
+    scores pairs of positions, shared by all blocks.
     """
 
     block: Block | tuple[Block, ...]
@@ -29,11 +31,24 @@ class Stack(Part):
         return self.block if isinstance(self.block, tuple) else (self.block,)
 
     def validate(self) -> None:
+        self.hold(1, "depth", "weights")
         sets = self.depth if self.weights is None else self.weights
-        if self.depth < 1 or sets < 1 or self.depth % sets or (sets % len(self.cycle()) and sets != self.depth):
+        if self.depth % sets or (sets % len(self.cycle()) and sets != self.depth):
             raise InvalidConfig(
                 f"{sets} sets of weights do not spread over {len(self.cycle())} kinds of block and depth {self.depth}"
             )
+        attentions = (part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
+        for attention in attentions:
+            if self.position is not None and not self.position.serves(attention.heads):
+                raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
+
+    def order(self) -> list[int]:
+        """Which set of weights each application uses. Set i is of kind i modulo the cycle."""
+        kinds, sets = len(self.cycle()), self.depth if self.weights is None else self.weights
+        if sets == self.depth:
+            return list(range(self.depth))
+        rounds, own = self.depth // kinds, sets // kinds
+        return [i // kinds * own // rounds * kinds + i % kinds for i in range(self.depth)]
 
     def build(self, width: int) -> "StackLayer":
         return StackLayer(self, width)
@@ -45,9 +60,8 @@ class StackLayer(nn.Module):
     def __init__(self, spec: Stack, width: int) -> None:
         super().__init__()
         self.spec = spec
-        cycle, sets = spec.cycle(), spec.weights or spec.depth
-        self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width) for i in range(sets))
-        self.order = [i * sets // spec.depth for i in range(spec.depth)]
+        cycle, self.order = spec.cycle(), spec.order()
+        self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width) for i in range(max(self.order) + 1))
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
         self.position = spec.position.build(width) if spec.position else None
 

@@ -12,6 +12,7 @@ from transept.parts.block import Block
 from transept.parts.feedforward import FeedForward
 from transept.parts.initial import Normal, Xavier
 from transept.parts.pattern import Causal, Window
+from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
 from transept.parts.view import View, count_positions
 from transept.spec import replace
@@ -83,6 +84,9 @@ def test_stacks_share_and_cycle() -> None:
     shared = Stack(a, 4, weights=1).build(4)
     assert (len(shared.blocks), shared.order) == (1, [0, 0, 0, 0])
     assert Stack(a, 4, weights=2).build(4).order == [0, 0, 1, 1]
+    assert Stack((a, b), 4, weights=2).order() == [0, 1, 0, 1]  # a cycle goes on, whatever is shared
+    assert Stack((a, b), 8, weights=4).order() == [0, 1, 0, 1, 2, 3, 2, 3]
+    assert Stack((a, b), 5).order() == [0, 1, 2, 3, 4]
     with pytest.raises(InvalidConfig, match="3 sets of weights do not spread over 1 kinds of block and depth 4"):
         Stack(a, 4, weights=3)
 
@@ -99,8 +103,14 @@ def test_roles_are_names() -> None:
     [
         (lambda: Attention(3).build(16), "heads=3 does not divide width=16"),
         (lambda: Attention(4, kv_heads=3), "kv_heads=3 does not divide heads=4"),
-        (lambda: Attention(0), "heads=0"),
-        (lambda: Window(-1), "cannot be -1"),
+        (lambda: Attention(0), "Attention.heads must be at least 1, not 0"),
+        (lambda: Attention(4, kv_heads=0), "Attention.kv_heads must be at least 1"),
+        (lambda: FeedForward(-4), "FeedForward.hidden must be at least 1, not -4"),
+        (lambda: FeedForward(4, dropout=-0.3), "FeedForward.dropout must be at least 0 and below 1, not -0.3"),
+        (lambda: Block((), dropout=1.0), "Block.dropout must be at least 0 and below 1"),
+        (lambda: Stack(Block((Attention(4),)), 2, position=Alibi(8)), "does not score for attentions with heads=4"),
+        (lambda: declare(**TOY | {"width": 0}), "Seq2Seq.width must be at least 1"),
+        (lambda: Window(-1), "Window.reach must be at least 0, not -1"),
     ],
 )
 def test_what_cannot_be_is_refused(make: object, words: str) -> None:

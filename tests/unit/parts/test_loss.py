@@ -115,3 +115,19 @@ def test_bfloat16_is_near() -> None:
     for got, want in zip(a, b, strict=True):
         assert got.dtype == torch.bfloat16
         assert float((got.float() - want).norm() / want.norm()) < 2e-2
+
+
+def test_bfloat16_sees_what_is_left_of_a_confident_probability() -> None:
+    """p = 0.9995 has a slope of 5e-4; rounded to bfloat16 it would be 1, and the slope nothing."""
+    torch.manual_seed(0)
+    weight = torch.eye(8, 16) * 4
+    states = (weight[torch.arange(8)] * 0.6 + torch.randn(8, 16) * 0.02).bfloat16()
+    exact, low = (
+        (states.to(kind).requires_grad_(), weight.to(kind).requires_grad_()) for kind in (torch.float32, torch.bfloat16)
+    )
+    grads = []
+    for made_of in (exact, low):
+        made = linear_cross_entropy(*made_of, None, torch.arange(8), Smoothing())
+        grads.append(torch.autograd.grad(made.total, made_of[0])[0].float())
+        assert 1e-4 < float(made.nll) / 8 < 1e-2
+    assert float((grads[1] - grads[0]).norm() / grads[0].norm()) < 0.03
