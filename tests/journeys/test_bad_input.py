@@ -49,6 +49,7 @@ def nothing(folder: Path) -> None:
 CASES: dict[str, Case] = {
     "unequal sides": (drop("train.tgt", 7), (), 3, ("train.src:", "200 lines", "199")),
     "bytes that are no UTF-8": (put("train.src", 3, b"1 \xff 3"), (), 3, ("train.src:3", "UTF-8", "iconv")),
+    "an empty line": (put("train.tgt", 5, b""), (), 3, ("train.tgt:5", "the line is empty", "data.empty=drop")),
     "a NUL byte": (put("valid.tgt", 4, b"1 \x00 3"), (), 3, ("valid.tgt:4", "NUL")),
     "a missing file": (lambda folder: (folder / "valid.src").unlink(), (), 3, ("valid.src", "no such file")),
     "an empty file": (lambda folder: (folder / "train.src").write_bytes(b""), (), 3, ("train.src",)),
@@ -100,7 +101,7 @@ def test_what_is_left_out_is_counted_and_placed(cli, toy):
     folder = toy.parent
     put("train.src", 5, b"")(folder)
     put("train.tgt", 9, b"1 " * 1_000_000)(folder)
-    ended = cli("check", toy)
+    ended = cli("check", toy, "data.empty=drop")
     assert ended.code == 0, ended.err
     for part in (
         "198 of 200 pairs",

@@ -68,6 +68,8 @@ class PairsData(BaseModel):
     `source`, `target`  the languages: file-name endings, keys of JSON lines, names in a TSV's first line.
     `train`, `valid`, `test`  a prefix (`train.tok` stands for `train.tok.de` and `train.tok.en`), one file of TSV or
                         JSON lines, or two files; `.gz` is found by itself.
+    `empty`             what becomes of a pair with an empty side: "refuse" stops and names its line, since often one
+                        file has lost a line there; "drop" leaves it out and counts it.
     `max_length`        the most tokens on a side, the end token counted; training leaves longer pairs out and says so.
     `max_ratio`         how many times longer, in tokens, one side of a training pair may be; null: any.
     `cache`             a folder for token caches; null: none is written.
@@ -82,6 +84,7 @@ class PairsData(BaseModel):
     valid: Entry = None
     test: Entry = None
     vocabulary: Vocabulary = Vocabulary()
+    empty: Literal["refuse", "drop"] = "refuse"
     max_length: int = Field(default=256, ge=1)
     max_ratio: float | None = Field(default=None, ge=1.0)
     cache: Path | None = Field(default=None, strict=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import log
 from pathlib import Path
+from typing import Literal
 
 from transept.data.config import PairsData, Split
 from transept.data.files import is_json, is_tsv, locate
@@ -57,7 +58,7 @@ def read_entry(data: PairsData, entry: str | list[str], key: str = "data") -> Pa
         source, target = (read_lines(path) for path in files)
         if len(source) != len(target):
             raise _unequal(source, target, files)
-        return _without_blank(source, target, files, range(1, len(source) + 1))
+        return _without_blank(source, target, files, range(1, len(source) + 1), data.empty)
     (path,) = files
     lines = read_lines(path)
     parse, first = _format(path, lines, data)
@@ -65,7 +66,8 @@ def read_entry(data: PairsData, entry: str | list[str], key: str = "data") -> Pa
         parse(line, data, f"{path}:{number}") if line.strip() else ("", "")
         for number, line in enumerate(lines[first:], first + 1)
     ]
-    return _without_blank([row[0] for row in rows], [row[1] for row in rows], files, range(first + 1, len(lines) + 1))
+    numbers = range(first + 1, len(lines) + 1)
+    return _without_blank([row[0] for row in rows], [row[1] for row in rows], files, numbers, data.empty)
 
 
 def _format(path: Path, lines: list[str], data: PairsData) -> tuple[Callable[[str, PairsData, str], Row], int]:
@@ -142,7 +144,9 @@ def _json_text(row: dict[str, object], key: str, where: str) -> str:
     return text
 
 
-def _without_blank(source: list[str], target: list[str], files: tuple[Path, ...], numbers: range) -> Pairs:
+def _without_blank(
+    source: list[str], target: list[str], files: tuple[Path, ...], numbers: range, empty: Literal["refuse", "drop"]
+) -> Pairs:
     rows = [row for row, pair in enumerate(zip(source, target, strict=True)) if pair[0].strip() and pair[1].strip()]
     blank = len(source) - len(rows)
     if not rows:
@@ -152,6 +156,13 @@ def _without_blank(source: list[str], target: list[str], files: tuple[Path, ...]
     if blank:
         gap = next((at for at, row in enumerate(rows) if at != row), len(rows))
         first = numbers[gap]
+        if empty == "refuse":
+            bare = [path for path, side in zip(files, (source, target), strict=False) if not side[gap].strip()]
+            raise InvalidData(
+                "the line is empty" + (f", the first of {blank:,}" if blank > 1 else ""),
+                where=f"{(bare or files)[0]}:{first}",
+                remedy="Mend the files, or leave such pairs out by data.empty=drop.",
+            )
     return Pairs(
         [source[row] for row in rows],
         [target[row] for row in rows],

@@ -95,12 +95,15 @@ def test_what_is_written_is_read_from_every_form(tmp_path_factory: pytest.TempPa
 
 
 @pytest.mark.parametrize("form", ["two files", "tsv", "jsonl"])
-def test_a_blank_side_drops_the_pair_and_counts(tmp_path: Path, form: str):
+def test_a_blank_side_is_refused_or_drops_the_pair_and_counts(tmp_path: Path, form: str):
     en, de = ["a", "", "c", "d", "", "f"], ["1", "2", " \u3000", "4", "", "6"]
     put(tmp_path, t_en=en, t_de=de, t_tsv=[f"{a}\t{b}" for a, b in zip(en, de, strict=True)])
     put(tmp_path, t_jsonl=[json.dumps({"en": a, "de": b}) for a, b in zip(en, de, strict=True)])
     entry = {"two files": "t", "tsv": "t.tsv", "jsonl": "t.jsonl"}[form]
-    pairs = read_pairs(en_de(tmp_path, train=entry), "train")
+    assert f"{'t.en' if form == 'two files' else entry}:2: the line is empty, the first of 3" in told(
+        en_de(tmp_path, train=entry)
+    )
+    pairs = read_pairs(en_de(tmp_path, train=entry, empty="drop"), "train")
     assert (pairs.source, pairs.target, pairs.lines) == (["a", "d", "f"], ["1", "4", "6"], [1, 4, 6])
     assert (pairs.blank, pairs.first_blank) == (3, 2)
     assert pairs.where(1) == f"{pairs.files[0]}:4"
@@ -111,7 +114,14 @@ def test_a_blank_side_drops_the_pair_and_counts(tmp_path: Path, form: str):
 
 def test_blank_pairs_at_the_end_are_found(tmp_path: Path):
     put(tmp_path, t_en=["a", ""], t_de=["1", ""])
-    assert read_pairs(en_de(tmp_path), "train").first_blank == 2
+    assert read_pairs(en_de(tmp_path, empty="drop"), "train").first_blank == 2
+
+
+def test_the_file_with_the_empty_line_is_named(tmp_path: Path):
+    put(tmp_path, t_en=["a", "b"], t_de=["1", ""])
+    said = told(en_de(tmp_path))
+    assert f"{tmp_path / 't.de'}:2: the line is empty" in said
+    assert "data.empty=drop" in said
 
 
 def told(data: PairsData) -> str:
