@@ -16,7 +16,7 @@ help:
 	@echo "make demo    train the date translator and show what it learned (ARGS=--json for machines)"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types alone"
-	@echo "make bench   measure against the peers"
+	@echo "make bench   measure against the peers, one short round (ARGS='--rounds 3': long ones)"
 	@echo "make clean   remove $(VENV) and every cache"
 
 setup: $(READY)
@@ -52,7 +52,7 @@ test: lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: setup
-	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "bench: $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "bench: $$file"; $(BIN)/python "$$file" $(or $(ARGS),--quick) || exit 1; done
 
 clean:
 	@echo "clean: removing $(VENV) and caches; runs/ stays"
