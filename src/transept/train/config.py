@@ -86,7 +86,7 @@ class TrainConfig(_Settings):
     `accumulate`      batches of one update, over all processes together.
     `smoothing_form`  "uniform": smoothing/V on every class; "others": smoothing/(V-1) on each class but the true one.
     `clip`            the largest gradient norm; 0: any.
-    `precision`       "auto" takes bfloat16 on a GPU that has it, else float32.
+    `precision`       "auto" takes bfloat16 on a GPU or a processor that multiplies it, else float32.
     `validate_every`  how often to validate, in the units of `stop`; each validation is saved.
     `save_every`      how often to save the checkpoints that are averaged; null: at each validation.
     `patience`        validations without a new best before training stops; 0: never.

@@ -48,7 +48,18 @@ def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], 
         return Precision(getattr(torch, wanted), "as asked")
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision(torch.bfloat16, f"the choice for {torch.cuda.get_device_name(device)}")
+    if device.type == "cpu" and multiplies_bfloat16():
+        return Precision(torch.bfloat16, "the choice for a processor that multiplies it")
     return Precision(torch.float32, f"the choice for {device.type}")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products in bfloat16: without them it is slower than float32.
+
+    Torch knows, and tells by functions that it may rename: then the answer is no, and training takes float32.
+    """
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 def memory_used(device: torch.device) -> int:
