@@ -92,10 +92,9 @@ def work(side: Side, folder: Path) -> list[Figure]:
         return [timed(partial(decode_ours, ours), sources)]
     from transformers import MarianMTModel
 
+    attention, sizes = side.options["attention"], side.options["sizes"]
     theirs = MarianMTModel.from_pretrained(folder / "model", attn_implementation=attention, dtype=dtype)
-    return [
-        timed(partial(decode_theirs, theirs, size), sources, f"batches of {size}") for size in side.options["sizes"]
-    ]
+    return [timed(partial(decode_theirs, theirs, size), sources, f"batches of {size}") for size in sizes]
 
 
 def timed(decode: Callable[[Rows], Answers], sources: Rows, how: str = "") -> Figure:
