@@ -140,6 +140,16 @@ def test_an_average_is_made_again_elsewhere(cli, own_run):
     assert weights(out) != weights(own_run / "model")
 
 
+@pytest.mark.parametrize("place", ["thesis", "run", "run/checkpoints", "run/.."])
+def test_an_average_replaces_models_alone(cli, own_run, place):
+    (own_run.parent / "thesis").mkdir()
+    (own_run.parent / "thesis" / "years.tex").write_text("of work")
+    before = sorted(own_run.parent.rglob("*"))
+    ended = cli("average", own_run, "--out", own_run.parent / place, "--overwrite")
+    assert ended.code == 2, ended.err
+    assert sorted(own_run.parent.rglob("*")) == before
+
+
 def test_a_run_that_never_ended_gets_a_model(cli, toy):
     process = start(toy)
     wait_for(process, "update=100 valid_loss")

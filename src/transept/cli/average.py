@@ -34,6 +34,7 @@ def average(
     The mean of the last ones, or the best one alone, scored on the validation split.
     """
     from transept.cli.build import make_task
+    from transept.hub.directory import check_free
     from transept.recipes.recipe import load_recipe
     from transept.train.average import choose
     from transept.train.checkpoint import Checkpoints
@@ -48,13 +49,10 @@ def average(
     directory = RunDirectory(run)
     if not directory.checkpoints.is_dir():
         raise UsageError("this is no run directory: it has no checkpoints/", where=run)
-    target = out or directory.model
-    if target.exists() and not overwrite:
-        raise UsageError(
-            "there is a model already" if target == directory.model else "this exists already",
-            where=target,
-            remedy="Write it elsewhere by --out DIR, or replace it by --overwrite.",
-        )
+    target = out.expanduser().resolve() if out else directory.model
+    if RunDirectory(target).config.is_file():
+        raise UsageError("a run is in this directory; no model replaces it", where=target, remedy="Use --out ANOTHER.")
+    check_free(target, overwrite)
     recipe = load_recipe(run)
     checkpoints = Checkpoints(directory.checkpoints)
     newest = checkpoints.newest(say)
@@ -78,5 +76,6 @@ def average(
             out=target,
         )
     named = ", ".join(f"{update:,}" for update in updates)
-    print(f"{target}: the mean of updates {named}" if len(updates) > 1 else f"{target}: update {named}")
+    place = out or target
+    print(f"{place}: the mean of updates {named}" if len(updates) > 1 else f"{place}: update {named}")
     print("on the validation split: " + " · ".join(f"{name} {value:.4g}" for name, value in scores.items()))
