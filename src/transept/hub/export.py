@@ -2,10 +2,12 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from transept.data.disk import new_folder
 from transept.errors import TranseptError, UsageError
-from transept.hub.card import read_card
+from transept.hub.card import Record, read_card
 from transept.hub.directory import Stored, check_free, locate, read, save, saying, unsayable
 from transept.hub.verify import Report, verify
 
@@ -16,31 +18,40 @@ FILES = ["*.json", "*.safetensors", "README.md"]  # never a pickle, never code
 def import_hf(source: str | Path, out: str | Path, *, check: bool = True, overwrite: bool = False) -> Report | None:
     """Read a directory of Hugging Face's (or a name at their hub) and write it as a model directory.
 
-    With `check`, the result is compared with Hugging Face's reading of the source; TranseptError where they differ.
+    With `check`, the result is compared with Hugging Face's reading of the source; TranseptError where they differ,
+    and then nothing is written.
     """
     check_free(Path(out).expanduser(), overwrite)
     root = locate(source) if Path(source).expanduser().exists() else fetch(str(source))
-    _write_again(root, read(root), out, overwrite)
-    return verify(out, root).demand() if check else None
+    with new_folder(Path(out).expanduser()) as made:
+        _write_again(root, read(root), out, made)
+        return _demand(verify(made, root), out) if check else None
 
 
 def export_hf(model: str | Path, out: str | Path, *, check: bool = True, overwrite: bool = False) -> Report | None:
-    """Write a model as a directory that Hugging Face loads; with `check`, compare the two.
+    """Write a model as a directory that Hugging Face loads; with `check`, compare the two first.
 
-    Raises UsageError with the reason and the word that would change it where they have no shape for the model.
+    A failed comparison writes and replaces nothing. Raises UsageError with the reason and the word that would change it
+    where they have no shape for the model.
     """
     check_free(Path(out).expanduser(), overwrite)
     root = locate(model)
     stored = read(root)
     if saying(stored.model.spec) is None:
         raise unsayable(stored.model.spec, root)
-    _write_again(root, stored, out, overwrite)
-    return verify(out).demand() if check else None
+    with new_folder(Path(out).expanduser()) as made:
+        _write_again(root, stored, out, made)
+        return _demand(verify(made), out) if check else None
 
 
-def _write_again(root: Path, stored: Stored, out: str | Path, overwrite: bool) -> None:
+def _write_again(root: Path, stored: Stored, out: str | Path, made: Path) -> None:
+    """Write into `made`, which takes the place of `out` once it was compared: a failure leaves what stood there."""
     model, tokenizer, generation = stored
-    save(out, model, tokenizer=tokenizer, generation=generation, card=read_card(root), overwrite=overwrite)
+    save(made, model, tokenizer=tokenizer, generation=generation, card=read_card(root) or Record(Path(out).name))
+
+
+def _demand(report: Report, out: str | Path) -> Report:
+    return replace(report, directory=Path(out)).demand()
 
 
 def fetch(name: str) -> Path:

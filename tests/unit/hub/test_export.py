@@ -65,6 +65,27 @@ def test_what_was_imported_is_compared_with_its_source(tmp_path: Path) -> None:
         import_hf(source, tmp_path / "in")
 
 
+def test_a_failed_comparison_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, good = directory(tmp_path), save(tmp_path / "good", model(seed=1))
+    before = {path.name: path.read_bytes() for path in good.iterdir()}
+    bad = Report(Path(), [Check("logits", 1.0, 1e-5)])
+    monkeypatch.setattr("transept.hub.export.verify", lambda *given: bad)
+    for write in (export_hf, import_hf):
+        with pytest.raises(TranseptError, match=f"{good}: DIFFERENT"):
+            write(source, good, overwrite=True)
+        with pytest.raises(TranseptError, match="DIFFERENT"):
+            write(source, tmp_path / "new")
+        assert {path.name: path.read_bytes() for path in good.iterdir()} == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "model"]
+
+
+def test_a_card_that_is_made_has_the_name_of_the_directory(tmp_path: Path) -> None:
+    source = directory(tmp_path)
+    (source / "README.md").unlink()
+    export_hf(source, tmp_path / "out", check=False)
+    assert "\n# out\n" in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("key", ["model.decoder.layers.1.fc2.bias", "model.shared.weight", "final_logits_bias"])
 def test_a_difference_is_found(key: str, tmp_path: Path) -> None:
     """Two directories whose weights differ in one tensor do not pass for one model."""
