@@ -80,6 +80,7 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
         RunDirectory.check(recipe.run, mode)
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
-    result = loop(task, recipe.train, run, resume=mode == "resume", console=console())
+    sections = recipe.model_dump(mode="json", include={"search", "evaluate"})
+    result = loop(task, recipe.train, run, resume=mode == "resume", console=console(), sections=sections)
     if leads and result.finished:
         print(f"use it:   transept translate {run.path} TEXT\nscore it: transept eval {run.path}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from rich.console import Console
 
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
+from transept.spec import Part
 from transept.tasks.task import AnyBatch, Batches, Task
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
@@ -51,24 +52,32 @@ class TrainResult:
 
 
 def train(
-    task: Task[AnyBatch], config: TrainConfig, run: RunDirectory, *, resume: bool = False, console: Console
+    task: Task[AnyBatch],
+    config: TrainConfig,
+    run: RunDirectory,
+    *,
+    resume: bool = False,
+    console: Console,
+    sections: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train a task's model in a run directory, from the start or from its newest sound checkpoint.
 
     The same recipe on the same processor with the same number of threads gives the same weights bit for bit, however
     often it was interrupted. Raises Interrupted after Ctrl-C, once all is saved; SIGTERM saves and returns.
+
+    `sections` is the rest of the recipe, as plain data: where a resumed run has others, that is said.
     """
     keep_freed_memory()
     device = choose_device(config.device)
     with join(on_gpu=device.type == "cuda") as workers:
         check_share(config.accumulate, workers.world)
         if not workers.leads:
-            return Trainer(task, config, run, workers, None).train(resume)
+            return Trainer(task, config, run, workers, None, sections).train(resume)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         with run.held():
             log = Log(run, console, config.log_every)
             try:
-                return Trainer(task, config, run, workers, log).train(resume)
+                return Trainer(task, config, run, workers, log, sections).train(resume)
             finally:
                 log.close()
 
@@ -77,15 +86,19 @@ class Trainer(Generic[AnyBatch]):
     """One process's part in a run. Only the leading one has a log, validates and writes."""
 
     def __init__(
-        self, task: Task[AnyBatch], config: TrainConfig, run: RunDirectory, workers: Workers, log: Log | None
+        self,
+        task: Task[AnyBatch],
+        config: TrainConfig,
+        run: RunDirectory,
+        workers: Workers,
+        log: Log | None,
+        sections: Mapping[str, Any] | None = None,
     ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.task, self.config, self.run, self.workers, self.log = task, config, run, workers, log
         self.device = choose_device(config.device, workers.local)
         self.precision = choose_precision(config.precision, self.device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         torch.manual_seed(config.seed)
         self.model = task.build().to(self.device)
         self.flat = Flat(self.model, self.precision.dtype, config.optimizer.decay)
@@ -103,7 +116,12 @@ class Trainer(Generic[AnyBatch]):
             "processes": workers.world,
             **versions(),
         }
-        self.identity = Identity.of(task.fingerprint, self.flat.layout, config, surroundings)
+        spec = getattr(self.model, "spec", None)
+        described = spec.to_dict() if isinstance(spec, Part) else {}
+        settings = config.model_dump(mode="json")
+        self.identity = Identity(
+            task.fingerprint, self.flat.layout, settings, described, dict(sections or {}), surroundings
+        )
         self.meter = Meter(config.stop_at, config.log_every, self.device)
 
     def train(self, resume: bool) -> TrainResult:
@@ -234,6 +252,7 @@ class Trainer(Generic[AnyBatch]):
         self.workers.share(newest)
         if (update := int(newest)) < 0:
             if self.log:
+                self.run.accept()
                 self.run.cut({})
             self._say("the run has no checkpoint yet: beginning at update 1")
             return
@@ -246,6 +265,7 @@ class Trainer(Generic[AnyBatch]):
         if self.scale and saved.state["scale"]:
             vars(self.scale).update(saved.state["scale"])
         if self.log:
+            self.run.accept()
             self.run.cut(saved.state["sizes"])
             point(self.run.last, saved.path)
             if self.standing.update is not None:

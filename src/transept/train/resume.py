@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transept.errors import InvalidConfig, InvalidData
-from transept.train.config import TrainConfig
 from transept.train.progress import Progress
 from transept.train.standing import Standing
 
@@ -21,11 +20,9 @@ class Identity:
     fingerprint: str
     layout: str
     settings: Mapping[str, Any]
+    spec: Mapping[str, Any]  # the model's description: other heads or norms have the same names and shapes
+    sections: Mapping[str, Any]  # of the recipe, beside `train`: how the validation is made
     surroundings: Mapping[str, Any]  # threads, device, precision, processes, versions: bits may hang on these
-
-    @classmethod
-    def of(cls, fingerprint: str, layout: str, config: TrainConfig, surroundings: Mapping[str, Any]) -> Identity:
-        return cls(fingerprint, layout, config.model_dump(mode="json"), surroundings)
 
     def compared(self, saved: Mapping[str, Any]) -> list[str]:
         """Sentences on what is different now and may be; errors for what may not."""
@@ -47,11 +44,9 @@ class Identity:
                 "the model, or what weight decay pulls on, is not that of the run",
                 remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
             )
-        changed = [
-            f"train.{name} was {before.get(name)}, is {value} now"
-            for name, value in self.settings.items()
-            if before.get(name) != value
-        ]
+        changed = [*_of_the_model(saved.get("spec"), self.spec), *differences(before, self.settings, "train")]
+        if saved.get("sections"):
+            changed += differences(saved["sections"], self.sections)
         around: Mapping[str, Any] = saved["surroundings"]
         moved = [
             f"{name} was {around.get(name)}, is {value} now: the last bits of the weights may differ"
@@ -59,6 +54,32 @@ class Identity:
             if around.get(name) != value
         ]
         return changed + moved
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """A sentence for each place where two pieces of plain data differ: "search.beam was 5, is 4 now"."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = dict.fromkeys([*before, *now])
+        return [d for n in names for d in differences(before.get(n), now.get(n), f"{path}.{n}" if path else n)]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [d for i, (one, other) in pairs for d in differences(one, other, f"{path}[{i}]")]
+    return [] if before == now else [f"{path} was {before}, is {now} now"]
+
+
+def _of_the_model(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """What may be another in a model that goes on, which is its dropout; InvalidConfig for all else."""
+    if before is None:  # a checkpoint of a version that did not keep it
+        return []
+    changed = differences(before, now, "model")
+    fixed = [change for change in changed if not change.partition(" was ")[0].endswith("dropout")]
+    if fixed:
+        more = f" (and {len(fixed) - 1} more)" if len(fixed) > 1 else ""
+        raise InvalidConfig(
+            f"the model is not that of the run: {fixed[0]}{more}",
+            remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
+        )
+    return changed
 
 
 def remembered(progress: Progress, standing: Standing, identity: Identity, rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class RunDirectory:
         self.best = self.path / "best"
         self.last = self.path / "last"
         self.model = self.path / "model"
+        self._asked: str | None = None  # what a resumed run's config.yaml is to say, once it may go on
 
     @classmethod
     def check(cls, path: Path | str, mode: Mode = "new") -> RunDirectory:
@@ -62,8 +63,8 @@ class RunDirectory:
     def prepare(cls, path: Path | str, config: str, mode: Mode = "new") -> RunDirectory:
         """Open the directory of a run and write its complete recipe there.
 
-        "new" refuses a directory that holds anything, with the three choices; "resume" needs one that a run has made;
-        "overwrite" removes what a run wrote there, and nothing else.
+        "new" refuses a directory that holds anything, with the three choices; "resume" needs one that a run has made,
+        and leaves its recipe until `accept`; "overwrite" removes what a run wrote there, and nothing else.
         """
         run = cls.check(path, mode)
         run.path.mkdir(parents=True, exist_ok=True)
@@ -71,9 +72,18 @@ class RunDirectory:
             if mode == "overwrite":
                 run._clear()
             reclaim(run.path)
-            replace_text(run.config, config)
+            if mode == "resume":
+                run._asked = config
+            else:
+                replace_text(run.config, config)
             run.checkpoints.mkdir(exist_ok=True)
         return run
+
+    def accept(self) -> None:
+        """Write the recipe of a resumed run, which was found to go on with what is here."""
+        if self._asked is not None:
+            replace_text(self.config, self._asked)
+            self._asked = None
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -15,9 +15,10 @@ from conftest import KILLED
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
-from toy_task import ToyTask, config
+from toy_task import ToyModel, ToyTask, config
 
 from transept.errors import Interrupted, InvalidConfig, InvalidData
+from transept.spec import Part
 from transept.train import durable, loop, update
 from transept.train.checkpoint import FILES, Checkpoints
 from transept.train.loop import TrainResult, train
@@ -317,6 +318,55 @@ def test_another_model_is_refused(run: RunDirectory) -> None:
     go(run, stop="5u")
     with pytest.raises(InvalidConfig, match="not that of the run"):
         go(run, optimizer={"decay": "all"})
+
+
+class Mix(Part):
+    heads: int = 2
+    dropout: float = 0.1
+
+
+def described(**changes: Any) -> ToyTask:
+    """A task whose model says what it is."""
+    task = ToyTask()
+    build = task.build
+
+    def built() -> ToyModel:
+        model = build()
+        model.spec = Mix(**changes)  # type: ignore[assignment]
+        return model
+
+    task.build = built  # type: ignore[method-assign]
+    return task
+
+
+def test_another_model_of_the_same_shapes_is_refused(run: RunDirectory) -> None:
+    go(run, described(), stop="5u")
+    with pytest.raises(InvalidConfig, match=r"model\.heads was 2, is 4 now"):
+        go(run, described(heads=4))
+
+
+def test_another_dropout_is_told(run: RunDirectory) -> None:
+    go(run, described(), stop="5u")
+    go(run, described(dropout=0.3), stop="10u")
+    assert "model.dropout was 0.1, is 0.3 now" in run.log.read_text()
+
+
+def test_another_search_is_told(run: RunDirectory) -> None:
+    for resume, beam in ((False, 5), (True, 4)):
+        sections = {"search": {"beam": beam}, "evaluate": {}}
+        stop = config(**SETTINGS | {"stop": "10u" if resume else "5u"})
+        train(ToyTask(), stop, run, resume=resume, console=Console(quiet=True), sections=sections)
+    assert "search.beam was 5, is 4 now" in run.log.read_text()
+
+
+def test_the_recipe_of_a_run_is_replaced_once_it_may_go_on(run: RunDirectory) -> None:
+    go(run, stop="5u")
+    asked = RunDirectory.prepare(run.path, "run: other\n", "resume")
+    with pytest.raises(InvalidConfig):
+        go(asked, settings=config(**SETTINGS | {"seed": 4}))
+    assert run.config.read_text() == "run: toy\n"
+    go(asked, stop="10u")
+    assert run.config.read_text() == "run: other\n"
 
 
 def test_the_rest_may_change_and_is_told(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
