@@ -94,7 +94,9 @@ def load_recipe(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Reci
     """
     name, text = _find(str(name_or_file))
     document = yaml12.read(text, name)
-    data, places = document.data, {path: f"{name}:{line}" for path, line in document.lines.items()}
+    data = document.data
+    _settle(data, Path(name))
+    places = {path: f"{name}:{line}" for path, line in document.lines.items()}
     texts = [_split(override) for override in overrides]
     for path, value in texts:
         _set(data, path, yaml12.scalar(value))
@@ -139,6 +141,14 @@ def _find(given: str) -> tuple[str, str]:
         return str(path), path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidConfig(f"this is not UTF-8 text: {error.reason}", where=path) from error
+
+
+def _settle(data: dict[str, Any], file: Path) -> None:
+    """The config.yaml of a run speaks of the run that it lies in, wherever that was copied or moved to."""
+    if file.name == "config.yaml" and (file.parent / "checkpoints").is_dir():
+        written = data.get("run")
+        if not isinstance(written, str) or Path(written).resolve() != file.parent.resolve():
+            data["run"] = str(file.parent)
 
 
 def _split(override: str) -> tuple[tuple[str, ...], str]:

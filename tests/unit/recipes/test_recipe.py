@@ -216,3 +216,17 @@ def test_reading_recipes_loads_no_torch() -> None:
 
 def test_the_schema_can_be_shipped() -> None:
     assert set(Recipe.model_json_schema()["properties"]) == set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize("given", [".", "config.yaml"])
+def test_a_run_that_was_copied_is_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "copy"):
+        (tmp_path / "runs" / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text(SMALL)  # it says run: runs/mine
+    assert load_recipe(tmp_path / "runs" / "mine" / given).run == "runs/mine", "as it was written"
+    copy = load_recipe(tmp_path / "runs" / "copy" / given)
+    assert Path(copy.run) == tmp_path / "runs" / "copy"
+    assert load_recipe(tmp_path / "runs" / "copy" / given, ["run=runs/third"]).run == "runs/third"
+    (tmp_path / "config.yaml").write_text(SMALL)
+    assert load_recipe(tmp_path / "config.yaml").run == "runs/mine", "a recipe of that name is no run"
