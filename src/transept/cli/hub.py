@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from transept.cli.common import ModelArgument, OverwriteOption, verb
+from transept.cli.common import ModelArgument, OverwriteOption, say, verb
 
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The new model directory.")]
 
@@ -43,8 +43,11 @@ def export_model(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write a model for another library."""
+    from transept.hub.directory import read_generation
     from transept.hub.export import export_hf
 
     assert to == "hf"
     report = export_hf(model, out, check=verify, overwrite=overwrite)
+    if unsaid := read_generation(out).unsaid():
+        say(f"note: Hugging Face's generate does not search quite as Transept does: {'; '.join(unsaid)}")
     print(report if report else f"{out}: written; --verify would compare it with transformers")

@@ -69,8 +69,18 @@ class Card:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_card(record: Record, spec: Topology, parameters: int, architecture: str | None, reads_text: bool) -> Card:
-    """The card of a model. `architecture` is Hugging Face's class where it can load the directory."""
+def write_card(
+    record: Record,
+    spec: Topology,
+    parameters: int,
+    architecture: str | None,
+    reads_text: bool,
+    unsaid: Sequence[str] = (),
+) -> Card:
+    """The card of a model. `architecture` is Hugging Face's class where it can load the directory.
+
+    `unsaid` is how their search differs from the model's own.
+    """
     pictures = {CURVE: picture} if (picture := draw(record.curve, record.score)) else {}
     sections = [
         front(record, architecture),
@@ -78,7 +88,7 @@ def write_card(record: Record, spec: Topology, parameters: int, architecture: st
         what(record, spec, parameters),
         results(record.measures),
         examples(record.samples),
-        use(architecture, reads_text),
+        use(architecture, reads_text, unsaid),
         training(record, bool(pictures)),
         listed("Notes", record.notes),
         "## Licence\n\nNot stated yet: whoever publishes this model states it here, with the licence of its data.",
@@ -138,7 +148,7 @@ def cell(text: str) -> str:
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def use(architecture: str | None, reads_text: bool) -> str:
+def use(architecture: str | None, reads_text: bool, unsaid: Sequence[str] = ()) -> str:
     """How to load it, in code that runs."""
     lines = ["## Use", "", "```python", "import transept", "", 'model = transept.load("PATH/TO/THIS/DIRECTORY")']
     lines += ['print(model.translate("A text."))'] if reads_text else ["print(model.spec)"]
@@ -147,12 +157,9 @@ def use(architecture: str | None, reads_text: bool) -> str:
         lines += ["", 'On the command line: `transept translate PATH/TO/THIS/DIRECTORY "A text."`']
     if architecture is None:
         return "\n".join([*lines, "", "No class of `transformers` has this shape, so Transept alone reads it."])
-    lines += [
-        "",
-        "With Hugging Face, whose `generate` takes the search from `generation_config.json`:",
-        "",
-        "```python",
-    ]
+    same = "With Hugging Face, whose `generate` takes the search from `generation_config.json`:"
+    other = f"With Hugging Face, whose `generate` does not search quite as Transept does: {'; '.join(unsaid)}."
+    lines += ["", other if unsaid else same, "", "```python"]
     names = ["AutoTokenizer", architecture] if reads_text else [architecture]
     lines += [f"from transformers import {', '.join(names)}", ""]
     lines += [f'model = {architecture}.from_pretrained("PATH/TO/THIS/DIRECTORY")']

@@ -80,6 +80,13 @@ def read_spec(directory: str | Path) -> Topology:
     return _described(root, read_json(member(root, CONFIG)))[0]
 
 
+def read_generation(directory: str | Path) -> Generation:
+    """The search that a model directory asks for, without reading the model."""
+    root = locate(directory)
+    config = read_json(member(root, CONFIG))
+    return _generation(root, config, _described(root, config)[0])
+
+
 def read(directory: str | Path) -> Stored:
     """The model (in evaluation mode, of the type it is stored in), its tokenizer if there is one, and its search.
 
@@ -213,7 +220,7 @@ def save(
         "max_position_embeddings": generation.longest,
         "dtype": weights.spoken(next(iter(state.values())).dtype),
     }
-    written = _card(card or Record(root.name), model, family, tokenizer is not None)
+    written = _card(card or Record(root.name), model, family, tokenizer is not None, generation)
     with new_folder(root) as folder:
         write_json(folder / CONFIG, config)
         write_json(folder / SEARCH, generation.to_hf())
@@ -227,11 +234,14 @@ def save(
     return root
 
 
-def _card(card: Record | Card | str, model: Built, family: ModuleType | None, reads_text: bool) -> Card:
+def _card(
+    card: Record | Card | str, model: Built, family: ModuleType | None, reads_text: bool, generation: Generation
+) -> Card:
     if not isinstance(card, Record):
         return card if isinstance(card, Card) else Card(card)
     count = sum(parameter.numel() for parameter in model.parameters())
-    return write_card(card, model.spec, count, family.HF_ARCHITECTURES[0] if family else None, reads_text)
+    architecture = family.HF_ARCHITECTURES[0] if family else None
+    return write_card(card, model.spec, count, architecture, reads_text, generation.unsaid())
 
 
 def saying(spec: Topology) -> ModuleType | None:

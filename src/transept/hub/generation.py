@@ -60,7 +60,7 @@ class Generation:
         config: dict[str, Any] = {
             "num_beams": search.beam if search.method == "beam" else 1,
             "do_sample": search.method == "sample",
-            "max_length": self.longest,
+            "max_length": self._most(),
             "pad_token_id": self.pad,
             "eos_token_id": special.eos,
             "decoder_start_token_id": special.bos,
@@ -76,6 +76,25 @@ class Generation:
         if search.method == "sample":
             config |= {"temperature": search.temperature, "top_k": search.top_k or 0, "top_p": search.top_p or 1.0}
         return config | {"transept": own}
+
+    def unsaid(self) -> list[str]:
+        """How `generate` searches otherwise than we do with the same directory, a clause each."""
+        search, found = self.search, []
+        if search.method == "beam" and search.penalty == "wu" and search.length_penalty:
+            found.append(
+                f"it knows no Wu penalty and divides by length^1, not by ((5 + length) / 6)^{search.length_penalty:g},"
+                " so it may choose other answers"
+            )
+        if search.max_ratio:
+            found.append(
+                f"it lets every answer grow to {self.longest - 1} tokens, not to"
+                f" {search.max_ratio:g} * source + {search.max_extra}"
+            )
+        return found
+
+    def _most(self) -> int:
+        """Their limit, which counts the token that opens the target. One that grows with the source it cannot say."""
+        return self.longest if self.search.max_ratio else min(self.longest, self.search.max_extra + 1)
 
 
 def from_hf(config: Mapping[str, Any], longest: int) -> Generation:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import transept
 from transept.cli import main as command
-from transept.cli.common import guarded, is_out_of_memory, verb
-from transept.errors import Interrupted, InvalidData, OutOfMemory, UsageError
+from transept.cli.common import guarded, verb
+from transept.errors import Interrupted, InvalidData, OutOfMemory, UsageError, is_out_of_memory
 
 VERBS = ("demo", "train", "check", "recipes", "translate", "eval", "show", "average", "import", "export", "doctor")
 HEAVY = {"torch", "transformers", "numpy", "tokenizers", "sacrebleu", "babel", "matplotlib"}
@@ -172,6 +172,22 @@ def test_showing_a_pattern_draws_it():
     assert "  ■ · · ·" in out
     assert "  ■ ■ · ·" in out
     assert "  · ■ ■ ·" in out
+
+
+def test_an_export_says_where_their_search_differs(tmp_path):
+    from transept.decode.config import Search
+    from transept.families.transformer import declare
+    from transept.hub.directory import save
+
+    model = declare(vocab=12, width=8, hidden=8, heads=2, depth=1).build()
+    for name, search in (("wu", Search(penalty="wu")), ("same", Search(max_ratio=0.0))):
+        save(tmp_path / name, model, generation=search)
+        code, _, told = run("export", str(tmp_path / name), str(tmp_path / f"{name}-hf"))
+        assert code == 0, told
+        assert ("Wu penalty" in told) == (name == "wu")
+        card = (tmp_path / name / "README.md").read_text()
+        assert ("no Wu penalty" in card) == (name == "wu")
+        assert ("takes the search" in card) == (name == "same")
 
 
 def test_recipes_are_listed_shown_and_copied(tmp_path):

@@ -55,6 +55,15 @@ def test_a_card_says_what_the_record_says() -> None:
     assert card.pictures["curve.png"].startswith(b"\x89PNG")
 
 
+def test_a_card_claims_their_search_only_where_it_is_the_same() -> None:
+    same = write_card(RECORD, model().spec, 1, "MarianMTModel", True).text
+    other = write_card(RECORD, model().spec, 1, "MarianMTModel", True, ["it knows no Wu penalty"]).text
+    claim = "takes the search from `generation_config.json`"
+    assert claim in same
+    assert claim not in other
+    assert "does not search quite as Transept does: it knows no Wu penalty." in other
+
+
 def test_what_is_unknown_is_left_out() -> None:
     card = write_card(Record("x"), model(norm="before").spec, 1, None, False)
     assert not card.pictures

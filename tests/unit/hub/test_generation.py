@@ -52,6 +52,23 @@ def test_what_they_cannot_say_stands_beside_it() -> None:
     assert Generation(Search(length_penalty=0.6)).to_hf()["length_penalty"] == 0.6
 
 
+def test_where_their_search_differs_it_is_said() -> None:
+    wu, ratio = Search(penalty="wu", length_penalty=0.6, max_ratio=0.0), Search(max_ratio=1.5, max_extra=7)
+    (said,) = Generation(wu).unsaid()
+    assert "((5 + length) / 6)^0.6" in said
+    (said,) = Generation(ratio, longest=64).unsaid()
+    assert "63 tokens, not to 1.5 * source + 7" in said
+    assert Generation(Search(max_ratio=0.0)).unsaid() == []
+    assert Generation(Search(penalty="wu", length_penalty=0.0, max_ratio=0.0)).unsaid() == []  # both divide by one
+
+
+@pytest.mark.parametrize(("extra", "most"), [(9, 10), (63, 64), (500, 64)])
+def test_a_limit_without_the_source_is_theirs_too(extra: int, most: int) -> None:
+    written = Generation(Search(max_ratio=0.0, max_extra=extra), longest=64).to_hf()
+    assert written["max_length"] == most
+    assert Generation(Search(max_extra=extra), longest=64).to_hf()["max_length"] == 64
+
+
 def test_a_checkpoint_of_theirs() -> None:
     old = IDS | {
         "bad_words_ids": [[9]],
