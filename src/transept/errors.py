@@ -49,6 +49,16 @@ class Interrupted(TranseptError):
     exit_code = 130
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or on the processor; told by names and words, for torch may not be loaded."""
+    if isinstance(error, (MemoryError, OutOfMemory)) or any(
+        k.__name__ == "OutOfMemoryError" for k in type(error).__mro__
+    ):
+        return True
+    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The words " Did you mean ..?", or nothing where no known name is near. A beginning of a name is nearest."""
     names = list(known)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from transept.errors import OutOfMemory, TranseptError
+from transept.errors import TranseptError, is_out_of_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change, as train.seed=7.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, or auto: the fastest here.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU where there is one.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what stands in the output directory.")]
 
 _DEBUG = inspect.Parameter(
@@ -91,12 +91,6 @@ def _end(message: str, code: int, error: BaseException, debug: bool) -> None:
         raise error
     say(f"error: {message}" if code != INTERRUPTED else message)
     raise typer.Exit(code) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, in torch's words or Python's; told by name, for torch may not be loaded."""
-    named = isinstance(error, (MemoryError, OutOfMemory)) or type(error).__name__ == "OutOfMemoryError"
-    return named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def first_line(error: BaseException) -> str:

@@ -15,8 +15,6 @@ SHOWN = 20  # training rows named
 class Diverged(TranseptError):
     """Numbers stopped being finite and did not come back."""
 
-    exit_code = 4
-
 
 @dataclass
 class Guard:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from transept.errors import OutOfMemory
+from transept.errors import OutOfMemory, is_out_of_memory
 from transept.tasks.task import AnyBatch, Batches, Task
 from transept.train.flat import Flat
 from transept.train.optimizer import LossScale
@@ -90,11 +90,6 @@ def gather(
     workers.sum(sums)
     total, nll, count, interrupts, terminations, seconds = sums.tolist()
     return Sums(total, nll, round(count), round(interrupts), round(terminations), seconds)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the processor, where torch has no error of its own for it."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def out_of_memory(tokens: int, error: BaseException) -> OutOfMemory:

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from transept.errors import TranseptError, UsageError
+from transept.errors import TranseptError, UsageError, is_out_of_memory
 
 PATIENCE = timedelta(hours=2)  # the others wait while the first validates; a dead process is noticed at once
 
@@ -61,6 +61,8 @@ def _others_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise TranseptError(
             f"another process of the run died, or cannot be reached: {str(error).splitlines()[0]}",
             remedy="Look at what it said last, then go on with --resume.",

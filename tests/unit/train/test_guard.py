@@ -33,3 +33,7 @@ def test_overflows_of_float16_count_only_at_the_lowest_scale() -> None:
     scale.seen(False)
     guard.skip(14, NAN, 5, [1], scale)
     assert guard.in_a_row == 1
+
+
+def test_a_run_that_diverged_does_not_end_as_one_without_memory() -> None:
+    assert Diverged("").exit_code == 1

@@ -103,6 +103,25 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes(
     assert all(torch.equal(tensor, everything(run)[name]) for name, tensor in trained(whole(2)).items())
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
+        (RuntimeError("NCCL error: unhandled cuda error (out of memory)"), RuntimeError, "^NCCL error"),
+        (RuntimeError("Connection closed by peer"), TranseptError, "another process of the run died"),
+    ],
+)
+def test_memory_that_ran_out_is_not_blamed_on_the_others(
+    monkeypatch: pytest.MonkeyPatch, said: RuntimeError, kind: type[Exception], words: str
+) -> None:
+    def fail(tensor: Tensor) -> None:
+        raise said
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", fail)
+    with pytest.raises(kind, match=words):
+        Workers(0, 2).sum(torch.ones(1))
+
+
 def test_batches_that_cannot_be_shared_evenly_are_refused() -> None:
     check_share(4, 2)
     with pytest.raises(UsageError, match=r"train\.accumulate=6"):
