@@ -17,6 +17,7 @@ GROUND = {"errors", "spec"}
 # room that names a file counts, so `tasks.task` has a line of its own.
 HOUSE = {
     "errors": set(),
+    "device": set(),
     "heap": set(),
     "spec": set(),
     "templates": set(),
@@ -28,11 +29,11 @@ HOUSE = {
     "families": {"names", "parts", "inputs", "heads", "models"},
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models"},
-    "hub": {"names", "families", "models", "data", "decode"},
+    "hub": {"device", "names", "families", "models", "data", "decode"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
     "tasks": {"parts.loss", "families", "models", "data", "decode", "hub", "recipes"},
-    "train": {"heap", "tasks.task", "parts.loss"},
+    "train": {"device", "heap", "tasks.task", "parts.loss"},
     "__main__": {"cli"},
 }
 HOUSE["cli"] = set(HOUSE) - {"__main__"}

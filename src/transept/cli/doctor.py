@@ -58,7 +58,7 @@ def _devices() -> dict[str, str]:
             f"{card.name}, {card.total_memory / 2**30:.0f} GiB, capability {card.major}.{card.minor}"
         )
     if torch.backends.mps.is_available():
-        found["mps"] = "available"
+        found["mps"] = "available, but without the float64 that sums need: not used"
     device = choose_device("auto")
     found["device"] = f"{device} is what auto takes"
     found["precision"] = f"{choose_precision('auto', device)} is what auto takes"

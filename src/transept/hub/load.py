@@ -12,6 +12,7 @@ from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis
 from transept.decode.search import search as decode
+from transept.device import find_device
 from transept.errors import InvalidData, UsageError, nearest
 from transept.hub.card import read_card
 from transept.hub.directory import Stored, locate, read, save
@@ -156,11 +157,10 @@ class Loaded:
 def load(directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Loaded:
     """The model of a model directory or of a run directory (its `model/`).
 
-    `device` "auto" is the fastest here; `dtype` None leaves the weights as they are stored. Raises InvalidData or
-    InvalidConfig with the file, the tensor or key, and the way out.
+    `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
+    `dtype` None leaves the weights as they are stored. Raises InvalidData or InvalidConfig with the file, the tensor or
+    key, and the way out.
     """
-    root = locate(directory)
+    root, place = locate(directory), find_device(device)
     stored = read(root)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return Loaded(root, stored._replace(model=stored.model.to(device=device, dtype=dtype)))
+    return Loaded(root, stored._replace(model=stored.model.to(device=place, dtype=dtype)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from transept.train.amount import Amount, AmountText
 
@@ -96,7 +97,7 @@ class TrainConfig(_Settings):
     `log_every`       seconds between lines.
     `samples`         validation examples shown at each validation.
     `threads`         of the processor; null: torch's own choice.
-    `device`          "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU where there is one.
+    `device`          "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one.
     """
 
     stop: AmountText
@@ -117,7 +118,15 @@ class TrainConfig(_Settings):
     log_every: float = Field(default=10.0, gt=0)
     samples: int = Field(default=4, ge=0)
     threads: int | None = Field(default=None, ge=1)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = "auto"
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            without = "; mps has no float64, in which losses are summed" if device == "mps" else ""
+            raise ValueError(f"{device!r} is not auto, cpu, cuda or cuda:1{without}")
+        return device
 
     @property
     def stop_at(self) -> Amount:

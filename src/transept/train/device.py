@@ -7,7 +7,8 @@ from typing import Literal
 
 import torch
 
-from transept.errors import InvalidConfig
+from transept.device import find_device
+from transept.errors import InvalidConfig, UsageError
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,10 @@ class Precision:
 
 def choose_device(wanted: str, process: int = 0) -> torch.device:
     """The device that `train.device` means for one of this machine's processes; InvalidConfig where it is absent."""
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        index: int | None = device.index  # torch declares it an int; "cuda" alone has none
-        device, found = torch.device("cuda", process if index is None else index), torch.cuda.device_count()
-        if device.index >= found or not torch.cuda.is_available():
-            raise InvalidConfig(
-                f"there is no {device} here: torch sees {found} of them", remedy="Use train.device=auto."
-            )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InvalidConfig("there is no mps device here", remedy="Use train.device=auto.")
-    return device
+    try:
+        return find_device(wanted, process)
+    except UsageError as error:
+        raise InvalidConfig(error.what, where="train.device", remedy=error.remedy) from None
 
 
 def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:

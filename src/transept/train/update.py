@@ -42,8 +42,6 @@ def seed_generator(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
 
 
 def gather(
@@ -84,8 +82,7 @@ def gather(
         nlls.append(loss.nll)
         tokens += loss.count
     both = torch.stack([torch.stack(totals).sum(), torch.stack(nlls).sum()]).tolist() if totals else [0.0, 0.0]
-    kind = torch.float32 if device.type == "mps" else torch.float64
-    sums = torch.tensor([*both, tokens, *wishes()], dtype=kind, device=device)
+    sums = torch.tensor([*both, tokens, *wishes()], dtype=torch.float64, device=device)
     workers.sum(flat.gradient)
     workers.sum(sums)
     total, nll, count, interrupts, terminations, seconds = sums.tolist()

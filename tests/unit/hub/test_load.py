@@ -148,6 +148,21 @@ def test_the_model_is_an_ordinary_module(tmp_path: Path) -> None:
     assert {p.dtype for p in read(tmp_path / "model").model.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize(
+    ("device", "part"),
+    [("foo", "no device 'foo'"), ("cuda:97", "no cuda:97 here"), ("mps", "float64"), ("cudaa", "Did you mean 'cuda'")],
+)
+def test_a_device_that_is_absent_is_refused(device: str, part: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{part}[\\s\\S]*Here there are: auto, cpu"):
+        load(directory(tmp_path), device=device)
+
+
+def test_auto_never_takes_what_lacks_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert load(directory(tmp_path), device="auto").model.spec == load(tmp_path / "model").model.spec
+
+
 def test_the_search_that_was_saved_is_the_one_used(tmp_path: Path) -> None:
     root = directory(tmp_path)
     assert load(root).generation.search == Search()

@@ -34,6 +34,7 @@ def test_checkpoints_are_saved_at_validations_unless_said_otherwise() -> None:
         {"keep": 1},
         {"smoothing": 1.0},
         {"device": "gpu"},
+        {"device": "mps"},
         {"optimizer": {"betas": [0.9, 1.0]}},
         {"optimizer": {"name": "sgd"}},
         {"schedule": {"name": "noam"}},

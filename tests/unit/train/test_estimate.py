@@ -44,8 +44,10 @@ def test_precision_is_chosen_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_that_is_absent_is_refused() -> None:
     assert choose_device("cpu").type == "cpu"
-    with pytest.raises(InvalidConfig, match="no cuda:97 here"):
+    with pytest.raises(InvalidConfig, match=r"train.device: there is no cuda:97 here[\s\S]*auto, cpu"):
         choose_device("cuda:97")
+    with pytest.raises(InvalidConfig, match="mps is not supported"):
+        choose_device("mps")
 
 
 def test_a_torch_that_tells_no_more_means_float32(monkeypatch: pytest.MonkeyPatch) -> None:
