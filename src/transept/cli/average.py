@@ -60,7 +60,7 @@ def average(
         raise UsageError("the run has no checkpoint yet", where=directory.checkpoints, remedy="Train it first.")
     state = checkpoints.load(newest).state
     done, standing = Progress(**state["progress"]), Standing(**state["standing"])
-    updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update)
+    updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update, say)
     target.parent.mkdir(parents=True, exist_ok=True)
     with directory.held():
         scores = write_model(

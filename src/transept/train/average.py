@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -34,18 +35,22 @@ def average(files: Sequence[Path]) -> dict[str, Tensor]:
     return {name: (sums[name] / len(files)).to(t.dtype) if name in sums else t for name, t in last.items()}
 
 
-def choose(checkpoints: Checkpoints, count: int, best: int | None) -> list[int]:
+def choose(checkpoints: Checkpoints, count: int, best: int | None, report: Callable[[str], None]) -> list[int]:
     """The updates that make the model: the last `count` regular ones, or the best alone where count is 0.
 
-    A run too short for any of these gives its newest checkpoint.
+    Damaged ones are reported and passed over. A run too short for any of these gives its newest checkpoint.
     """
-    regular = checkpoints.regular()[-count:] if count else []
-    if regular:
-        return regular
-    present = checkpoints.updates()
-    if not present:
+    if count:
+        sound = checkpoints.sound(checkpoints.updates(), report)
+        regular = list(islice((update for update in sound if checkpoints.state(update)["regular"]), count))
+        if regular:
+            return regular[::-1]
+    elif best in checkpoints.updates() and list(checkpoints.sound([best], report)):
+        return [best]
+    newest = checkpoints.newest(report)
+    if newest is None:
         raise UsageError("the run has no checkpoint yet", where=checkpoints.folder, remedy="Train it first.")
-    return [best] if not count and best in present else present[-1:]
+    return [newest]
 
 
 def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tensor]:

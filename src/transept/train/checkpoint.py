@@ -6,7 +6,7 @@ import errno
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,16 @@ class Checkpoints:
 
     def newest(self, report: Callable[[str], None]) -> int | None:
         """The last update whose checkpoint is sound. Each damaged one on the way is reported and passed over."""
-        for update in reversed(self.updates()):
+        return next(self.sound(self.updates(), report), None)
+
+    def sound(self, updates: Sequence[int], report: Callable[[str], None]) -> Iterator[int]:
+        """The sound ones of some checkpoints, from the last to the first. Damaged ones are reported and passed over."""
+        for update in reversed(updates):
             if (fault := self.fault(update)) is None:
-                return update
-            self.bad.add(update)
-            report(f"{self.path(update)}: {fault}; going back to the checkpoint before it")
-        return None
+                yield update
+            else:
+                self.bad.add(update)
+                report(f"{self.path(update)}: {fault}; going back to the checkpoint before it")
 
     def load(self, update: int) -> Saved:
         """Read a checkpoint; InvalidData names what is wrong with it."""
@@ -133,14 +137,20 @@ class Checkpoints:
         return state
 
     def regular(self) -> list[int]:
-        """The updates saved at their regular time, rising: those an average is made of."""
-        return [update for update in self.updates() if self.state(update)["regular"]]
+        """The updates saved at their regular time, rising: those an average is made of. An unreadable one is none."""
+        return [update for update in self.updates() if self._is_regular(update)]
+
+    def _is_regular(self, update: int) -> bool:
+        try:
+            return bool(self.state(update)["regular"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def prune(self, keep: int, average: int, best: int | None) -> list[Path]:
         """Remove the checkpoints that nothing needs; a failure to remove one is no reason to stop."""
         gone = [self.path(update) for update in superfluous(self.updates(), self.regular(), keep, average, best)]
         for path in gone:
-            old = passing(path, "old")  # first out of sight, so that a kill leaves no half of a checkpoint
+            old = passing(path)  # first out of sight, so that a kill leaves no half of a checkpoint
             path.rename(old)
             shutil.rmtree(old, ignore_errors=True)
         if gone:

@@ -18,7 +18,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-_PASSING = re.compile(r".+\.(?:tmp|old)-(\d+)")
+_PASSING = re.compile(r"(?P<name>.+)\.(?P<kind>tmp|old)-(?P<process>\d+)")
 
 
 def passing(path: Path, kind: str = "tmp") -> Path:
@@ -85,11 +85,17 @@ def point(link: Path, target: Path) -> None:
 
 
 def reclaim(folder: Path) -> list[str]:
-    """Remove what dead processes left half done in a folder; their names are returned."""
+    """Remove what dead processes left half done in a folder; their names are returned.
+
+    What stepped aside for something that then never came gets its name back.
+    """
     removed = []
     for entry in sorted(folder.iterdir()):
         found = _PASSING.fullmatch(entry.name)
-        if found is None or _alive(int(found[1])):
+        if found is None or _alive(int(found["process"])):
+            continue
+        if found["kind"] == "old" and not os.path.lexists(entry.with_name(found["name"])):
+            entry.rename(entry.with_name(found["name"]))
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

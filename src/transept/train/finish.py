@@ -56,6 +56,8 @@ def worth_averaging(
     """
     if len(updates) < 2 or best.update is None or best.score is None or best.update not in checkpoints.updates():
         return list(updates), ""
+    if checkpoints.fault(best.update) is not None:
+        return list(updates), f"the best checkpoint, of update {best.update:,}, is damaged: the mean is taken untried"
     model = model_of(task, checkpoints, updates, device)
     with torch.no_grad():
         score = task.evaluate(model)[task.score]

@@ -51,20 +51,20 @@ def checkpoints(folder: Path, saved: dict[int, bool]) -> Checkpoints:
 
 def test_the_last_regular_checkpoints_are_chosen(tmp_path: Path) -> None:
     found = checkpoints(tmp_path, {100: True, 200: True, 250: False, 300: True, 333: False})
-    assert choose(found, 2, best=100) == [200, 300]
-    assert choose(found, 9, best=100) == [100, 200, 300]
-    assert choose(found, 0, best=100) == [100]
-    assert choose(found, 0, best=None) == [333]
+    assert choose(found, 2, best=100, report=pytest.fail) == [200, 300]
+    assert choose(found, 9, best=100, report=pytest.fail) == [100, 200, 300]
+    assert choose(found, 0, best=100, report=pytest.fail) == [100]
+    assert choose(found, 0, best=None, report=pytest.fail) == [333]
     assert torch.equal(averaged(found, [200, 300])["w"], torch.full((2,), 250.0))
 
 
 def test_a_short_run_gives_its_newest(tmp_path: Path) -> None:
-    assert choose(checkpoints(tmp_path, {60: False}), 10, best=60) == [60]
+    assert choose(checkpoints(tmp_path, {60: False}), 10, best=60, report=pytest.fail) == [60]
 
 
 def test_nothing_to_average_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no checkpoint"):
-        choose(Checkpoints(tmp_path), 3, None)
+        choose(Checkpoints(tmp_path), 3, None, pytest.fail)
 
 
 def test_a_damaged_checkpoint_is_not_averaged(tmp_path: Path) -> None:
@@ -72,3 +72,14 @@ def test_a_damaged_checkpoint_is_not_averaged(tmp_path: Path) -> None:
     (found.path(100) / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(InvalidData, match="00000100"):
         averaged(found, [100, 200])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json"])
+def test_damaged_checkpoints_are_passed_over_with_a_line_each(tmp_path: Path, name: str) -> None:
+    found = checkpoints(tmp_path, {100: True, 200: True, 300: True, 333: False})
+    (found.path(200) / name).write_bytes(b"torn")
+    said: list[str] = []
+    assert choose(found, 2, best=100, report=said.append) == [100, 300]
+    assert found.prune(keep=2, average=2, best=None) == []
+    assert choose(found, 0, best=200, report=said.append) == [333]
+    assert [name in line and "00000200" in line for line in said] == [True]

@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -160,3 +161,24 @@ def test_leftovers_of_dead_processes_go_and_nothing_else(tmp_path: Path, in_chil
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
         ["00000007", f"00000009.tmp-{alive}", "notes.tmp", "x.tmp-"]
     )
+
+
+def test_a_kill_between_the_renames_loses_nothing(
+    tmp_path: Path, in_child: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> None:
+        durable.replace_directory(tmp_path / "model", lambda fresh: durable.write_text(fresh / "text", text))
+
+    def die(self: Path, target: Path) -> None:
+        rename(self, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write("old")
+    rename = Path.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        assert in_child(lambda: write("new")) == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    durable.reclaim(tmp_path)
+    assert (tmp_path / "model" / "text").read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]

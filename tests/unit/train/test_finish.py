@@ -45,6 +45,7 @@ def test_a_mean_that_is_worse_than_the_best_checkpoint_is_not_taken(
     """The best checkpoint, of update 1, has 0.7; the mean of both has `score`."""
     checkpoints = Checkpoints(tmp_path)
     monkeypatch.setattr(checkpoints, "updates", lambda: [1, 2])
+    monkeypatch.setattr(checkpoints, "fault", lambda update: None)
     monkeypatch.setattr("transept.train.finish.model_of", lambda *given: ToyModel(0.0).eval())
     task = ToyTask(scores=[score])
     chosen, told = worth_averaging(task, checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
@@ -53,3 +54,12 @@ def test_a_mean_that_is_worse_than_the_best_checkpoint_is_not_taken(
     if told:
         assert "the mean of 2 checkpoints has accuracy 0.3" in told
         assert "best accuracy 0.7 at update 1" in told
+
+
+def test_a_damaged_best_checkpoint_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    monkeypatch.setattr(checkpoints, "updates", lambda: [1, 2])
+    monkeypatch.setattr(checkpoints, "fault", lambda update: "torn")
+    chosen, told = worth_averaging(ToyTask(), checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
+    assert chosen == [1, 2]
+    assert "damaged" in told
