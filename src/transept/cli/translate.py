@@ -67,7 +67,7 @@ def translate(
     number, cut = 0, 0
     for batch in windows(lines, window):
         try:
-            answers = loaded.translate(batch, **settings)
+            answers = loaded.translate(batch, first=number, **settings)
         except InvalidData as error:
             span = f"lines {number + 1} to {number + len(batch)}"
             raise InvalidData(error.what, where=error.where or span, remedy=error.remedy) from error

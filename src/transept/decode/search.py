@@ -19,11 +19,17 @@ Ids = Sequence[Sequence[int]]
 
 
 def search(
-    model: Translator, sources: Ids, settings: Search, special: Special, prefix: Ids | None = None
+    model: Translator,
+    sources: Ids,
+    settings: Search,
+    special: Special,
+    prefix: Ids | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """Up to `settings.n_best` targets for each source, best first, in the order of the sources.
 
-    `prefix` holds the tokens that each target must begin with; they are neither scored nor returned. A source or a
+    `prefix` holds the tokens that each target must begin with; they are neither scored nor returned. `numbers` names
+    the sources, whose places here are their names otherwise: a draw hangs on the seed and on this. A source or a
     start longer than the model's limit raises InvalidData; scores that are no numbers raise Undecodable, which has the
     others' results. The model decodes in evaluation mode and is left as it was.
     """
@@ -33,12 +39,14 @@ def search(
     def encode(rows: Sequence[int]) -> Memory:
         return model.encode(*pad([sources[i] for i in rows], model.device, NARROW))
 
-    return _search(model, encode, sources, starts, settings, special)
+    return _search(
+        model, encode, sources, starts, settings, special, range(len(sources)) if numbers is None else numbers
+    )
 
 
 def extend(model: Decoder, prompts: Ids, settings: Search, special: Special) -> list[list[Hypothesis]]:
     """What follows each prompt: as `search`, for a model without an encoder. A prompt is taken as it is: no bos."""
-    return _search(model, lambda rows: None, prompts, prompts, settings, special)
+    return _search(model, lambda rows: None, prompts, prompts, settings, special, range(len(prompts)))
 
 
 @torch.inference_mode()
@@ -49,7 +57,9 @@ def _search(
     starts: Ids,
     settings: Search,
     special: Special,
+    numbers: Sequence[int],
 ) -> list[list[Hypothesis]]:
+    assert len(numbers) == len(sources), "a number for each"
     limits = _limits(sources, starts, settings, model.spec.limit())
     results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length")] for _ in sources]
     failed: list[int] = []
@@ -60,7 +70,7 @@ def _search(
     try:
         for batch in plan([(len(sources[i]), len(starts[i])) for i in asked], settings.batch_tokens):
             rows = [asked[i] for i in batch]
-            chooser = _chooser(settings, special.eos, limits[rows], rows)
+            chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows])
             decode_batch(model, encode(rows), [starts[i] for i in rows], limits[rows], suppress, chooser)
             for at, i in enumerate(rows):
                 results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)

@@ -80,28 +80,30 @@ class Loaded:
         )
 
     @overload
-    def translate(self, text: str, *, prefix: str | None = None, **search: Any) -> Translation: ...
+    def translate(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Translation: ...
 
     @overload
     def translate(
-        self, text: Sequence[str], *, prefix: Sequence[str] | None = None, **search: Any
+        self, text: Sequence[str], *, prefix: Sequence[str] | None = None, first: int = 0, **search: Any
     ) -> list[Translation]: ...
 
     def translate(
-        self, text: str | Sequence[str], *, prefix: str | Sequence[str] | None = None, **search: Any
+        self, text: str | Sequence[str], *, prefix: str | Sequence[str] | None = None, first: int = 0, **search: Any
     ) -> Translation | list[Translation]:
         """A text to its translation, a list of texts to a list. Blank texts stay blank.
 
-        `prefix` is what each translation must begin with. `search` changes settings of the model's own search for this
-        call (`beam=5`, `method="greedy"`, `n_best=3`, ... : `transept.decode.config.Search`). A text longer than the
-        model takes raises InvalidData with its number and length: nothing is cut.
+        `prefix` is what each translation must begin with. `first` counts the texts before these, where many come in
+        parts: a text draws by its number, so that sampling gives the same however they are parted. `search` changes
+        settings of the model's own search for this call (`beam=5`, `method="greedy"`, `n_best=3`, ... :
+        `transept.decode.config.Search`). A text longer than the model takes raises InvalidData with its number and
+        length: nothing is cut.
         """
         if isinstance(text, str):
             assert prefix is None or isinstance(prefix, str), "one text, one prefix"
-            return self._translate([text], None if prefix is None else [prefix], self.settings(**search))[0]
+            return self._translate([text], None if prefix is None else [prefix], self.settings(**search), first)[0]
         if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
             raise UsageError(f"{len(text)} texts need as many prefixes")
-        return self._translate(text, prefix, self.settings(**search))
+        return self._translate(text, prefix, self.settings(**search), first)
 
     def settings(self, **changes: Any) -> Search:
         """The model's own search with changes. Raises UsageError with the setting and the nearest one."""
@@ -118,7 +120,9 @@ class Loaded:
             name = ".".join(map(str, first["loc"]))
             raise UsageError(f"{name}: {first['msg']}" if name else first["msg"]) from None
 
-    def _translate(self, texts: Sequence[str], prefixes: Sequence[str] | None, settings: Search) -> list[Translation]:
+    def _translate(
+        self, texts: Sequence[str], prefixes: Sequence[str] | None, settings: Search, first: int
+    ) -> list[Translation]:
         if not isinstance(self.model, Seq2SeqLayer):
             raise UsageError(
                 f"this model cannot translate: it is a {type(self.spec).__name__} with one stack,"
@@ -138,11 +142,12 @@ class Loaded:
         for i, source in zip(asked, sources, strict=True):
             if len(source) > self.generation.longest:
                 raise InvalidData(
-                    f"text {i + 1} has {len(source)} tokens, and the model takes {self.generation.longest}"
+                    f"text {first + i + 1} has {len(source)} tokens, and the model takes {self.generation.longest}"
                     f" (it begins {texts[i][:40]!r})",
                     remedy="Split it into sentences: nothing is cut in silence.",
                 )
-        found = decode(self.model, sources, settings, self.generation.special, starts)
+        numbers = [first + i for i in asked]
+        found = decode(self.model, sources, settings, self.generation.special, starts, numbers)
         answers = [Translation.of("", [], Hypothesis([], 0.0, [], "end")) for _ in texts]
         for i, start, hypotheses in zip(asked, starts, found, strict=True):
             best, *others = [

@@ -56,6 +56,14 @@ def test_temperature_zero_is_greedy():
     assert search(model, asked, cold, SPECIAL) == search(model, asked, GREEDY, SPECIAL)
 
 
+def test_a_sentence_draws_by_its_number_in_whatever_call():
+    model, asked = translator(2), sentences(2)
+    whole = search(model, asked, SAMPLE, SPECIAL)
+    parts = [search(model, asked[at : at + 2], SAMPLE, SPECIAL, numbers=[at, at + 1]) for at in (0, 2)]
+    assert tokens_of([*parts[0], *parts[1]]) == tokens_of(whole[:4])
+    assert tokens_of(search(model, asked[2:4], SAMPLE, SPECIAL)) != tokens_of(whole[2:4])
+
+
 def test_the_seed_decides_the_draw():
     model, asked = translator(2), sentences(2)
     found = [search(model, asked, SAMPLE.model_copy(update={"seed": seed}), SPECIAL) for seed in (1, 1, 2)]
