@@ -72,7 +72,8 @@ def test_pattern_precedence() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("casual", ["casual", "causal"]),
+        ("casual", ["casual", "'causal'", "window(reach)"]),
+        ("causal & (", ["cannot be read", "never closed"]),
         ("window", ["window(reach)"]),
         ("window(a)", ["whole numbers"]),
         ("causal +", ["cannot be read"]),

@@ -134,6 +134,12 @@ def patterns_by_word() -> dict[str, type[Pattern]]:
     return {kind.__name__.lower(): kind for kind in kinds if kind not in (Pattern, Both, Either, Not)}
 
 
+def form_of(word: str) -> str:
+    """How a pattern is written: `window(reach)`."""
+    names = ", ".join(field.name for field in fields(cast(Any, patterns_by_word()[word])))
+    return f"{word}({names})" if names else word
+
+
 def parse_pattern(text: str) -> Pattern:
     """The pattern that a text form names: `"causal & window(256) | first(4)"`.
 
@@ -142,7 +148,8 @@ def parse_pattern(text: str) -> Pattern:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise InvalidConfig(f"the pattern {text!r} cannot be read: {error}") from None
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InvalidConfig(f"the pattern {text!r} cannot be read: {reason}") from None
     return _pattern_of(tree, text)
 
 
@@ -173,9 +180,11 @@ def _number(tree: ast.expr, text: str) -> int:
 def _named(word: str, values: list[int], text: str) -> Pattern:
     known = patterns_by_word()
     if word not in known:
-        raise InvalidConfig(f"the pattern {text!r} has an unknown word {word!r}.{nearest(word, known)}")
+        forms = ", ".join(form_of(word) for word in sorted(known))
+        raise InvalidConfig(
+            f"the pattern {text!r} has an unknown word {word!r}.{nearest(word, known)}", remedy=f"There are: {forms}."
+        )
     wanted = [field.name for field in fields(cast(Any, known[word]))]
     if len(values) != len(wanted):
-        form = f"{word}({', '.join(wanted)})" if wanted else word
-        raise InvalidConfig(f"the pattern {text!r} gives {word!r} {len(values)} numbers; it is written {form}")
+        raise InvalidConfig(f"the pattern {text!r} gives {word!r} {len(values)} numbers; it is written {form_of(word)}")
     return known[word](*values)
