@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from transept.errors import TranseptError, is_out_of_memory
+from transept.errors import TranseptError, UsageError, is_out_of_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,6 +96,18 @@ def _end(message: str, code: int, error: BaseException, debug: bool) -> None:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its kind where it has none."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def meant(key: str, text: str) -> Any:
+    """What the value of KEY=VALUE means, by the rules of a recipe; UsageError where it is not YAML."""
+    from transept.recipes import yaml12
+
+    try:
+        return yaml12.value(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{key}={text}: the value is not YAML: {error}", remedy="Write a number, a word, or 'a text'."
+        ) from error
 
 
 def say(text: str) -> None:

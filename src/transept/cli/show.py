@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from transept.cli.common import JsonOption, console, emit, verb
+from transept.cli.common import JsonOption, console, emit, meant, verb
 from transept.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _settings(settings: list[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"{setting!r} is not KEY=VALUE")
-        given[key.removeprefix("model.")] = yaml.safe_load(value)
+        given[key.removeprefix("model.")] = meant(key, value)
     return given
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, meant, say, verb
 from transept.errors import InvalidData, UsageError
 
 if TYPE_CHECKING:
@@ -82,14 +82,12 @@ def translate(
 
 def split_settings(words: Sequence[str], known: set[str]) -> tuple[dict[str, Any], list[str]]:
     """Words such as beam=8 are settings of the search, where the search has such a key; all others are texts."""
-    import yaml
-
     settings: dict[str, Any] = {}
     texts = []
     for word in words:
         key, equals, value = word.partition("=")
         if equals and key in known:
-            settings[key] = yaml.safe_load(value)
+            settings[key] = meant(key, value)
         else:
             texts.append(word)
     return settings, texts

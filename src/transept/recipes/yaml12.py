@@ -72,11 +72,20 @@ def read(text: str, name: str) -> Document:
     return Document(data, lines)
 
 
-def scalar(text: str) -> Any:
-    """The value that a text alone means: a number, true, null, a list in brackets; else the text."""
+def value(text: str) -> Any:
+    """The value that a text alone means: a number, true, null, a list in brackets; ValueError where it is not YAML."""
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except yaml.YAMLError as error:
+        reason = error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
+        raise ValueError(reason) from error
+
+
+def scalar(text: str) -> Any:
+    """`value`; what is not YAML is the text that it is."""
+    try:
+        return value(text)
+    except ValueError:
         return text
 
 

@@ -70,6 +70,7 @@ def test_the_version_is_the_packages():
         (("train", "pairs", "train.seed"), "KEY=VALUE"),
         (("train", "pairs", "--resume", "--overwrite"), "Leave one of them out"),
         (("recipes", "show", "parse"), "Did you mean 'pairs'"),
+        (("show", "transformer:tiny", "norm=["), "norm=[: the value is not YAML"),
         (("show",), "nothing to show"),
         (("show", "transformr"), "Did you mean 'transformer'"),
     ],
@@ -164,6 +165,11 @@ def test_showing_a_family_counts_its_parameters():
     assert "63,082,496 parameters" in out  # 65 M in the paper, whose table 3 rounds and counts a larger vocabulary
     rows = [json.loads(line) for line in run("show", "transformer:base", "vocab=37000", "--json")[1].splitlines()]
     assert sum(row["parameters"] for row in rows) == 63_082_496
+
+
+def test_a_family_is_set_as_in_a_recipe():
+    code, _, err = run("show", "transformer:tiny", "dropout=1e-1", "--json")
+    assert code == 0, err
 
 
 def test_showing_a_pattern_draws_it():

@@ -31,6 +31,19 @@ def test_a_draw_does_not_hang_on_the_window(model, tmp_path):
     assert len(set(drawn)) == 4, "each line draws for itself"
 
 
+@pytest.mark.parametrize("word", ["temperature=1e-1", "temperature=.1", "top_k=3", "top_p=null"])
+def test_a_setting_means_what_it_means_in_a_recipe(model, word):
+    code, _, told = run(model, "a", "method=sample", "max_ratio=0", "max_extra=1", word)
+    assert code == 0, told
+
+
+@pytest.mark.parametrize("word", ["seed=[", "seed=!!int x", "seed=on", "seed=0x10", "seed=*a"])
+def test_a_setting_that_is_none_ends_with_2(model, word):
+    code, _, told = run(model, "a", word)
+    assert code == 2, told
+    assert "seed" in told
+
+
 def test_a_text_too_long_is_named_by_its_line(model, tmp_path):
     file = tmp_path / "in.txt"
     file.write_text("a\nb\n" + "c " * 2000 + "\n")
