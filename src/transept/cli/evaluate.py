@@ -46,6 +46,7 @@ def evaluate(
         str | None, typer.Option("--tokenize", help="sacreBLEU's tokeniser; else the recipe's, else 13a.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the translations there, a line each.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --out replace a file.")] = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -65,12 +66,16 @@ def evaluate(
         raise UsageError(f"{strange[0]!r} is no setting of the search", remedy="Files are named by --data.")
     if data and split:
         raise UsageError("--data and --split were both given", remedy="Leave one of them out.")
+    if out is not None:
+        demand_free(out, overwrite)
     loaded = load(model, device=device)
     if not isinstance(loaded.model, Seq2SeqLayer) or loaded.tokenizer is None:
         raise UsageError("only a model that reads and writes text can be scored so", where=model)
     search = loaded.settings(**changes)
     recipe = recipe_of(model)
     name, pairs = chosen(recipe, data, split)
+    if out is not None and out.resolve() in {path.resolve() for path in pairs.files}:
+        raise UsageError("--out would replace what is scored", where=out, remedy="Write the translations elsewhere.")
     if report := pairs.report():
         say(report)
     begun = time.monotonic()
@@ -99,6 +104,14 @@ def evaluate(
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")
     print(f"\nin {seconds:.1f} s, {len(pairs) / seconds:.1f} pairs a second")
+
+
+def demand_free(out: Path, overwrite: bool) -> None:
+    """Refuse, before anything is translated, a file that is there or could not be written. Devices are no files."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError("this is a directory" if out.is_dir() else "its directory is not there", where=out)
+    if out.is_file() and not overwrite:
+        raise UsageError("this file is there already", where=out, remedy="Name another, or replace it by --overwrite.")
 
 
 def recipe_of(model: Path) -> Recipe | None:
