@@ -115,6 +115,27 @@ def test_a_broken_run_ends_as_an_unbroken_one(cli, toy, trained, sign):
     assert [event["update"] for event in measured if event["event"] == "valid"] == [100, 200, 300], "nothing twice"
 
 
+def test_a_restart_by_torchrun_goes_on_with_what_it_began(cli, toy, monkeypatch):
+    short = ("train.stop=4u", "train.validate_every=2u", "train.samples=0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert cli("train", toy, *short).code == 0
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    ended = cli("train", toy, *short)
+    assert ended.code == 0, ended.err
+    assert "resumed after update 4" in (toy.parent / "run" / "train.log").read_text()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
+    assert cli("train", toy, *short).code == 2, "somebody else's run is not gone on with unasked"
+
+
+def test_a_run_that_was_copied_is_trained_in_the_copy(cli, own_run, trained):
+    """Its config.yaml names the directory that it was copied from."""
+    before = sorted(trained.rglob("*"))
+    ended = cli("train", own_run, "--resume", "train.stop=310u")
+    assert ended.code == 0, ended.err
+    assert (own_run / "checkpoints" / "00000310").is_dir()
+    assert sorted(trained.rglob("*")) == before
+
+
 def test_a_model_is_taken_further_with_its_vocabulary(cli, toy, trained):
     tuned = toy.parent / "tuned"
     ended = cli("train", toy, "--from", trained, f"run={tuned}", "train.stop=20u", "train.validate_every=10u")

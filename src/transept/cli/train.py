@@ -45,8 +45,7 @@ def train(
 
     if resume and overwrite:
         raise UsageError("--resume goes on with a run and --overwrite replaces it", remedy="Leave one of them out.")
-    changes = [*(overrides or []), *([f"start={start}"] if start else [])]
-    found = load_recipe(recipe, changes)
+    found = load_recipe(recipe, overrides or [], {"start": str(start)} if start else {})
     mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
     if dry_run:
         preview(found, mode)
@@ -76,11 +75,16 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     from transept.train.run import RunDirectory
 
     leads = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    # After a failure torchrun starts all processes again with the same words. A run that it began goes on then; one
+    # that stood there before is refused, or replaced, as it was asked.
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if restarted and RunDirectory(recipe.run).begun_by_this_torchrun():
+        mode = "resume"
     if leads:
         RunDirectory.check(recipe.run, mode)
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
     sections = recipe.model_dump(mode="json", include={"search", "evaluate"})
-    result = loop(task, recipe.train, run, resume=mode == "resume", console=console(), sections=sections)
+    result = loop(task, recipe.train, run, resume=restarted or mode == "resume", console=console(), sections=sections)
     if leads and result.finished:
         print(f"use it:   transept translate {run.path} TEXT\nscore it: transept eval {run.path}")

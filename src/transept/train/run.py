@@ -6,6 +6,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ class RunDirectory:
         self.best = self.path / "best"
         self.last = self.path / "last"
         self.model = self.path / "model"
+        self._starter = self.path / ".torchrun"
         self._asked: str | None = None  # what a resumed run's config.yaml is to say, once it may go on
 
     @classmethod
@@ -76,8 +78,15 @@ class RunDirectory:
                 run._asked = config
             else:
                 replace_text(run.config, config)
+                if (starter := _torchrun()) is not None:
+                    replace_text(run._starter, starter)
             run.checkpoints.mkdir(exist_ok=True)
         return run
+
+    def begun_by_this_torchrun(self) -> bool:
+        """Whether the torchrun that started this process also began this run: then it is to go on after a restart."""
+        starter = _torchrun()
+        return starter is not None and self._starter.is_file() and self._starter.read_text(encoding="utf-8") == starter
 
     def accept(self) -> None:
         """Write the recipe of a resumed run, which was found to go on with what is here."""
@@ -117,11 +126,17 @@ class RunDirectory:
                 os.truncate(file, sizes.get(file.name, 0))
 
     def _clear(self) -> None:
-        for file in (self.metrics, self.log, self.samples, self.best, self.last):
+        for file in (self.metrics, self.log, self.samples, self.best, self.last, self._starter):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.model):
             if folder.exists():
                 shutil.rmtree(folder)
+
+
+def _torchrun() -> str | None:
+    """The name of the torchrun above this process, which stays when it starts its processes again."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if name is None else f"{name} {socket.gethostname()} {os.getppid()}\n"
 
 
 def _flushed_size(file: Path) -> int:

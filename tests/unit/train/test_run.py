@@ -87,3 +87,14 @@ def test_the_resume_command_can_be_typed(tmp_path: Path) -> None:
 
 def test_nothing_half_written_is_left(run: RunDirectory) -> None:
     assert sorted(os.listdir(run.path)) == ["checkpoints", "config.yaml"]
+
+
+def test_a_run_knows_the_torchrun_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not RunDirectory.prepare(tmp_path / "alone", "a: 1\n").begun_by_this_torchrun()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    run = RunDirectory.prepare(tmp_path / "together", "a: 1\n")
+    assert RunDirectory(run.path).begun_by_this_torchrun()
+    assert not RunDirectory(tmp_path / "alone").begun_by_this_torchrun()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "8")
+    assert not run.begun_by_this_torchrun()
+    assert RunDirectory.prepare(run.path, "a: 1\n", "overwrite").begun_by_this_torchrun()
