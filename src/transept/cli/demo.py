@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transept.cli.common import JsonOption, console, say, verb
+from transept.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,11 +44,15 @@ def demo(
     from transept.train.loop import train
     from transept.train.run import RunDirectory
 
-    changes = overrides or []
-    if not any(change.startswith("run=") for change in changes):
-        changes = [*changes, f"run={free_directory(Path(load_recipe('dates').run))}"]
-    place = Path(load_recipe("dates", changes).run)
-    recipe = load_recipe("dates", [*changes, f"data.dir={place / 'data'}"])
+    wanted = load_recipe("dates", overrides or [])
+    if wanted.data.dir is not None:
+        raise UsageError(
+            f"the demo makes its data and writes it into its run, so data.dir={wanted.data.dir} would not be read",
+            remedy="Leave it out; `transept train dates data.dir=...` trains on data that is there.",
+        )
+    named = any(change.partition("=")[0].strip() == "run" for change in overrides or [])
+    place = Path(wanted.run) if named else free_directory(Path(wanted.run))
+    recipe = load_recipe("dates", overrides or [], {"run": str(place), "data.dir": str(place / "data")})
     run = RunDirectory.prepare(place, resolve(recipe))
     screen = console(stderr=as_json)
     sets = write_dates(place / "data", PAIRS, SEED, HELD_OUT)

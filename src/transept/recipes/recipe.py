@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -86,11 +86,13 @@ def summary(name: str) -> str:
     return recipe_text(name).partition("\n")[0].lstrip("# ")
 
 
-def load_recipe(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_file: str | Path, overrides: Sequence[str] = (), values: Mapping[str, str] | None = None
+) -> Recipe:
     """Read a recipe by name, from a YAML file, or from the run directory that it made; then change single keys.
 
-    `overrides` are "train.seed=2", read as the key's type wants it. Raises UsageError for an unknown recipe and
-    InvalidConfig with file, line and the nearest name for what is wrong in it.
+    `overrides` are "train.seed=2", read as the key's type wants it; `values` are texts, taken as they are. Raises
+    UsageError for an unknown recipe and InvalidConfig with file, line and the nearest name for what is wrong in it.
     """
     name, text = _find(str(name_or_file))
     document = yaml12.read(text, name)
@@ -101,6 +103,9 @@ def load_recipe(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Reci
     for path, value in texts:
         _set(data, path, yaml12.scalar(value))
         places[path] = f"{'.'.join(path)}={value}"
+    for key, value in (values or {}).items():
+        _set(data, tuple(key.split(".")), value)
+        places[tuple(key.split("."))] = f"{key}={value}"
     # A text such as 2026 reads as a number. Where the key wants a text, what was typed is one.
     for path, value in texts:
         if isinstance(yaml12.scalar(value), (int, float)) and _refused(data, path):

@@ -73,12 +73,17 @@ def read(text: str, name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """The value that a text alone means: a number, true, null, a list in brackets; ValueError where it is not YAML."""
+    """The value that a text alone means: a number, true, null, a list in brackets; ValueError where it is not YAML.
+
+    A text without quotes is taken whole: nobody means a comment in it, and ` #` stands in names of folders.
+    """
     try:
-        return yaml.load(text, _Loader)
+        found = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         reason = error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
         raise ValueError(reason) from error
+    text = text.strip()
+    return text if isinstance(found, str) and text[:1] not in "'\"!&" else found
 
 
 def scalar(text: str) -> Any:

@@ -71,6 +71,7 @@ def test_the_version_is_the_packages():
         (("train", "pairs", "--resume", "--overwrite"), "Leave one of them out"),
         (("recipes", "show", "parse"), "Did you mean 'pairs'"),
         (("show", "transformer:tiny", "norm=["), "norm=[: the value is not YAML"),
+        (("demo", "data.dir=mine"), "data.dir=mine would not be read"),
         (("show",), "nothing to show"),
         (("show", "transformr"), "Did you mean 'transformer'"),
     ],

@@ -91,6 +91,13 @@ def test_overrides_are_typed_by_the_key(small: Path) -> None:
     assert recipe.data.max_ratio is None
 
 
+@pytest.mark.parametrize("text", ["runs/a #1", "2026", "null", "[x]", "a: b", "'q'"])
+def test_values_are_taken_as_they_are(small: Path, text: str) -> None:
+    recipe = load_recipe(small, ["train.seed=7"], {"start": text, "data.dir": text})
+    assert (recipe.start, str(recipe.data.dir), recipe.train.seed) == (text, text, 7)
+    assert recipe.where("start") == f"start={text}"
+
+
 def test_a_union_is_changed_as_a_whole_or_by_one_key(small: Path) -> None:
     whole = load_recipe(small, ["train.schedule={name: noam, width: 128}"])
     assert whole.train.schedule.name == "noam"

@@ -23,6 +23,15 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
     assert type(found) is type(value)
 
 
+def test_a_text_is_taken_whole() -> None:
+    assert yaml12.value("my data #2/it") == "my data #2/it"
+    assert yaml12.value(" greedy ") == "greedy"
+    assert yaml12.value("'quoted' # said aside") == "quoted"
+    assert yaml12.value("5") == 5
+    with pytest.raises(ValueError, match="expected"):
+        yaml12.value("[")
+
+
 def test_knows_the_line_of_each_key() -> None:
     document = yaml12.read("a: 1\n# a comment\nb:\n  c: [x,\n   y]\n  d: 2\n", "file")
     assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": 2}}
