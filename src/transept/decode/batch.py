@@ -24,7 +24,10 @@ LEAVE = 8  # finished sentences leave when they are at least one in so many: lea
 
 @dataclass(frozen=True)
 class Move:
-    """The next token of each hypothesis and which one it continues, (B, W), and the sentences that are done, (B,)."""
+    """The next token of each hypothesis and which one it continues, (B, W), and the sentences that are done, (B,).
+
+    A hypothesis that is dead or done has the end token, which every model can read.
+    """
 
     tokens: NDArray[np.int64]
     parents: NDArray[np.int64]

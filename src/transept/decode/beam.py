@@ -58,8 +58,8 @@ class Beam:
         self.running[sentences] = np.where(alive, np.take_along_axis(found.total, lives, 1), -np.inf)
         self.over[sentences] |= failed | full | ~alive[:, 0] | self._decided(sentences, length)
         self.step += 1
-        take = [np.take_along_axis(table, lives, 1) for table in (found.token, found.parent)]
-        return Move(take[0], take[1], self.over[sentences])
+        token, parent = (np.take_along_axis(table, lives, 1) for table in (found.token, found.parent))
+        return Move(np.where(alive, token, self.eos), parent, self.over[sentences])
 
     def _keep(
         self, sentences: NDArray[np.int64], ending: NDArray[np.bool_], total: NDArray[np.float32], length: int

@@ -10,18 +10,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+ROOM = 16  # numbers: more is not alignment but other positions' scores
 CHUNK = 128  # columns whose maximum is taken first; narrower chunks fall out of the vectorised reduction
 
 
 def log_probabilities(logits: Tensor, suppress: Tensor) -> Tensor:
-    """Normalised over the whole vocabulary, then -inf for the tokens in `suppress` (N,). (..., V) -> the same, float32
+    """Normalised over the whole vocabulary, then -inf for the tokens in `suppress` (N,). (R, V) -> float32 (R, V or more)
 
     One logit that is NaN or +inf, or a row of -inf alone, makes every log-probability of that row NaN. The logits are
-    overwritten: a second tensor of this size costs more in fresh pages of memory than the arithmetic does.
+    overwritten: a second tensor of this size costs more in fresh pages of memory than the arithmetic does. Where a head
+    left room behind each row, that room becomes columns of -inf, since rows with gaps take twice the time.
     """
-    logits = logits.float()
+    logits = _with_room(logits.float())
     torch.log_softmax(logits, -1, out=logits)
     return logits.index_fill_(-1, suppress, float("-inf"))
+
+
+def _with_room(logits: Tensor) -> Tensor:
+    """(R, V) -> (R, V + room), the same memory, where each row is followed by less than `ROOM` unused numbers."""
+    stride, size = logits.stride(0), logits.size(1)
+    numbers = logits.untyped_storage().nbytes() // logits.element_size() - logits.storage_offset()
+    if logits.stride(1) != 1 or not 0 < stride - size < ROOM or logits.size(0) * stride > numbers:
+        return logits
+    whole = logits.as_strided((logits.size(0), stride), (stride, 1))
+    whole[:, size:] = float("-inf")
+    return whole
 
 
 @dataclass(frozen=True)

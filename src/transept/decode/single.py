@@ -51,7 +51,7 @@ class Single:
         self.step += 1
         over = self.ended[sentences].all(1) | (self.step >= self.limits[sentences]) | self.failed[sentences]
         parents = np.zeros_like(token) if first else np.broadcast_to(np.arange(self.width), token.shape)
-        return Move(token, parents, over)
+        return Move(np.where(live, token, self.eos), parents, over)
 
     def _best(self, logprobs: Tensor, sentences: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         # The same call as a beam of one makes, so that the two choose alike where scores are nearly tied.

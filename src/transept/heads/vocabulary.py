@@ -8,6 +8,8 @@ from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
 from transept.spec import Part
 
+ALIGNED = 16  # float32 numbers in a line of the processor's cache
+
 
 class Vocabulary(Part):
     """logits = states W' (+ b).
@@ -42,7 +44,11 @@ class VocabularyLayer(nn.Module):
 
     def forward(self, states: Tensor, entered: Entered) -> Tensor:
         """(B, S, D) -> (B, S, V)"""
-        return F.linear(states, self.weight(entered), self.bias)
+        weight = self.weight(entered)
+        plain = states.device.type != "cpu" or states.dtype != torch.float32 or torch.is_grad_enabled()
+        if plain or torch.compiler.is_compiling():  # a compiled graph takes no view to write into
+            return F.linear(states, weight, self.bias)
+        return _aligned(states, weight, self.bias)
 
     def loss(self, states: Tensor, entered: Entered, labels: Tensor, smoothing: Smoothing) -> Loss:
         """The loss of these states against labels (B, S), IGNORED (-100) where there is none.
@@ -50,3 +56,15 @@ class VocabularyLayer(nn.Module):
         Makes no (B, S, V) tensor.
         """
         return linear_cross_entropy(states, self.weight(entered), self.bias, labels, smoothing)
+
+
+def _aligned(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """F.linear whose rows begin at multiples of `ALIGNED` numbers, so that there may be unused room between two.
+
+    A processor's float32 product takes 1.4 times as long where the vocabulary is no such multiple and rows are dense.
+    """
+    size = weight.size(0)
+    rows = states.new_empty(*states.shape[:-1], -(-size // ALIGNED) * ALIGNED)
+    logits = rows[..., :size]
+    torch.mm(states.flatten(0, -2), weight.T, out=rows.flatten(0, -2)[:, :size])
+    return logits if bias is None else logits.add_(bias)

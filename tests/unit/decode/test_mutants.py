@@ -70,7 +70,7 @@ def suppress_first(logits, suppress):
 
 
 def never_no_number(logits, suppress):
-    return log_probabilities(logits, suppress).nan_to_num(-9.0)
+    return log_probabilities(logits, suppress)[:, : logits.size(1)].nan_to_num(-9.0)
 
 
 def present_length(self, sentences, length):

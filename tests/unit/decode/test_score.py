@@ -52,6 +52,24 @@ def test_log_probabilities_are_normalised_before_tokens_are_suppressed():
     assert bool((found.exp().sum(-1) < 1).all())
 
 
+def test_room_behind_aligned_rows_becomes_columns_that_nobody_chooses():
+    rows = torch.randn(3, 48)
+    wanted = rows[:, :35].log_softmax(-1)
+    found = log_probabilities(rows[:, :35], NOTHING)
+    assert found.data_ptr() == rows.data_ptr()
+    assert_close(found[:, :35], wanted, rtol=0, atol=0)
+    assert bool((found[:, 35:] == -INF).all())
+
+
+@pytest.mark.parametrize("rows", [torch.randn(3, 60), torch.randn(35, 3).T, torch.randn(2, 3, 35)[:, -1]])
+def test_other_gaps_are_left_alone(rows):
+    logits, kept = rows[:, :35], rows.clone()
+    wanted = logits.log_softmax(-1)
+    found = log_probabilities(logits, NOTHING)
+    assert_close(found, wanted, rtol=0, atol=1e-6)
+    assert torch.equal(rows[:, 35:], kept[:, 35:])
+
+
 def test_half_precision_is_normalised_in_float32():
     found = log_probabilities(torch.randn(2, 1000).bfloat16(), NOTHING)
     assert found.dtype == torch.float32
