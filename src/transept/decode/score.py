@@ -15,7 +15,7 @@ CHUNK = 128  # columns whose maximum is taken first; narrower chunks fall out of
 
 
 def log_probabilities(logits: Tensor, suppress: Tensor) -> Tensor:
-    """Normalised over the whole vocabulary, then -inf for the tokens in `suppress` (N,). (R, V) -> float32 (R, V or more)
+    """Normalised over the whole vocabulary, then -inf for what is in `suppress` (N,). (R, V) -> (R, V or more)
 
     One logit that is NaN or +inf, or a row of -inf alone, makes every log-probability of that row NaN. The logits are
     overwritten: a second tensor of this size costs more in fresh pages of memory than the arithmetic does. Where a head
