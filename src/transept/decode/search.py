@@ -12,7 +12,7 @@ from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis, Special, Undecodable
 from transept.decode.protocol import Decoder, Translator
 from transept.decode.single import Single
-from transept.errors import InvalidData
+from transept.errors import InvalidData, UsageError
 from transept.parts.memory import Memory
 
 Ids = Sequence[Sequence[int]]
@@ -34,6 +34,10 @@ def search(
     others' results. The model decodes in evaluation mode and is left as it was.
     """
     forced = [[]] * len(sources) if prefix is None else prefix
+    if len(forced) != len(sources):
+        raise UsageError(
+            f"{len(forced)} prefixes for {len(sources)} sources", remedy="Give an empty one where none is."
+        )
     starts = [[special.bos, *tokens] for tokens in forced]
 
     def encode(rows: Sequence[int]) -> Memory:

@@ -75,6 +75,11 @@ def test_an_empty_sentence_is_refused_by_its_number():
         search(translator(0), [[3, EOS], []], SHORT, SPECIAL)
 
 
+def test_each_source_has_its_own_prefix():
+    with pytest.raises(UsageError, match="1 prefixes for 2 sources"):
+        search(translator(0), [[3, EOS], [4, EOS]], SHORT, SPECIAL, prefix=[[5]])
+
+
 def test_an_end_token_that_is_suppressed_is_refused():
     with pytest.raises(UsageError, match="end token 2 is suppressed"):
         Special(bos=BOS, eos=EOS, suppress=(PAD, EOS))
