@@ -55,6 +55,7 @@ class Side:
     who: str
     how: str
     role: Role
+    format: str  # of its numbers
     options: dict[str, Any]
 
 
@@ -74,6 +75,7 @@ class Row:
     who: str
     how: str
     role: Role
+    format: str
     values: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -107,14 +109,19 @@ def measure(script: Path, sides: Sequence[Side], folder: Path, rounds: int) -> l
             say(f"round {turn + 1} of {rounds}: {side.who}, {side.how}: {time.monotonic() - begun:.0f} s")
             for figure in figures:
                 how = ", ".join(filter(None, (side.how, figure.how)))
-                row = rows.setdefault((side.who, how), Row(side.who, how, side.role))
+                row = rows.setdefault((side.who, how), Row(side.who, how, side.role, side.format))
                 row.values.append(figure.value)
                 row.facts = figure.facts
     found = list(rows.values())
     baseline = best(found)
     for row in found:
-        row.ratios = [ours / theirs for ours, theirs in zip(row.values, baseline.values, strict=True)]
+        row.ratios = ratios(row, baseline)
     return found
+
+
+def ratios(row: Row, other: Row) -> list[float]:
+    """How many times as fast as another, in each round."""
+    return [ours / theirs for ours, theirs in zip(row.values, other.values, strict=True)]
 
 
 def best(rows: Iterable[Row], role: Role = "peer") -> Row:
@@ -189,10 +196,17 @@ def show(
     console.print(f"{name}: {', '.join(f'{key} {value}' for key, value in settings.items())}")
     for row in rows:
         if row.role == "ours":
-            reach = f" ({min(row.ratios):.2f} to {max(row.ratios):.2f} over the rounds)" if len(row.ratios) > 1 else ""
-            console.print(
-                f"{row.who}, {row.how}: [bold]{row.ratio:.2f} times[/bold] {baseline.who}'s best, {baseline.how}{reach}"
-            )
+            console.print(f"{row.who}, {row.how}: {_times(row, baseline)}")
+            alike = best(other for other in rows if other.format == row.format)
+            if alike is not baseline:
+                console.print(f"{row.who}, {row.how}: {_times(row, alike)}, its best in {row.format}")
+
+
+def _times(row: Row, other: Row) -> str:
+    """How many times faster than another, with the range over the rounds."""
+    found = ratios(row, other)
+    reach = f" ({min(found):.2f} to {max(found):.2f} over the rounds)" if len(found) > 1 else ""
+    return f"[bold]{median(found):.2f} times[/bold] {other.who}, {other.how}{reach}"
 
 
 def show_json(name: str, unit: str, rows: Sequence[Row], settings: dict[str, Any], there: dict[str, Any]) -> None:

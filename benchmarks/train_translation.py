@@ -104,7 +104,7 @@ def their_step(model: Any, dtype: torch.dtype, fused: bool) -> Step:
 def work(side: Side, folder: Path) -> list[Figure]:
     """The figures of one side, in this process."""
     batches, settings = read_batches(folder / "batches.safetensors"), json.loads((folder / "settings.json").read_text())
-    dtype: torch.dtype = getattr(torch, side.options["format"])
+    dtype: torch.dtype = getattr(torch, side.format)
     if side.options["keep"]:
         keep_freed_memory()
     torch.manual_seed(0)
@@ -171,13 +171,13 @@ def sides() -> list[Side]:
     """All of them, in the order of their turns."""
     found = []
     for kind in ("float32", "bfloat16"):
-        found.append(Side(OURS, kind, "ours", {"format": kind, "keep": True}))
+        found.append(Side(OURS, kind, "ours", kind, {"keep": True}))
         for attention in ("sdpa", "eager"):
             name = kind if kind == "float32" else f"{kind} autocast"
-            told = {"format": kind, "attention": attention}
+            told = {"attention": attention}
             plain, kept = told | {"fused": [True, False], "keep": False}, told | {"fused": [True], "keep": True}
-            found.append(Side(HUGGING_FACE, f"{attention}, {name}", "peer", plain))
-            found.append(Side(HUGGING_FACE, f"{attention}, {name}, our malloc setting", "extra", kept))
+            found.append(Side(HUGGING_FACE, f"{attention}, {name}", "peer", kind, plain))
+            found.append(Side(HUGGING_FACE, f"{attention}, {name}, our malloc setting", "extra", kind, kept))
     return found
 
 
@@ -185,8 +185,7 @@ def check(rows: list[Row]) -> None:
     """Refuse figures of models that are not the same."""
     true = next(row for row in rows if row.role == "peer").facts["first loss"]
     for row in rows:
-        limit = LIMIT["bfloat16" if "bfloat16" in row.how and row.who != OURS else "float32"]
-        if abs(row.facts["first loss"] - true) > limit * true:
+        if abs(row.facts["first loss"] - true) > LIMIT[row.format] * true:
             raise SystemExit(f"{row.who}, {row.how} begins at a loss of {row.facts['first loss']:.6f}, not {true:.6f}")
 
 

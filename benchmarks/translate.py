@@ -85,8 +85,8 @@ def work(side: Side, folder: Path) -> list[Figure]:
     if side.options.get("keep"):
         keep_freed_memory()
     if side.who == CTRANSLATE2:
-        return [timed(decode_ctranslate2(folder / "ctranslate2", side.options["format"], BEAM, LIMIT), sources)]
-    dtype: torch.dtype = getattr(torch, side.options["format"])
+        return [timed(decode_ctranslate2(folder / "ctranslate2", side.format, BEAM, LIMIT), sources)]
+    dtype: torch.dtype = getattr(torch, side.format)
     if side.who == OURS:
         ours = cast(Seq2SeqLayer, read(folder / "model").model.to(dtype))
         return [timed(partial(decode_ours, ours), sources)]
@@ -114,10 +114,10 @@ def compare(rows: list[Row], model: Seq2SeqLayer, sources: Rows) -> None:
 
     Where others came out, both are scored by one model: a search that orders near ties otherwise has the same scores.
     """
-    plain = [row for row in rows if row.role == "peer" and row.facts["format"] == "float32"]
+    plain = [row for row in rows if row.role == "peer" and row.format == "float32"]
     true = max(plain, key=lambda row: row.value).facts["answers"]
     for row in rows:
-        answers = row.facts.pop("answers") if row.facts["answers"] is not true else true
+        answers = row.facts.pop("answers")
         other = [i for i, answer in enumerate(answers) if answer != true[i]]
         row.facts |= {"equal": len(answers) - len(other), "tokens": sum(map(len, answers)) / len(answers)}
         note = f"{row.facts['equal']:,} of {len(answers):,} equal"
@@ -125,10 +125,8 @@ def compare(rows: list[Row], model: Seq2SeqLayer, sources: Rows) -> None:
             asked = [sources[i] for i in other]
             ahead = scored(model, asked, [answers[i] for i in other]) - scored(model, asked, [true[i] for i in other])
             row.facts |= {"better": int((ahead > 0).sum()), "furthest": float(ahead.abs().max())}
-            note += f"; others' scores {float(ahead.mean()):+.1e} on average, {row.facts['furthest']:.1e} at most"
+            note += f"; the others' scores {float(ahead.mean()):+.0e}, {row.facts['furthest']:.0e} at most"
         row.facts["note"] = note
-    for row in plain:
-        row.facts.pop("answers", None)
 
 
 @torch.inference_mode()
@@ -169,15 +167,15 @@ def sides(sizes: list[int], ctranslate2: bool) -> list[Side]:
     """All of them, in the order of their turns."""
     found = []
     for kind in ("float32", "bfloat16"):
-        found.append(Side(OURS, kind, "ours", {"format": kind, "keep": True}))
+        found.append(Side(OURS, kind, "ours", kind, {"keep": True}))
         for attention in ("sdpa", "eager"):
-            told = {"format": kind, "attention": attention, "sizes": sizes}
-            found.append(Side(HUGGING_FACE, f"{attention}, {kind}", "peer", told))
-    kept = {"format": "float32", "attention": "sdpa", "sizes": sizes, "keep": True}
-    found.append(Side(HUGGING_FACE, "sdpa, float32, our malloc setting", "extra", kept))
-    found.append(Side(OURS, "float32, malloc as it is", "extra", {"format": "float32", "keep": False}))
+            told = {"attention": attention, "sizes": sizes}
+            found.append(Side(HUGGING_FACE, f"{attention}, {kind}", "peer", kind, told))
+        kept = {"attention": "eager", "sizes": sizes, "keep": True}
+        found.append(Side(HUGGING_FACE, f"eager, {kind}, our malloc setting", "extra", kind, kept))
+        found.append(Side(OURS, f"{kind}, malloc as it is", "extra", kind, {}))
     if ctranslate2:
-        found += [Side(CTRANSLATE2, kind, "extra", {"format": kind}) for kind in ("float32", "int8")]
+        found += [Side(CTRANSLATE2, kind, "extra", kind, {}) for kind in ("float32", "int8")]
     return found
 
 
@@ -202,8 +200,6 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
     (folder / "sources.json").write_text(json.dumps(sources))
     all_sides = sides(sizes, convert(folder / "model", folder / "ctranslate2"))
     rows = peers.measure(Path(__file__), all_sides, folder, asked.rounds)
-    for row in rows:
-        row.facts["format"] = next(kind for kind in ("float32", "bfloat16", "int8") if kind in row.how)
     compare(rows, model, sources)
     settings = {
         "model": origin,

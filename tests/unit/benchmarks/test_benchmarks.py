@@ -66,7 +66,7 @@ def test_training_sides_begin_at_one_loss_and_learn(script, tmp_path):
         side.options["keep"] = False
         for figure in train.work(side, tmp_path):
             assert figure.value > 0
-            rows.append(peers.Row(side.who, f"{side.how} {figure.how}", side.role, facts=figure.facts))
+            rows.append(peers.Row(side.who, f"{side.how} {figure.how}", side.role, side.format, facts=figure.facts))
     assert len(rows) == 2 + 4 * 2
     train.check(rows)
     assert all(row.facts["loss"] < row.facts["first loss"] for row in rows)
@@ -87,17 +87,18 @@ def test_translating_sides_say_the_same(script, tmp_path):
     theirs = MarianMTModel.from_pretrained(tmp_path / "model")
     ours = translate.decode_ours(model, given.test)
     rows = [
-        peers.Row(peers.OURS, "float32", "ours", [2.0], facts={"format": "float32", "answers": ours}),
+        peers.Row(peers.OURS, "float32", "ours", "float32", [2.0], facts={"answers": ours}),
         peers.Row(
             peers.HUGGING_FACE,
             "float32",
             "peer",
+            "float32",
             [1.0],
-            facts={"format": "float32", "answers": translate.decode_theirs(theirs, 5, given.test)},
+            facts={"answers": translate.decode_theirs(theirs, 5, given.test)},
         ),
     ]
     wrong = [[*ours[0][:-1], 7, ours[0][-1]], *ours[1:]]
-    rows.append(peers.Row(peers.OURS, "wrong", "extra", [1.0], facts={"format": "float32", "answers": wrong}))
+    rows.append(peers.Row(peers.OURS, "wrong", "extra", "float32", [1.0], facts={"answers": wrong}))
     translate.compare(rows, model, given.test)
     assert [row.facts["equal"] for row in rows] == [12, 12, 11]
     assert rows[2].facts["furthest"] > 1e-3
@@ -132,8 +133,10 @@ def test_ratios_are_to_the_best_peer_of_the_same_round(script, monkeypatch, caps
     figures = {"ours": [30.0, 80.0, 20.0], "slow": [5.0, 9.0, 6.0], "fast": [10.0, 20.0, 11.0], "extra": [90.0] * 3}
     taken = {name: iter(values) for name, values in figures.items()}
     monkeypatch.setattr(peers, "run", lambda script, side, folder: [peers.Figure(next(taken[side.how]), "way")])
-    roles = {"ours": "ours", "extra": "extra"}
-    sides = [peers.Side("somebody", name, roles.get(name, "peer"), {}) for name in figures]
+    roles, formats = {"ours": "ours", "extra": "extra"}, {"ours": "int8", "slow": "int8"}
+    sides = [
+        peers.Side("somebody", name, roles.get(name, "peer"), formats.get(name, "float32"), {}) for name in figures
+    ]
     rows = {row.how: row for row in peers.measure(Path(), sides, Path(), rounds=3)}
     assert rows["ours, way"].ratios == [3.0, 4.0, 20 / 11]
     assert rows["ours, way"].ratio == 3.0
@@ -143,7 +146,8 @@ def test_ratios_are_to_the_best_peer_of_the_same_round(script, monkeypatch, caps
     machine = peers.machine()
     peers.show("toy", "A question", "things/s", list(rows.values()), {"size": "toy"}, machine)
     told = capsys.readouterr().out
-    assert "ours, way: 3.00 times somebody's best, fast, way (1.82 to 4.00 over the rounds)" in told
+    assert "ours, way: 3.00 times somebody, fast, way (1.82 to 4.00 over the rounds)\n" in told
+    assert "ours, way: 6.00 times somebody, slow, way (3.33 to 8.89 over the rounds), its best in int8\n" in told
     assert machine["torch"] in told
     peers.show_json("toy", "things/s", list(rows.values()), {"size": "toy"}, machine)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -157,8 +161,8 @@ def test_a_side_that_fails_is_told(script, tmp_path):
     peers = script("peers")
     (tmp_path / "fails.py").write_text("raise RuntimeError('no such thing')")
     with pytest.raises(SystemExit, match=r"(?s)somebody, somehow failed:.*no such thing"):
-        peers.run(tmp_path / "fails.py", peers.Side("somebody", "somehow", "peer", {}), tmp_path)
+        peers.run(tmp_path / "fails.py", peers.Side("somebody", "somehow", "peer", "float32", {}), tmp_path)
     echo = tmp_path / "echoes.py"
     echo.write_text("""print('noise\\n[{"value": 2.0, "how": "so", "facts": {}}]')""")
     run = partial(peers.run, echo)
-    assert run(peers.Side("somebody", "somehow", "peer", {}), tmp_path) == [peers.Figure(2.0, "so", {})]
+    assert run(peers.Side("somebody", "somehow", "peer", "float32", {}), tmp_path) == [peers.Figure(2.0, "so", {})]
