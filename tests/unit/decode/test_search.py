@@ -132,6 +132,7 @@ def test_a_failed_sentence_leaves_the_others_alone(method):
 def test_a_failure_at_a_later_step_is_seen():
     model, asked = translator(0, end=-9.0), sentences(0, 12)
     settings = Search(method="greedy", max_ratio=0.5, max_extra=4)
+    torch.manual_seed(0)
     model.head.score = torch.nn.Linear(8, 12, bias=False)  # no longer tied: a poisoned embedding hurts its readers only
     wanted = [each[0].tokens for each in search(model, asked, settings, SPECIAL)]
     read = {token: [i for i, tokens in enumerate(wanted) if token in tokens[:-1]] for token in range(3, 12)}
