@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transept.heads.vocabulary import Vocabulary
-    from transept.hub.load import Loaded, load
     from transept.inputs.tokens import Tokens
     from transept.models import Model, Seq2Seq
     from transept.parts.attention import Attention
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from transept.parts.position import Learned, Sinusoid
     from transept.parts.stack import Stack
     from transept.spec import Part, from_json, replace, to_json
+    from transept.use.loaded import Loaded, load
 
 __version__ = "0.1.0"
 
@@ -58,7 +58,7 @@ __all__ = [
 
 _HOMES = {
     "heads.vocabulary": ("Vocabulary",),
-    "hub.load": ("Loaded", "load"),
+    "use.loaded": ("Loaded", "load"),
     "inputs.tokens": ("Tokens",),
     "models": ("Model", "Seq2Seq"),
     "parts.attention": ("Attention",),

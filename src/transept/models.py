@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
+from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
-from transept.inputs.tokens import Tokens, TokensLayer
+from transept.inputs.entry import Entry, EntryLayer
+from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
@@ -30,11 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """logits (B, T, V); hidden (B, T, D), the states that the head scored; memory, what the encoder handed over."""
+    """What one pass computed.
+
+    logits: what the head gave, (B, T, V) for a vocabulary, (B, C) for classes of a row, (B, D) for a pooled vector;
+    hidden (B, T, D), the states that the head read; memory, what an encoder handed over; second, what the second head
+    gave; entered, what the input handed on, with which positions are real.
+    """
 
     logits: Tensor
     hidden: Tensor
     memory: Memory | None = None
+    second: Tensor | None = None
+    entered: Entered | None = None
 
 
 class Topology(Part):
@@ -61,26 +70,36 @@ class Built(nn.Module):
         return next(self.parameters()).device
 
 
-def _fit(head: Vocabulary, embed: Tokens) -> None:
-    if head.tied and head.size != embed.vocab:
+def _fit(head: Head, embed: Entry) -> None:
+    if not head.needs_table:
+        return
+    if not isinstance(embed, Tokens):
+        raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
+    if isinstance(head, Vocabulary) and head.size != embed.vocab:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
 
 class Model(Topology):
-    """One stack: an encoder, or a decoder without a memory, as its patterns say."""
+    """One stack: an encoder, or a decoder without a memory, as its patterns say.
+
+    `second` is a second head over the same states: BERT was trained to tell masked words and the next sentence at once.
+    """
 
     width: int
-    embed: Tokens
+    embed: Entry
     stack: Stack
-    head: Vocabulary
+    head: Head
     initial: Initial = Normal()
+    second: Head | None = None
 
     def validate(self) -> None:
         self.hold(1, "width")
         _fit(self.head, self.embed)
+        if self.second is not None:
+            _fit(self.second, self.embed)
 
     def limit(self) -> int | None:
-        return self.embed.position.limit() if self.embed.position else None
+        return self.embed.limit()
 
     def build(self) -> "ModelLayer":
         return ModelLayer(self)
@@ -92,23 +111,31 @@ class ModelLayer(Built):
         self.spec: Model = spec
         self.embed, self.stack = spec.embed.build(spec.width), spec.stack.build(spec.width)
         self.head = spec.head.build(spec.width)
+        self.second = spec.second.build(spec.width) if spec.second else None
         spec.initial.apply(self, spec.width)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
-    def hidden(self, inputs: Tensor, valid: Tensor | None = None, cache: Cache | None = None) -> tuple[Tensor, Entered]:
-        """The states before the head, (B, T, D), and what entered."""
+    def hidden(
+        self, inputs: Tensor, valid: Tensor | None = None, cache: Cache | None = None, **more: Tensor
+    ) -> tuple[Tensor, Entered]:
+        """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say."""
         if cache is None:
-            entered = self.embed(inputs, valid)
-            return self.stack(entered.x, View.of(entered.x, valid, bias=self.stack.position)), entered
+            entered = self.embed(inputs, valid, **more)
+            return self.stack(entered.x, View.of(entered.x, entered.valid, bias=self.stack.position)), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
-        entered = self.embed(inputs, valid, view.positions)
+        entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered
 
-    def forward(self, inputs: Tensor, valid: Tensor | None = None) -> Output:
-        states, entered = self.hidden(inputs, valid)
-        return Output(self.head(states, entered), states)
+    def forward(self, inputs: Tensor, valid: Tensor | None = None, **more: Tensor) -> Output:
+        """inputs: token ids (B, S), pictures (B, channels, height, width), samples (B, length), as `embed` takes them.
+
+        `valid` (B, S) is true for what is real of them, None where all is; `more` is the input part's.
+        """
+        states, entered = self.hidden(inputs, valid, **more)
+        second = None if self.second is None else self.second(states, entered)
+        return Output(self.head(states, entered), states, None, second, entered)
 
     def decode(
         self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
@@ -125,7 +152,7 @@ class Seq2Seq(Topology):
     embed: Tokens
     encoder: Stack
     decoder: Stack
-    head: Vocabulary
+    head: Head
     source: Tokens | None = None
     initial: Initial = Xavier()
 
@@ -134,7 +161,7 @@ class Seq2Seq(Topology):
         _fit(self.head, self.embed)
 
     def limit(self) -> int | None:
-        limits = [tokens.position.limit() for tokens in (self.embed, self.source) if tokens and tokens.position]
+        limits = [tokens.limit() for tokens in (self.embed, self.source) if tokens]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def build(self) -> "Seq2SeqLayer":
@@ -154,7 +181,7 @@ class Seq2SeqLayer(Built):
 
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
         """What the decoder will read of the source (B, S)."""
-        embed: TokensLayer = self.embed if self.source is None else self.source
+        embed: EntryLayer = self.embed if self.source is None else self.source
         entered = embed(source, valid)
         return Memory(self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position)), valid)
 
@@ -193,4 +220,4 @@ class Seq2SeqLayer(Built):
     ) -> Output:
         memory = self.encode(source, source_valid)
         states, entered = self._decode(target, memory, None, target_valid)
-        return Output(self.head(states, entered), states, memory)
+        return Output(self.head(states, entered), states, memory, None, entered)

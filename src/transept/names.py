@@ -1,15 +1,15 @@
 """The language of weight names: one table per family, read both ways, bit for bit.
 
-A table is a `Names` of entries. A `Rule` carries tensors; the functions `same`, `linear`, `transposed`, `reshaped`,
-`fused` and `padded` write the common ones. The other entries say what a file may hold beside our weights: `Tied` and
-`Copy` (a second name of one of ours), `Constant` (a given value) and `Drop` (nothing of ours, and why).
+A table is a `Names` of entries. A `Rule` carries tensors; the functions `same`, `linear`, `transposed`, `flipped`,
+`reshaped`, `fused` and `padded` write the common ones. The other entries say what a file may hold beside our weights:
+`Tied` and `Copy` (a second name of one of ours), `Constant` (a given value) and `Drop` (nothing of ours, and why).
 
 Templates hold indices in braces: `"model.encoder.layers.{i}.fc1"`. All the templates of one entry name the same
 indices. Reading is strict: every weight of ours is met exactly once, every one of theirs is mapped or dropped with a
 reason. Tensors on the meta device carry shapes alone, so a file's header can be checked before its data is read.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Tied:
 
     ours: str
     theirs: str
+    older: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Copy:
 
     ours: str
     theirs: str
+    older: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Constant:
     shape: tuple[int, ...]
     value: float
     remedy: str
+    older: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Drop:
     theirs: str
     why: str
     check: Check | None = None
+    older: tuple[str, ...] = ()
 
 
 Entry = Rule | Tied | Copy | Constant | Drop
@@ -138,6 +142,15 @@ def fused(ours: Sequence[str], theirs: str, *, turned: bool = False) -> Rule:
         return [whole.t().contiguous() if turned else whole]
 
     return Rule(tuple(ours), (theirs,), read, write)
+
+
+def flipped(ours: str, theirs: str) -> Rule:
+    """A table whose rows they have in the other order."""
+
+    def turn(tensors: Tensors) -> list[Tensor]:
+        return [tensors[0].flip(0)]
+
+    return Rule((ours,), (theirs,), turn, turn)
 
 
 def padded(ours: str, theirs: str, rows: int, their_rows: int, value: float = 0.0) -> Rule:
@@ -225,18 +238,13 @@ class Names:
         """A file may keep a tied tensor under any of its names."""
         for entry in self.entries:
             if isinstance(entry, Tied):
-                for index in indices([entry.theirs], theirs):
-                    got.setdefault(fill(entry.ours, index), theirs[fill(entry.theirs, index)])
+                for index, key in found(entry, theirs):
+                    got.setdefault(fill(entry.ours, index), theirs[key])
 
     def _complete(
         self, theirs: Mapping[str, Tensor], wanted: list[str], got: dict[str, Tensor], used: set[str]
     ) -> None:
-        beside = {
-            fill(entry.theirs, index)
-            for entry in self.entries
-            if not isinstance(entry, Rule)
-            for index in indices([entry.theirs], theirs)
-        }
+        beside = {key for entry in self.entries if not isinstance(entry, Rule) for _, key in found(entry, theirs)}
         assert used.isdisjoint(beside), f"read and set aside: {sorted(used.intersection(beside))}"
         expected = set(wanted)
         unknown = [key for key in theirs if key not in used and key not in beside]
@@ -261,8 +269,7 @@ class Names:
         for entry in self.entries:
             if isinstance(entry, Rule):
                 continue
-            for index in indices([entry.theirs], theirs):
-                key = fill(entry.theirs, index)
+            for index, key in found(entry, theirs):
                 if isinstance(entry, Drop):
                     if entry.check and not theirs[key].is_meta and (reason := entry.check(theirs[key])):
                         raise InvalidData(f"{key} cannot be dropped: {reason}")
@@ -281,8 +288,11 @@ class Names:
         return dropped
 
     def _uncopied(self, entry: Copy, theirs: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str | None:
-        copies = (fill(entry.theirs, index) for index in indices([entry.ours], got))
-        return next((key for key in copies if key not in theirs), None)
+        for index in indices([entry.ours], got):
+            keys = [fill(spelling, index) for spelling in (entry.theirs, *entry.older)]
+            if not any(key in theirs for key in keys):
+                return keys[0]
+        return None
 
     def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our tensors as theirs, the second names and constants included. `stored` leaves what a file holds."""
@@ -320,6 +330,13 @@ class Names:
                 if found := compiled(template).fullmatch(ours):
                     return fill(rule.theirs[0], found.groupdict())
         return ours
+
+
+def found(entry: Tied | Copy | Constant | Drop, theirs: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, str], str]]:
+    """The tensors of theirs that an entry speaks of, under any spelling: their indices and their names."""
+    for spelling in (entry.theirs, *entry.older):
+        for index in indices([spelling], theirs):
+            yield index, fill(spelling, index)
 
 
 def hinted(name: str, known: Iterable[str]) -> str:

@@ -8,16 +8,28 @@ Every value is checked against its annotation, so a description that exists is o
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
-from typing import Any, ClassVar, Literal, Self, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from transept.errors import InvalidConfig, nearest
 
 VERSION = 1  # of the document that `to_json` writes; a reader refuses what is newer
 
-__all__ = ["VERSION", "Part", "from_json", "part_from_dict", "replace", "to_json"]
+__all__ = ["VERSION", "Part", "edit", "from_json", "part_from_dict", "replace", "to_json"]
 
 
 @dataclass_transform(frozen_default=True)
@@ -113,6 +125,28 @@ def _plain(value: object) -> Any:
     if isinstance(value, Part):
         return value.to_dict()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+Whole = TypeVar("Whole", bound=Part)
+
+
+def edit(part: Whole, change: Callable[[Part], Part]) -> Whole:
+    """A description with `change` applied to every part of it, from the leaves up: surgery on a whole model.
+
+    edit(spec, lambda part: replace(part, core=Reference()) if isinstance(part, Attention) else part)
+    """
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(walk(item) for item in value)
+        if not isinstance(value, Part):
+            return value
+        inner = {field.name: walk(getattr(value, field.name)) for field in fields(cast(Any, value))}
+        changed = {name: new for name, new in inner.items() if new is not getattr(value, name)}
+        return change(replace(cast(Any, value), **changed) if changed else value)
+
+    made: Whole = walk(part)
+    return made
 
 
 def part_from_dict(data: object, path: str = "spec") -> Part:

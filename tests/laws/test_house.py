@@ -30,6 +30,7 @@ HOUSE = {
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models"},
     "hub": {"device", "names", "families", "models", "data", "decode"},
+    "use": {"device", "parts", "inputs", "heads", "models", "data", "decode", "hub"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
     "tasks": {"parts.loss", "families", "models", "data", "decode", "hub", "recipes"},

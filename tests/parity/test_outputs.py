@@ -17,7 +17,7 @@ subjects = pytest.mark.parametrize("name", NAMED)
 
 
 def test_every_family_with_a_shape_of_theirs_is_a_subject() -> None:
-    shaped = {name for name, module in all_families().items() if hasattr(module, "HF_MODEL_TYPE")}
+    shaped = {name for name, module in all_families().items() if hasattr(module, "HF_MODELS")}
     assert set(SUBJECTS) == shaped
     assert "transformer" in shaped
 

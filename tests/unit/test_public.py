@@ -16,8 +16,8 @@ def test_every_public_name_is_found_and_none_twice():
 
 
 def test_a_public_name_is_the_one_of_its_module():
-    from transept.hub.load import load
     from transept.parts.attention import Attention
+    from transept.use.loaded import load
 
     assert transept.load is load
     assert transept.Attention is Attention

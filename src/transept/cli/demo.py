@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from transept.data.dates import DatePair
-    from transept.hub.load import Loaded
+    from transept.use.loaded import Loaded
 
 PAIRS, HELD_OUT, SEED = 60_000, 1000, 2017
 SHOWN = 12
@@ -62,7 +62,7 @@ def demo(
     result = train(make_task(recipe, tell), recipe.train, run, console=screen)
     if not result.finished:
         return
-    from transept.hub.load import load
+    from transept.use.loaded import load
 
     model = load(place)
     seen, unseen = exact(model, sets.valid), exact(model, sets.pairs)

@@ -56,10 +56,10 @@ def evaluate(
     """
     from transept.data.cache import tokenise
     from transept.decode.config import Search
-    from transept.hub.load import load
     from transept.models import Seq2SeqLayer
     from transept.tasks.measure import demand_fitting, measure
     from transept.tasks.score import RESAMPLES
+    from transept.use.loaded import load
 
     changes, strange = split_settings(settings or [], set(Search.model_fields))
     if strange:

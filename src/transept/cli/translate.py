@@ -14,7 +14,7 @@ from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, m
 from transept.errors import InvalidData, UsageError
 
 if TYPE_CHECKING:
-    from transept.hub.load import Translation
+    from transept.use.translate import Translation
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
 
@@ -45,7 +45,7 @@ def translate(
     Answers come in the order of the lines. A blank line stays blank; nothing is ever cut.
     """
     from transept.decode.config import Search
-    from transept.hub.load import load
+    from transept.use.loaded import load
 
     settings, given = split_settings(texts or [], set(Search.model_fields))
     if n_best is not None:

@@ -29,4 +29,4 @@ def family(name: str) -> ModuleType:
 
 def family_of_hf(model_type: str) -> ModuleType | None:
     """The family that reads Hugging Face's `model_type`, or None."""
-    return next((m for m in all_families().values() if getattr(m, "HF_MODEL_TYPE", None) == model_type), None)
+    return next((m for m in all_families().values() if model_type in getattr(m, "HF_MODELS", {})), None)

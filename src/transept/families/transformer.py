@@ -1,39 +1,28 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), and its shape at Hugging Face, Marian."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
 from transept.errors import InvalidConfig
-from transept.families.configuration import BOOKKEEPING, GENERATION, Keys, differences
+from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
+from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Seq2Seq, Topology
 from transept.names import Constant, Copy, Drop, Entry, Names, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
-from transept.parts.core import Fused, Reference
 from transept.parts.feedforward import Activation, FeedForward
 from transept.parts.initial import Initial, Normal, Xavier
-from transept.parts.layer import Sublayer
 from transept.parts.norm import Norm
 from transept.parts.pattern import Causal
 from transept.parts.position import Sinusoid
 from transept.parts.stack import Stack
 from transept.spec import replace
 
-HF_MODEL_TYPE = "marian"
-HF_ARCHITECTURES = ("MarianMTModel",)
-HF_ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "quick_gelu": "gelu_quick",
-    "silu": "silu",
-    "swish": "silu",
-}
+HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description
     "place": "norm: after",
     "norm": "norm: after",
@@ -41,8 +30,6 @@ HF_WORDS = {  # the word of `declare` that decides a field of the description
     "bias": "bias: true",
     "kv_heads": "kv_heads: null",
 }
-
-Kind = TypeVar("Kind", bound=Sublayer)
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"width": 128, "hidden": 256, "heads": 4, "depth": 4, "dropout": 0.3},  # Wu et al. 2021
@@ -124,15 +111,15 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
         dropout=dropout,
         attention_dropout=keys.share("attention_dropout", 0.0),
         activation_dropout=keys.share("activation_dropout", 0.0),
-        activation=keys.choice("activation_function", "gelu", HF_ACTIVATIONS),
+        activation=keys.choice("activation_function", "gelu", ACTIVATIONS),
         head_bias=True,
         initial=Normal(keys.positive("init_std", 0.02)),
     )
     (block,) = spec.decoder.cycle()
     parts = (
-        replace(_first(spec.decoder, Attention), heads=other_heads),
-        replace(_first(spec.encoder, Attention), heads=other_heads, source="memory"),
-        replace(_first(spec.decoder, FeedForward), hidden=other_hidden),
+        replace(first(spec.decoder, Attention), heads=other_heads),
+        replace(first(spec.encoder, Attention), heads=other_heads, source="memory"),
+        replace(first(spec.decoder, FeedForward), hidden=other_hidden),
     )
     block = replace(block, parts=parts)
     source = replace(spec.embed, scale=spec.width**0.5 if keys.truth("scale_embedding", False) else 1.0)
@@ -187,11 +174,11 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     What Marian cannot say is whatever reading this configuration back would lose. Raises InvalidConfig that names each
     such field, its value and Marian's, and the word that would change it.
     """
-    if not isinstance(spec, Seq2Seq):
-        raise InvalidConfig(f"Marian has an encoder and a decoder, this model is a {type(spec).__name__}")
+    if not isinstance(spec, Seq2Seq) or not isinstance(spec.head, Vocabulary):
+        raise InvalidConfig(f"Marian is an encoder and a decoder of text, this model is a {type(spec).__name__}")
     config = {
-        "architectures": list(HF_ARCHITECTURES),
-        "model_type": HF_MODEL_TYPE,
+        "architectures": list(HF_MODELS["marian"]),
+        "model_type": "marian",
         "vocab_size": (spec.source or spec.embed).vocab,
         "decoder_vocab_size": spec.embed.vocab,
         "d_model": spec.width,
@@ -210,50 +197,18 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "forced_eos_token_id": None,
     }
     for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
-        attend, feed = _first(stack, Attention), _first(stack, FeedForward)
-        word = next(word for word, ours in HF_ACTIVATIONS.items() if ours == feed.activation)
+        attend, feed = first(stack, Attention), first(stack, FeedForward)
         config |= {
             f"{side}_layers": stack.depth,
             f"{side}_attention_heads": attend.heads,
             f"{side}_ffn_dim": feed.hidden,
         }
-        config |= {f"{side}_layerdrop": 0.0, "activation_function": word}
+        config |= {f"{side}_layerdrop": 0.0, "activation_function": activation_word(feed.activation)}
         config |= {"attention_dropout": attend.dropout, "activation_dropout": feed.dropout}
     said = from_hf(config)
-    plain = replace(spec, encoder=_plain(spec.encoder), decoder=_plain(spec.decoder), initial=said.initial)
-    plain = replace(plain, head=replace(spec.head, bias=True))  # without one of ours, final_logits_bias is zero
-    lost = list(differences(plain, said))
-    if lost:
-        shown = [f"{path} is {ours}, Marian's is {theirs}" for path, ours, theirs in lost[:4]]
-        more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
-        words = sorted({HF_WORDS[field] for path, _, _ in lost if (field := path.rsplit(".")[-1]) in HF_WORDS})
-        raise InvalidConfig(
-            f"Marian cannot say this model: {'; '.join(shown)}{more}",
-            remedy=f"Train it with {', '.join(words)}." if words else None,
-        )
+    with_bias = replace(spec, head=replace(spec.head, bias=True))  # without one of ours, final_logits_bias is zero
+    demand_said(with_bias, said, "Marian", HF_WORDS)
     return config
-
-
-def _first(stack: Stack, kind: type[Kind]) -> Kind:
-    """The first sublayer of a kind in a stack."""
-    found = [part for block in stack.cycle() for part in block.parts if isinstance(part, kind)]
-    if not found:
-        raise InvalidConfig(f"Marian cannot say this model: a block has no {kind.__name__}")
-    return found[0]
-
-
-def _plain(stack: Stack) -> Stack:
-    """The same stack in the fewest words: what is spelt out and changes nothing is left to its default."""
-
-    def plain(part: Sublayer) -> Sublayer:
-        if not isinstance(part, Attention):
-            return part
-        core = Fused() if part.core == Reference() else part.core
-        return replace(part, core=core, kv_heads=None if part.kv_heads == part.heads else part.kv_heads)
-
-    blocks = tuple(replace(block, parts=tuple(plain(part) for part in block.parts)) for block in stack.cycle())
-    weights = None if stack.weights == stack.depth else stack.weights
-    return replace(stack, block=blocks[0] if len(blocks) == 1 else blocks, weights=weights)
 
 
 # ------------------------------------------------------------------ Hugging Face: the names of the weights

@@ -4,34 +4,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from transept.heads.head import Head, HeadLayer
+from transept.parts.dense import Dense
 from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
-from transept.spec import Part
 
 ALIGNED = 16  # float32 numbers in a line of the processor's cache
 
 
-class Vocabulary(Part):
-    """logits = states W' (+ b).
+class Vocabulary(Head):
+    """logits = (scale * dense(states)) W' (+ b).
 
-    Tied: W is the table that embedded the tokens (Press & Wolf 2017; Vaswani et al. 2017, section 3.4).
+    Tied: W is the table that embedded the tokens (Press & Wolf 2017; Vaswani et al. 2017, section 3.4). BERT's masked
+    language model has a `dense` before it; T5 has the scale 1/sqrt(D).
     """
 
     size: int
     tied: bool = True
     bias: bool = False
+    dense: Dense | None = None
+    scale: float = 1.0
 
     def validate(self) -> None:
         self.hold(1, "size")
+
+    @property
+    def needs_table(self) -> bool:
+        return self.tied
 
     def build(self, width: int) -> "VocabularyLayer":
         return VocabularyLayer(self, width)
 
 
-class VocabularyLayer(nn.Module):
+class VocabularyLayer(HeadLayer):
     def __init__(self, spec: Vocabulary, width: int) -> None:
         super().__init__()
         self.spec = spec
+        self.dense = spec.dense.build(width) if spec.dense else None
         self.score = None if spec.tied else nn.Linear(width, spec.size, bias=False)
         self.bias = nn.Parameter(torch.zeros(spec.size)) if spec.bias else None
 
@@ -42,8 +51,14 @@ class VocabularyLayer(nn.Module):
         assert entered.table is not None, "a tied head needs an input with a table"
         return entered.table
 
+    def ready(self, states: Tensor) -> Tensor:
+        """What the matrix scores, of the stack's states. (B, S, D) -> (B, S, D)"""
+        states = states if self.dense is None else self.dense(states)
+        return states if self.spec.scale == 1.0 else states * self.spec.scale
+
     def forward(self, states: Tensor, entered: Entered) -> Tensor:
         """(B, S, D) -> (B, S, V)"""
+        states = self.ready(states)
         weight = self.weight(entered)
         plain = states.device.type != "cpu" or states.dtype != torch.float32 or torch.is_grad_enabled()
         if plain or torch.compiler.is_compiling():  # a compiled graph takes no view to write into
@@ -55,7 +70,7 @@ class VocabularyLayer(nn.Module):
 
         Makes no (B, S, V) tensor.
         """
-        return linear_cross_entropy(states, self.weight(entered), self.bias, labels, smoothing)
+        return linear_cross_entropy(self.ready(states), self.weight(entered), self.bias, labels, smoothing)
 
 
 def _aligned(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -24,6 +24,7 @@ from transept.decode.config import Search
 from transept.decode.hypothesis import Special
 from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
 from transept.families.configuration import GENERATION, differences
+from transept.families.hugging_face import architecture
 from transept.families.registry import all_families, family_of_hf
 from transept.hub import tensors, weights
 from transept.hub.card import Card, Record, write_card
@@ -114,7 +115,7 @@ def _described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | No
     kind = config.get("model_type")
     family = family_of_hf(kind) if isinstance(kind, str) else None
     if family is None and kind != OWN_TYPE:
-        known = [module.HF_MODEL_TYPE for module in _readable()] + [OWN_TYPE]
+        known = [theirs for module in _readable() for theirs in module.HF_MODELS] + [OWN_TYPE]
         raise InvalidConfig(
             f"model_type is {kind!r}, which Transept does not read.{nearest(str(kind), known)}",
             where=root / CONFIG,
@@ -125,13 +126,7 @@ def _described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | No
         if spec is None:
             raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
         return spec, None
-    architectures = config.get("architectures") or family.HF_ARCHITECTURES
-    if not set(architectures) & set(family.HF_ARCHITECTURES):
-        shown = ", ".join(map(str, architectures))
-        raise InvalidConfig(
-            f"the architecture is {shown}; of {kind} Transept reads {', '.join(family.HF_ARCHITECTURES)}",
-            where=root / CONFIG,
-        )
+    _at(root / CONFIG, architecture, config, family.HF_MODELS)
     said: Topology = _at(root / CONFIG, family.from_hf, config)
     if spec is not None:
         again = _at(root / SPEC, lambda: family.from_hf(family.to_hf(spec)))
@@ -180,7 +175,7 @@ def _vocab(model: Built) -> int:
 
 
 def _readable() -> Iterator[ModuleType]:
-    return (module for module in all_families().values() if hasattr(module, "HF_MODEL_TYPE"))
+    return (module for module in all_families().values() if hasattr(module, "HF_MODELS"))
 
 
 # ------------------------------------------------------------------ writing
@@ -240,8 +235,8 @@ def _card(
     if not isinstance(card, Record):
         return card if isinstance(card, Card) else Card(card)
     count = sum(parameter.numel() for parameter in model.parameters())
-    architecture = family.HF_ARCHITECTURES[0] if family else None
-    return write_card(card, model.spec, count, architecture, reads_text, generation.unsaid())
+    theirs = family.to_hf(model.spec)["architectures"][0] if family else None
+    return write_card(card, model.spec, count, theirs, reads_text, generation.unsaid())
 
 
 def saying(spec: Topology) -> ModuleType | None:

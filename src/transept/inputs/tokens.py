@@ -3,42 +3,66 @@
 import torch
 from torch import Tensor, nn
 
+from transept.errors import UsageError
+from transept.inputs.entry import Entry, EntryLayer
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 from transept.parts.norm import Norm
-from transept.parts.position import Position
+from transept.parts.position import Added
 from transept.parts.view import count_positions
-from transept.spec import Part
 
 
-class Tokens(Part):
-    """drop(norm(scale * table[ids] + position)); the 2017 Transformer has scale sqrt(D) and no norm (section 3.4)."""
+class Tokens(Entry):
+    """drop(norm(scale * table[ids] + position + segment)).
+
+    The 2017 Transformer has scale sqrt(D) and no norm (section 3.4). `segments` is how many texts can stand in one row:
+    each has a vector that is added to its tokens (BERT has two); 0 is none.
+    """
 
     vocab: int
-    position: Position | None = None
+    position: Added | None = None
     norm: Norm | None = None
     scale: float = 1.0
     dropout: float = 0.0
+    segments: int = 0
 
     def validate(self) -> None:
         self.hold(1, "vocab")
         self.hold(0, "dropout", below=1)
+        self.hold(0, "segments")
+
+    def limit(self) -> int | None:
+        return self.position.limit() if self.position else None
 
     def build(self, width: int) -> "TokensLayer":
         return TokensLayer(self, width)
 
 
-class TokensLayer(nn.Module):
+class TokensLayer(EntryLayer):
     def __init__(self, spec: Tokens, width: int) -> None:
         super().__init__()
         self.spec = spec
         self.table = nn.Embedding(spec.vocab, width)
         self.position = spec.position.build(width) if spec.position else None
+        self.segment = nn.Embedding(spec.segments, width) if spec.segments else None
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
 
-    def forward(self, ids: Tensor, valid: Tensor | None = None, positions: Tensor | None = None) -> Entered:
-        """ids (B, S) int64; positions (B or 1, S), counted over real tokens where they are not given."""
+    def forward(
+        self,
+        ids: Tensor,
+        valid: Tensor | None = None,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> Entered:
+        """ids (B, S) int64; positions (B or 1, S), counted over real tokens where they are not given.
+
+        segments (B, S) int64 tells the text that each token is of; all are of the first where it is not given.
+        """
         x = self.table(ids) * self.spec.scale
+        if self.segment is not None:
+            x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
+        elif segments is not None:
+            raise UsageError("segments were given, and this model has none", remedy="Leave them out.")
         if self.position is not None:
             if positions is None:
                 positions = (

@@ -13,6 +13,8 @@ from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
 from transept.parts.memory import Memory
 from transept.parts.pattern import Full, Pattern
+from transept.parts.relative import Keyed
+from transept.parts.rotary import Rotating
 from transept.parts.tap import Tap
 from transept.parts.view import View
 
@@ -23,7 +25,9 @@ class Attention(Sublayer):
     head_i = attend(x Wq_i, y Wk_g, y Wv_g), concatenated and projected (Vaswani et al. 2017, section 3.2.2). `kv_heads`
     below `heads` is grouped-query attention (Ainslie et al. 2023), 1 is multi-query (Shazeer 2019): query head i reads
     key/value head i // (heads / kv_heads). `scale` None is 1/sqrt(head width); `dropout` is on the attention weights,
-    which the 2017 paper does not drop.
+    which the 2017 paper does not drop. `bias` True is on all four projections, "qkv" on all but the last, "out" on the
+    last alone. `head_width` None is width / heads; T5's is its own. `position` turns or scores this attention's queries
+    and keys.
     """
 
     heads: int
@@ -31,25 +35,32 @@ class Attention(Sublayer):
     source: Literal["self", "memory"] = "self"
     core: Core = Fused()
     kv_heads: int | None = None
-    bias: bool = True
+    bias: bool | Literal["qkv", "out"] = True
     scale: float | None = None
     dropout: float = 0.0
+    head_width: int | None = None
+    position: Rotating | Keyed | None = None
 
     @property
     def role(self) -> str:
         return "attention" if self.source == "self" else "cross"
 
     def validate(self) -> None:
-        self.hold(1, "heads", "kv_heads")
+        self.hold(1, "heads", "kv_heads", "head_width")
         self.hold(0, "dropout", below=1)
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
+        if self.position is not None and self.source == "memory":
+            raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 
     def build(self, width: int) -> "AttentionLayer":
-        if width % self.heads:
+        if self.head_width is None and width % self.heads:
             raise InvalidConfig(f"heads={self.heads} does not divide width={width}")
+        own = self.head_width or width // self.heads
+        if isinstance(self.position, Rotating) and not self.position.fits(own):
+            raise InvalidConfig(f"{self.position} cannot turn heads of {own} features: they turn in pairs")
         return AttentionLayer(self, width)
 
 
@@ -58,13 +69,16 @@ class AttentionLayer(Layer):
 
     def __init__(self, spec: Attention, width: int) -> None:
         super().__init__()
-        self.spec, self.head_width = spec, width // spec.heads
+        self.spec, self.head_width = spec, spec.head_width or width // spec.heads
         self.kv_heads = spec.heads if spec.kv_heads is None else spec.kv_heads
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
-        self.q = nn.Linear(width, width, spec.bias)
-        self.k = nn.Linear(width, self.kv_heads * self.head_width, spec.bias)
-        self.v = nn.Linear(width, self.kv_heads * self.head_width, spec.bias)
-        self.o = nn.Linear(width, width, spec.bias)
+        inward, outward = spec.bias in (True, "qkv"), spec.bias in (True, "out")
+        self.q = nn.Linear(width, spec.heads * self.head_width, inward)
+        self.k = nn.Linear(width, self.kv_heads * self.head_width, inward)
+        self.v = nn.Linear(width, self.kv_heads * self.head_width, inward)
+        self.o = nn.Linear(spec.heads * self.head_width, width, outward)
+        self.rotation = spec.position if isinstance(spec.position, Rotating) else None
+        self.position = spec.position.build(self.head_width) if isinstance(spec.position, Keyed) else None
         self.core = spec.core.build()
         self.asked, self.mix = Tap(), Tap()
 
@@ -86,6 +100,9 @@ class AttentionLayer(Layer):
             k, v = made.tensors["k"], made.tensors["v"]
         else:
             k, v = self.split(self.k(x)), self.split(self.v(x))
+            if self.rotation is not None:  # keys are kept as they were turned: their positions never change
+                angles = view.angles(self.rotation, self.head_width)
+                q, k = self.rotation.turn(q, angles), self.rotation.turn(k, angles)
             if slot is not None and view.at is not None:
                 slot.tensors["k"].index_copy_(2, view.at, k)
                 slot.tensors["v"].index_copy_(2, view.at, v)
@@ -94,7 +111,10 @@ class AttentionLayer(Layer):
         rows = q.size(0)
         if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
-        q, k, v, allowed = self.asked((q, k, v, view.allowed(self.spec.pattern, self.spec.source)))
+        allowed = view.allowed(self.spec.pattern, self.spec.source)
+        if self.position is not None:
+            allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k) * self.scale)
+        q, k, v, allowed = self.asked((q, k, v, allowed))
         drop = self.spec.dropout if self.training else 0.0
         mix: Tensor = self.mix(self.core(q, k, v, allowed, self.scale, drop))
         if rows > k.size(0):

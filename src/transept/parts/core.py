@@ -4,6 +4,7 @@ Shapes: B batch, H heads, G key/value heads (G divides H), S queries, T keys, E 
 q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or H, S or 1, T), true = may see.
 """
 
+import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -20,7 +21,8 @@ class Allowed:
     """Who may see whom in one pass. The (S, T) tensor is made only if a core asks for it, and then once.
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
-    says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions.
+    says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
+    (B, H, S, T) holds scores that one attention adds by its vectors.
     """
 
     pattern: Pattern
@@ -29,14 +31,23 @@ class Allowed:
     valid: Tensor | None = None
     own: bool = True
     bias: nn.Module | None = None
+    keyed: Tensor | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
     _any_blind: bool = field(default=False, init=False, repr=False)
+    _scores: Tensor | None = field(default=None, init=False, repr=False)
 
     def plain(self) -> bool:
         """Whether the pattern alone decides: no padding, no scores by position."""
-        return self.valid is None and self.bias is None
+        return self.valid is None and self.bias is None and self.keyed is None
+
+    def plus(self, keyed: Tensor) -> "Allowed":
+        """The same with the scores of one attention, (B, H, S, T); the mask is made once for all."""
+        self.mask()
+        more = copy.copy(self)
+        more.keyed = keyed
+        return more
 
     def mask(self) -> Tensor:
         """True where a query may see a key; broadcasts to (B, H, S, T)."""
@@ -66,10 +77,11 @@ class Allowed:
 
     def scores(self) -> Tensor | None:
         """What the positions add to the scores, (B or 1, H, S, T), or None."""
-        if self.bias is None:
-            return None
-        added: Tensor = self.bias(self.q[:, :, None], self.k[:, None, :])
-        return added
+        if self._scores is None and self.bias is not None:
+            self._scores = self.bias(self.q[:, :, None], self.k[:, None, :])
+        if self._scores is None or self.keyed is None:
+            return self.keyed if self._scores is None else self._scores
+        return self._scores + self.keyed
 
 
 class Core(Part):

@@ -7,8 +7,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Entered:
-    """x (B, S, D); valid (B, S) or None where all are real; table (V, D), what a tied head scores with."""
+    """What the stack and the head see of the input.
+
+    x (B, S, D); valid (B, S) or None where all are real; table (V, D), what a tied head scores with; raw (B, S, C), the
+    features before they were projected, where a head compares with them.
+    """
 
     x: Tensor
     valid: Tensor | None = None
     table: Tensor | None = None
+    raw: Tensor | None = None

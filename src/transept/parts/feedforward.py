@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +12,7 @@ from transept.parts.dropout import dropout
 from transept.parts.layer import Layer, Sublayer
 from transept.parts.view import View
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "tanh"]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -19,6 +20,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "gelu_quick": lambda x: x * (1.702 * x).sigmoid(),
     "silu": F.silu,
+    "tanh": torch.tanh,
 }
 
 

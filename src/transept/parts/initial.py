@@ -5,6 +5,8 @@ from torch import nn
 
 from transept.parts.attention import AttentionLayer
 from transept.parts.position import LearnedLayer
+from transept.parts.relative import RelativeKeysLayer
+from transept.parts.scored import BucketsLayer
 from transept.spec import Part
 
 
@@ -18,7 +20,7 @@ class Initial(Part):
                 self.matrix(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding | LearnedLayer):
+            elif isinstance(module, nn.Embedding | LearnedLayer | BucketsLayer | RelativeKeysLayer):
                 self.table(module.weight, width)
             elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
                 module.reset_parameters()

@@ -1,6 +1,11 @@
-"""How a model is told the order of its tokens: positions become vectors that are added to what enters.
+"""How a model is told the order of its tokens. A `Position` is one of four kinds, by the place where it acts:
 
-Shapes: positions (B or 1, S), int64, counted from 0 over real tokens; the result (B or 1, S, D).
+    Added     vectors that are added to what enters (here)
+    Scored    added to the scores of every pair of positions, shared by a stack (`scored`)
+    Rotating  turns queries and keys by their positions (`rotary`)
+    Keyed     scores queries and keys against vectors of their distance (`relative`)
+
+Shapes: positions (B or 1, S), int64, counted from 0 over real tokens; the vectors (B or 1, S, D).
 """
 
 from typing import Literal
@@ -13,7 +18,7 @@ from transept.spec import Part
 
 
 class Position(Part):
-    """An order that is added to the input. `build(width)` makes a layer from positions to vectors of that width."""
+    """How order is told. What `build` makes, and where it is used, is the kind's."""
 
     def build(self, width: int) -> nn.Module:
         raise NotImplementedError(type(self).__name__)
@@ -23,7 +28,11 @@ class Position(Part):
         return None
 
 
-class Sinusoid(Position):
+class Added(Position):
+    """An order that is added to the input: `build(width)` makes a layer from positions to vectors of that width."""
+
+
+class Sinusoid(Added):
     """sin(p w_i) and cos(p w_i) with w_i = base^(-2i/D) (Vaswani et al. 2017, section 3.5).
 
     `order`: "interleaved" is the paper's sin, cos, sin, cos; "halves" is all sines and then all cosines, as Marian and
@@ -55,13 +64,18 @@ class SinusoidLayer(nn.Module):
         return torch.cat(pair, -1) if self.spec.order == "halves" else torch.stack(pair, -1).flatten(-2)
 
 
-class Learned(Position):
-    """A vector for each of `length` positions (Gehring et al. 2017; BERT, GPT-2, ViT). Longer input is refused."""
+class Learned(Added):
+    """A vector for each of `length` positions (Gehring et al. 2017; BERT, GPT-2, ViT). Longer input is refused.
+
+    `offset` rows come before the first position's: RoBERTa and BART have two that no real token reads.
+    """
 
     length: int
+    offset: int = 0
 
     def validate(self) -> None:
         self.hold(1, "length")
+        self.hold(0, "offset")
 
     def build(self, width: int) -> "LearnedLayer":
         return LearnedLayer(self, width)
@@ -73,8 +87,8 @@ class Learned(Position):
 class LearnedLayer(nn.Module):
     def __init__(self, spec: Learned, width: int) -> None:
         super().__init__()
-        self.length = spec.length
-        self.weight = nn.Parameter(torch.empty(spec.length, width))
+        self.length, self.offset = spec.length, spec.offset
+        self.weight = nn.Parameter(torch.empty(spec.offset + spec.length, width))
 
     def forward(self, positions: Tensor) -> Tensor:
         # Sizes are known without looking at the values, which would stop a compiled graph and wait for the device.
@@ -83,4 +97,4 @@ class LearnedLayer(nn.Module):
                 f"{positions.size(1)} tokens, and the model has {self.length} positions",
                 remedy="Shorten the input, or train with more positions.",
             )
-        return nn.functional.embedding(positions, self.weight)
+        return nn.functional.embedding(positions + self.offset if self.offset else positions, self.weight)

@@ -3,21 +3,22 @@
 Shapes: q (B or 1, S, 1) and k (B or 1, 1, T), positions; the result (B or 1, H, S, T).
 """
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from transept.spec import Part
+from transept.errors import InvalidConfig
+from transept.parts.position import Position
 
 
-class Scored(Part):
+class Scored(Position):
     """A position that is scored on pairs. One layer serves all blocks of a stack."""
 
     def serves(self, heads: int) -> bool:
         """Whether its scores are for attentions with so many heads."""
         return True
-
-    def build(self, width: int) -> nn.Module:
-        raise NotImplementedError(type(self).__name__)
 
 
 class Alibi(Scored):
@@ -44,3 +45,61 @@ class AlibiLayer(nn.Module):
         head = torch.arange(1, self.heads + 1, device=q.device)
         slope = 2.0 ** (-8.0 * head / self.heads)
         return -slope[:, None, None] * (q - k).abs()[:, None]
+
+
+class Buckets(Scored):
+    """A learned score for each head and each bucket of distances (Raffel et al. 2020, T5).
+
+    Half of the buckets hold one distance each, the rest grow with its logarithm up to `far`, and the last one holds all
+    beyond. `sees` "both" spends half of the buckets on keys ahead of the query; "past" has none for them.
+    """
+
+    heads: int
+    count: int = 32
+    far: int = 128
+    sees: Literal["both", "past"] = "both"
+
+    def validate(self) -> None:
+        self.hold(1, "heads")
+        self.hold(4, "count")
+        if self.count % 2:
+            raise InvalidConfig(f"Buckets.count must be even, not {self.count}: half of them hold one distance each")
+        if self.far <= self.exact():
+            raise InvalidConfig(f"Buckets.far={self.far} is among the {self.exact()} distances with their own buckets")
+
+    def serves(self, heads: int) -> bool:
+        return heads == self.heads
+
+    def side(self) -> int:
+        """The buckets of one side."""
+        return self.count // 2 if self.sees == "both" else self.count
+
+    def exact(self) -> int:
+        """The distances, from 0 on, with a bucket of their own."""
+        return self.side() // 2
+
+    def build(self, width: int) -> "BucketsLayer":
+        return BucketsLayer(self)
+
+
+class BucketsLayer(nn.Module):
+    """`weight` (buckets, H)."""
+
+    def __init__(self, spec: Buckets) -> None:
+        super().__init__()
+        self.spec = spec
+        self.weight = nn.Parameter(torch.empty(spec.count, spec.heads))
+
+    def bucket(self, away: Tensor) -> Tensor:
+        """The bucket of each distance key - query."""
+        side, exact = self.spec.side(), self.spec.exact()
+        start = side * (away > 0) if self.spec.sees == "both" else 0
+        near = away.abs() if self.spec.sees == "both" else -away.clamp(max=0)
+        # In float32, as the published models were trained: at the edges of buckets the last bit decides.
+        grown = torch.log(near.clamp(min=1).float() / exact) / math.log(self.spec.far / exact) * (side - exact)
+        beyond = (exact + grown.long()).clamp(max=side - 1)
+        return start + torch.where(near < exact, near, beyond)
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        scores = nn.functional.embedding(self.bucket(k - q), self.weight)
+        return scores.permute(0, 3, 1, 2)  # (B or 1, S, T, H) -> (B or 1, H, S, T)

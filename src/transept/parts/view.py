@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from transept.parts.core import Allowed
 from transept.parts.memory import Memory
 from transept.parts.pattern import Pattern
+from transept.parts.rotary import Rotating
 
 
 def count_positions(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
@@ -14,7 +15,8 @@ def count_positions(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
 
 
 class View:
-    """Positions, validity, memory, scored position, where to write; and one `Allowed` for each pattern that is asked.
+    """Positions, validity, memory, scored position, where to write; one `Allowed` for each pattern that is asked, and
+    the angles of each rotation.
 
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
     to write and `keys` the positions and validity (B, T) of everything that the cache holds.
@@ -32,6 +34,7 @@ class View:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
         self.at, self.keys = at, keys
         self._allowed: dict[tuple[Pattern, str], Allowed] = {}
+        self._angles: dict[tuple[Rotating, int], tuple[Tensor, Tensor]] = {}
 
     @staticmethod
     def of(
@@ -47,6 +50,13 @@ class View:
         if key not in self._allowed:
             self._allowed[key] = self._make(pattern, source)
         return self._allowed[key]
+
+    def angles(self, position: Rotating, width: int) -> tuple[Tensor, Tensor]:
+        """By what the queries, and the keys that this pass makes, turn; made once for all layers that share it."""
+        key = (position, width)
+        if key not in self._angles:
+            self._angles[key] = position.angles(self.positions, width)
+        return self._angles[key]
 
     def _make(self, pattern: Pattern, source: str) -> Allowed:
         if source == "self":

@@ -11,8 +11,9 @@ from transept.decode.search import search
 from transept.errors import InvalidData, UsageError
 from transept.hub.directory import read, save
 from transept.hub.generation import Generation
-from transept.hub.load import Loaded, Translation, load
 from transept.models import Model
+from transept.use.loaded import Loaded, load
+from transept.use.translate import Translation
 from unit.hub.made import directory, edit, model, tokenizer
 
 TEXTS = ["a small house", "the cat sees the house", "ein Haus"]

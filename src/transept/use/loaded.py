@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, overload
 
 import torch
 from pydantic import ValidationError
@@ -10,47 +10,13 @@ from torch import nn
 
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
-from transept.decode.hypothesis import Hypothesis
-from transept.decode.search import search as decode
 from transept.device import find_device
-from transept.errors import InvalidData, UsageError, nearest
+from transept.errors import UsageError, nearest
 from transept.hub.card import read_card
 from transept.hub.directory import Stored, locate, read, save
 from transept.hub.generation import Generation
-from transept.models import Seq2SeqLayer, Topology
-
-Finish = Literal["end", "length"]
-
-
-class Translation(str):
-    """A translation. It is its own text; beside it stands how the search came to it.
-
-    `ids` and `tokens` are what was chosen, the end token with them where `finish` is "end"; "length" says that the
-    maximal length stopped the search. `logprobs` has the log-probability of each, `score` their sum over the length
-    penalty. `others` are the next best, as many as `n_best` asked for.
-    """
-
-    __slots__ = ("finish", "ids", "logprobs", "others", "score", "tokens")
-
-    ids: list[int]
-    tokens: list[str]
-    logprobs: list[float]
-    score: float
-    finish: Finish
-    others: list["Translation"]
-
-    @classmethod
-    def of(cls, text: str, tokens: list[str], found: Hypothesis, others: list["Translation"] | None = None) -> Self:
-        """The translation that a hypothesis stands for."""
-        made = cls(text)
-        made.ids, made.tokens, made.logprobs = found.tokens, tokens, found.logprobs
-        made.score, made.finish, made.others = found.score, found.finish, others or []
-        return made
-
-    @property
-    def text(self) -> str:
-        """The text alone."""
-        return str.__str__(self)
+from transept.models import Topology
+from transept.use.translate import Translation, translate
 
 
 class Loaded:
@@ -100,10 +66,10 @@ class Loaded:
         """
         if isinstance(text, str):
             assert prefix is None or isinstance(prefix, str), "one text, one prefix"
-            return self._translate([text], None if prefix is None else [prefix], self.settings(**search), first)[0]
+            return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
         if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
             raise UsageError(f"{len(text)} texts need as many prefixes")
-        return self._translate(text, prefix, self.settings(**search), first)
+        return translate(self, text, prefix, self.settings(**search), first)
 
     def settings(self, **changes: Any) -> Search:
         """The model's own search with changes. Raises UsageError with the setting and the nearest one."""
@@ -119,44 +85,6 @@ class Loaded:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             raise UsageError(f"{name}: {first['msg']}" if name else first["msg"]) from None
-
-    def _translate(
-        self, texts: Sequence[str], prefixes: Sequence[str] | None, settings: Search, first: int
-    ) -> list[Translation]:
-        if not isinstance(self.model, Seq2SeqLayer):
-            raise UsageError(
-                f"this model cannot translate: it is a {type(self.spec).__name__} with one stack,"
-                " and a translation needs an encoder and a decoder",
-                where=self.path,
-            )
-        if self.tokenizer is None:
-            raise InvalidData(
-                "this model has no tokenizer.json, so it reads no text",
-                where=self.path,
-                remedy="Give token ids to transept.decode.search.search(model, ...), or put its tokenizer.json there.",
-            )
-        tokenizer = self.tokenizer
-        asked = [i for i, text in enumerate(texts) if text.strip()]
-        sources = tokenizer.encode_batch([texts[i] for i in asked])
-        starts = [[] if prefixes is None else tokenizer.encode(prefixes[i])[:-1] for i in asked]
-        for i, source in zip(asked, sources, strict=True):
-            if len(source) > self.generation.longest:
-                raise InvalidData(
-                    f"text {first + i + 1} has {len(source)} tokens, and the model takes {self.generation.longest}"
-                    f" (it begins {texts[i][:40]!r})",
-                    remedy="Split it into sentences: nothing is cut in silence.",
-                )
-        numbers = [first + i for i in asked]
-        found = decode(self.model, sources, settings, self.generation.special, starts, numbers)
-        answers = [Translation.of("", [], Hypothesis([], 0.0, [], "end")) for _ in texts]
-        for i, start, hypotheses in zip(asked, starts, found, strict=True):
-            best, *others = [
-                Translation.of(tokenizer.decode([*start, *each.tokens]), tokenizer.tokens(each.tokens), each)
-                for each in hypotheses
-            ]
-            best.others = others
-            answers[i] = best
-        return answers
 
 
 def load(directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Loaded:

@@ -1,0 +1,122 @@
+"""What the families share of Hugging Face's side: words of configurations, and the check that one says a model.
+
+A family that Hugging Face has too declares
+
+    HF_MODELS   their model_type: the architectures of it that are read, the usual one first
+    from_hf     their configuration -> the description, every key accounted for (see `configuration.Keys`)
+    to_hf       the description -> their configuration, or InvalidConfig that names what they cannot say
+    names       the description -> the table of weight names, both ways
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as respell
+from itertools import combinations
+from typing import Any, TypeVar, cast
+
+from transept.errors import InvalidConfig
+from transept.families.configuration import differences
+from transept.models import Topology
+from transept.names import Entry, Rule
+from transept.parts.attention import Attention
+from transept.parts.core import Fused, Reference
+from transept.parts.feedforward import Activation
+from transept.parts.layer import Sublayer
+from transept.parts.stack import Stack
+from transept.spec import Part, edit, replace
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "gelu_quick",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
+Kind = TypeVar("Kind", bound=Sublayer)
+Spec = TypeVar("Spec", bound=Topology)
+
+
+def activation_word(activation: Activation) -> str:
+    """Hugging Face's word for an activation."""
+    return next(word for word, ours in ACTIVATIONS.items() if ours == activation)
+
+
+def architecture(config: Mapping[str, Any], models: Mapping[str, Sequence[str]]) -> str:
+    """Which of the architectures of a family a configuration is of; the usual one where it names none."""
+    known = models[config["model_type"]] if config.get("model_type") in models else next(iter(models.values()))
+    named = config.get("architectures") or [known[0]]
+    for name in named:
+        if name in known:
+            return str(name)
+    raise InvalidConfig(f"the architecture is {', '.join(map(str, named))}; Transept reads {', '.join(known)}")
+
+
+def first(stack: Stack, kind: type[Kind]) -> Kind:
+    """The first sublayer of a kind in a stack. Raises InvalidConfig where there is none."""
+    found = [part for block in stack.cycle() for part in block.parts if isinstance(part, kind)]
+    if not found:
+        raise InvalidConfig(f"a block has no {kind.__name__}")
+    return found[0]
+
+
+def plain(spec: Spec) -> Spec:
+    """The same model in the fewest words: what is spelt out and changes nothing is left to its default."""
+
+    def shorter(part: Part) -> Part:
+        if isinstance(part, Attention):
+            core = Fused() if part.core == Reference() else part.core
+            return replace(part, core=core, kv_heads=None if part.kv_heads == part.heads else part.kv_heads)
+        if isinstance(part, Stack):
+            cycle = part.cycle()
+            one = cycle[0] if all(block == cycle[0] for block in cycle) else part.block
+            return replace(part, block=one, weights=None if part.weights == part.depth else part.weights)
+        return part
+
+    return edit(spec, shorter)
+
+
+def demand_said(spec: Topology, said: Topology, name: str, words: Mapping[str, str] | None = None) -> None:
+    """Refuse a description that a configuration does not say: `said` is what reading it back gives.
+
+    How weights begin is no part of it. `words` has, for a field of the description, the word of `declare` that would
+    change it. Raises InvalidConfig that names each field, its value and theirs.
+    """
+    if type(spec) is not type(said):
+        raise InvalidConfig(f"{name} is a {type(said).__name__}, this model is a {type(spec).__name__}")
+    ours = replace(cast(Any, plain(spec)), initial=cast(Any, said).initial)
+    lost = list(differences(ours, plain(said)))
+    if lost:
+        shown = [f"{path} is {mine}, {name}'s is {theirs}" for path, mine, theirs in lost[:4]]
+        more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
+        found = sorted({words[field] for path, _, _ in lost if words and (field := path.rsplit(".")[-1]) in words})
+        raise InvalidConfig(
+            f"{name} cannot say this model: {'; '.join(shown)}{more}",
+            remedy=f"Train it with {', '.join(found)}." if found else None,
+        )
+
+
+def respelled(entries: Iterable[Entry], *spellings: tuple[str, str]) -> list[Entry]:
+    """The entries with the older spellings of their names: each (new, old) replaced alone, and all of them together.
+
+    Checkpoints of years ago say `LayerNorm.gamma`; one of a bare model has no `bert.` before its names.
+    """
+
+    def older(name: str) -> Iterable[str]:
+        known = [pair for pair in spellings if pair[0] in name]
+        for count in range(1, len(known) + 1):
+            for chosen in combinations(known, count):
+                changed = name
+                for new, old in chosen:
+                    changed = changed.replace(new, old, 1)
+                yield changed
+
+    def with_older(entry: Entry) -> Entry:
+        if isinstance(entry, Rule):
+            names = zip(*(older(name) for name in entry.theirs), strict=True)
+            return respell(entry, older=tuple(dict.fromkeys((*entry.older, *names))))
+        return respell(entry, older=tuple(dict.fromkeys((*entry.older, *older(entry.theirs)))))
+
+    return [with_older(entry) for entry in entries]

@@ -1,0 +1,35 @@
+"""What every input part is: whatever enters becomes (B, S, D)."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from transept.parts.entered import Entered
+from transept.spec import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Entry(Part):
+    """The description of an input."""
+
+    def limit(self) -> int | None:
+        """How many positions it has, or None where there is no end."""
+        return None
+
+    def build(self, width: int) -> "EntryLayer":
+        raise NotImplementedError(type(self).__name__)
+
+
+class EntryLayer(nn.Module):
+    """A built input. It says itself what is real of what it hands on, which may be shorter than what entered."""
+
+    if TYPE_CHECKING:
+        __call__: "Callable[..., Entered]"
+
+    def forward(
+        self, inputs: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor
+    ) -> Entered:
+        """inputs (B, S, ...); positions (B or 1, S), counted over what is real where they are not given."""
+        raise NotImplementedError(type(self).__name__)
