@@ -1,13 +1,24 @@
-"""What the parity laws compare: for each family with a Hugging Face shape, tiny random models of theirs.
+"""What the parity laws compare: for each family that Hugging Face has too, tiny random models of theirs.
 
-`SUBJECTS[family][variant]` makes one. Every parameter of it, and every buffer that is stored, is moved by N(0, 0.1), so
-that a bias forgotten at zero or a gain at one cannot hide; what they compute rather than store is left alone.
+`oracles/NAME.py` has, for the family NAME,
+
+    SUBJECTS    variant -> a function that makes their model, every tensor moved by `perturb`, in evaluation mode
+    MUTANTS     what is wrong -> (variant, change of the description for `transept.spec.edit`)
+    PUBLISHED   size -> the parameters that the published model has
+
+and may have `batch(ours, theirs, side, seed)` where token ids do not do; SIDES, the places of padding that theirs
+allows; DOUBLE False with the reason, where theirs does not compute in float64; COMPUTED, what it stores and does not
+learn.
 """
 
+import importlib
+import inspect
 import logging
+import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,84 +28,72 @@ from torch import Tensor
 
 from transept.errors import InvalidData
 from transept.families.registry import all_families
-from transept.models import Seq2SeqLayer
+from transept.inputs.tokens import Tokens
+from transept.models import Built, Seq2Seq
+from transept.parts.attention import AttentionLayer
+from transept.parts.block import BlockLayer
+from transept.spec import Part
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
 
 VOCAB, PAD, BOS, EOS = 43, 0, 1, 2
+SIDES = ("none", "right")
 
-
-def marian(**changes: Any) -> Any:
-    """A Marian model. The defaults differ from each other wherever a mistake could mistake one for another."""
-    config: dict[str, Any] = {
-        "vocab_size": VOCAB,
-        "d_model": 32,
-        "encoder_layers": 2,
-        "decoder_layers": 3,
-        "encoder_attention_heads": 4,
-        "decoder_attention_heads": 4,
-        "encoder_ffn_dim": 48,
-        "decoder_ffn_dim": 48,
-        "activation_function": "relu",
-        "scale_embedding": True,
-        "max_position_embeddings": 64,
-        "pad_token_id": PAD,
-        "bos_token_id": BOS,
-        "eos_token_id": EOS,
-        "decoder_start_token_id": BOS,
-        "forced_eos_token_id": None,
-        "attn_implementation": "eager",
-    }
-    model = transformers.MarianMTModel(transformers.MarianConfig(**config | changes))
-    if model.config.share_encoder_decoder_embeddings and not model.config.tie_word_embeddings:
-        # Their class then makes three tables where the configuration speaks of one; they agree in a real checkpoint.
-        perturb(model, computed=("embed_positions",))
-        for side in (model.model.encoder, model.model.decoder):
-            side.embed_tokens.weight.data.copy_(model.model.shared.weight)
-        return model.eval()
-    return perturb(model, computed=("embed_positions",)).eval()
+Change = Callable[[Part], Part]
 
 
 @torch.no_grad()
-def perturb(model: Any, computed: tuple[str, ...]) -> Any:
-    """Move every stored tensor by N(0, 0.1), and make sure of it."""
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    for name, tensor in tensors:
-        if not any(word in name for word in computed):
+def perturb(model: Any, computed: tuple[str, ...] = ()) -> Any:
+    """Move every stored tensor by N(0, 0.1), and make sure of it. A bias forgotten at zero cannot hide after it."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point() and not any(word in name for word in computed):
             before = tensor.clone()
             tensor.add_(torch.randn_like(tensor) * 0.1)
             assert not torch.isclose(tensor, before, rtol=0, atol=1e-7).all(), name
     return model
 
 
-Maker = Callable[[], Any]
+def oracles() -> dict[str, ModuleType]:
+    """The modules of `oracles`, by the family that they are for."""
+    found = pkgutil.iter_modules([str(Path(__file__).parent / "oracles")])
+    return {one.name: importlib.import_module(f"parity.oracles.{one.name}") for one in found}
 
-SUBJECTS: dict[str, dict[str, Maker]] = {
-    "transformer": {
-        "relu, one table": marian,
-        "gelu": lambda: marian(activation_function="gelu"),
-        "swish, unscaled": lambda: marian(activation_function="swish", scale_embedding=False),
-        "tanh gelu": lambda: marian(activation_function="gelu_new"),
-        "quick gelu": lambda: marian(activation_function="quick_gelu"),
-        "two tables, one vocabulary": lambda: marian(share_encoder_decoder_embeddings=False),
-        "two tables, two vocabularies": lambda: marian(share_encoder_decoder_embeddings=False, decoder_vocab_size=29),
-        "three tables": lambda: marian(share_encoder_decoder_embeddings=False, tie_word_embeddings=False),
-        "one table and a matrix": lambda: marian(tie_word_embeddings=False),
-        "sides of other sizes": lambda: marian(decoder_attention_heads=2, decoder_ffn_dim=40, encoder_layers=1),
-    },
-}
 
-NAMED = {f"{family}: {variant}": (family, variant) for family, made in SUBJECTS.items() for variant in made}
+@dataclass(frozen=True)
+class Batch:
+    """The same input for both, as arguments of `forward` by name.
+
+    `real` (B, T) and `source` (B, S) tell which states of the stack (of the decoder, of the encoder) are to be
+    compared, None where all are; `alone` has the arguments for theirs of each row by itself.
+    """
+
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+    real: Tensor | None = None
+    source: Tensor | None = None
+    alone: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Pair:
     """Their model, and ours made of it by the family's table."""
 
+    name: str
     family: ModuleType
+    oracle: ModuleType
     theirs: Any
-    ours: Seq2SeqLayer
+    ours: Any
+
+    def batch(self, side: str = "right", seed: int = 1) -> Batch:
+        make = getattr(self.oracle, "batch", None)
+        if make is None:
+            make = pair_batch if isinstance(self.ours.spec, Seq2Seq) else text_batch
+        made: Batch = make(self.ours, self.theirs, side, seed)
+        return made
+
+
+NAMED = {f"{name}: {variant}": (name, variant) for name, oracle in oracles().items() for variant in oracle.SUBJECTS}
 
 
 @cache
@@ -102,14 +101,20 @@ def pair(name: str) -> Pair:
     """The pair of a subject. Tests share it: whoever changes it works on a copy."""
     family, variant = NAMED[name]
     torch.manual_seed(0)
-    module = all_families()[family]
-    theirs = SUBJECTS[family][variant]()
-    return Pair(module, theirs, imported(module, theirs))
+    module, oracle = all_families()[family], oracles()[family]
+    theirs = oracle.SUBJECTS[variant]()
+    return Pair(name, module, oracle, theirs, imported(module, theirs))
+
+
+def config_of(theirs: Any) -> dict[str, Any]:
+    """The configuration as a file would have it: with the architecture, which only saving writes."""
+    config: dict[str, Any] = theirs.config.to_dict()
+    return config | {"architectures": [type(theirs).__name__]}
 
 
 def imported(module: ModuleType, theirs: Any, spec: Any = None) -> Any:
     """Their weights in a model of ours; `spec` stands in for what their configuration says."""
-    spec = spec or module.from_hf(theirs.config.to_dict())
+    spec = spec or module.from_hf(config_of(theirs))
     model = spec.build()
     wanted = model.state_dict()
     state, _ = module.names(spec).to_ours(theirs.state_dict(), wanted)
@@ -120,43 +125,141 @@ def imported(module: ModuleType, theirs: Any, spec: Any = None) -> Any:
     return model.eval()
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Source (B, S) and target (B, T) with which of them are real; labels (B, T), -100 where there is none."""
-
-    source: Tensor
-    real: Tensor
-    target: Tensor
-    valid: Tensor
-    labels: Tensor
-
-    def for_theirs(self) -> dict[str, Tensor]:
-        return {
-            "input_ids": self.source,
-            "attention_mask": self.real.long(),
-            "decoder_input_ids": self.target,
-            "decoder_attention_mask": self.valid.long(),
-        }
-
-    def for_ours(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.source, self.target, self.real, self.valid
-
+# ------------------------------------------------------------------ inputs
 
 LENGTHS = ((9, 7), (4, 3), (6, 7), (1, 1))
 
 
-def batch(model: Seq2SeqLayer, side: str = "right", seed: int = 1) -> Batch:
-    """Random rows of several lengths, padded on a side; "none" has rows of one length."""
+def some_text(vocab: int, pad: int, lengths: list[int], side: str, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random tokens (B, S) beyond the special ones, padded on a side, and which are real."""
+    size = max(lengths)
+    if side == "none":
+        lengths = [size] * len(lengths)
+    real = torch.arange(size) < torch.tensor(lengths)[:, None]
+    real = real.flip(1) if side == "left" else real
+    return torch.randint(EOS + 1, vocab, real.shape, generator=draws).masked_fill(~real, pad), real
+
+
+def text_batch(ours: Built, theirs: Any, side: str, seed: int) -> Batch:
+    """Rows of tokens for one stack, with segments where the model has them."""
     draws = torch.Generator().manual_seed(seed)
-    sizes = (model.spec.source or model.spec.embed).vocab, model.spec.embed.vocab
-    lengths = torch.tensor([LENGTHS[0]] * len(LENGTHS) if side == "none" else LENGTHS)
-    made = []
-    for i, vocab in enumerate(sizes):
-        width = int(lengths[:, i].max())
-        real = torch.arange(width) < lengths[:, i : i + 1]
-        real = real.flip(1) if side == "left" else real
-        ids = torch.randint(EOS + 1, vocab, real.shape, generator=draws).masked_fill(~real, PAD)
-        made.append((ids, real))
-    (source, real), (target, valid) = made
-    labels = torch.randint(EOS, sizes[1], target.shape, generator=draws).masked_fill(~valid, -100)
-    return Batch(source, real, target, valid, labels)
+    embed: Any = ours.spec.embed
+    assert isinstance(embed, Tokens)
+    pad = getattr(theirs.config, "pad_token_id", None) or PAD
+    ids, real = some_text(embed.vocab, pad, [length for length, _ in LENGTHS], side, draws)
+    mine: dict[str, Any] = {"inputs": ids, "valid": real}
+    others: dict[str, Any] = {"input_ids": ids, "attention_mask": real.long()}
+    if embed.segments:
+        segments = torch.randint(embed.segments, ids.shape, generator=draws).masked_fill(~real, 0)
+        mine["segments"] = others["token_type_ids"] = segments
+    alone = [{name: value[i : i + 1, real[i]] for name, value in others.items()} for i in range(len(ids))]
+    return Batch(mine, others, real, None, alone)
+
+
+def pair_batch(ours: Built, theirs: Any, side: str, seed: int) -> Batch:
+    """Rows of source and target."""
+    draws = torch.Generator().manual_seed(seed)
+    spec: Any = ours.spec
+    pad = getattr(theirs.config, "pad_token_id", None) or PAD
+    source, real = some_text((spec.source or spec.embed).vocab, pad, [a for a, _ in LENGTHS], side, draws)
+    target, valid = some_text(spec.embed.vocab, pad, [b for _, b in LENGTHS], side, draws)
+    mine = {"source": source, "target": target, "source_valid": real, "target_valid": valid}
+    others = {
+        "input_ids": source,
+        "attention_mask": real.long(),
+        "decoder_input_ids": target,
+        "decoder_attention_mask": valid.long(),
+    }
+    alone = [
+        {"input_ids": source[i : i + 1, real[i]], "decoder_input_ids": target[i : i + 1, valid[i]]}
+        for i in range(len(source))
+    ]
+    return Batch(mine, others, valid, real, alone)
+
+
+# ------------------------------------------------------------------ what comes out
+
+Results = dict[str, Tensor]
+
+
+def of_ours(model: Any, given: Batch) -> Results:
+    """Everything that a pass computes, by name: logits, second, hidden, memory, each block's states, each map."""
+    layers: list[Tensor] = []
+    maps: list[Tensor] = []
+
+    def keep_map(attention: AttentionLayer) -> Callable[..., None]:
+        def keep(module: Any, args: Any, value: Any) -> None:
+            q, k, _, allowed = value
+            maps.append(attention.core.weights(q, k, allowed, attention.scale))
+
+        return keep
+
+    hooks = []
+    for module in model.modules():
+        if isinstance(module, BlockLayer):
+            hooks.append(module.register_forward_hook(lambda module, args, out: layers.append(out)))
+        elif isinstance(module, AttentionLayer):
+            hooks.append(module.asked.register_forward_hook(keep_map(module)))
+    try:
+        out = model(**given.ours)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = {"logits": out.logits, "hidden": out.hidden}
+    if out.second is not None:
+        found["second"] = out.second
+    if out.memory is not None:
+        found["memory"] = out.memory.states
+        depth = len(model.encoder.order)
+        found |= {f"encoder {i}": one for i, one in enumerate(layers[:depth])}
+        found |= {f"encoder map {i}": one for i, one in enumerate(maps[:depth])}
+        layers, maps = layers[depth:], maps[depth:]
+        found |= {f"cross map {i}": one for i, one in enumerate(maps[1::2])}
+        maps = maps[::2]
+    found |= {f"block {i}": one for i, one in enumerate(layers)}
+    return found | {f"map {i}": one for i, one in enumerate(maps)}
+
+
+LOGITS = ("prediction_logits", "logits", "start_logits", "pooler_output", "last_hidden_state")
+
+
+def of_theirs(model: Any, given: Batch) -> Results:
+    """The same of theirs, as far as it hands it out. What its last block gave is seen only after the final norm."""
+    known = inspect.signature(model.forward).parameters
+    asked = {name: True for name in ("output_hidden_states", "output_attentions") if name in known or "kwargs" in known}
+    out = model(**given.theirs, **asked, return_dict=True)
+    name = next(name for name in LOGITS if getattr(out, name, None) is not None)
+    found = {"logits": out[name]}
+    if name == "start_logits":
+        found = {"logits": torch.stack([out.start_logits, out.end_logits], -1)}
+    if getattr(out, "seq_relationship_logits", None) is not None:
+        found["second"] = out.seq_relationship_logits
+
+    def states(prefix: str, values: Any, last: str) -> None:
+        if values is not None:
+            found.update({f"{prefix} {i}": one for i, one in enumerate(values[1:-1])})
+            found[last] = values[-1]
+
+    def maps(prefix: str, values: Any) -> None:
+        found.update({f"{prefix} {i}": one for i, one in enumerate(values or ()) if one is not None})
+
+    if (decoder := getattr(out, "decoder_hidden_states", None)) is not None:
+        states("block", decoder, "hidden")
+        states("encoder", out.encoder_hidden_states, "memory")
+        maps("encoder map", out.encoder_attentions)
+        maps("map", out.decoder_attentions)
+        maps("cross map", out.cross_attentions)
+    else:
+        states("block", getattr(out, "hidden_states", None), "hidden")
+        maps("map", getattr(out, "attentions", None))
+    return found
+
+
+def on_real(name: str, value: Tensor, given: Batch) -> Tensor:
+    """What is to be compared of a result: the rows of real positions."""
+    real = given.source if name.startswith(("encoder", "memory")) else given.real
+    if real is None:
+        return value
+    if "map" in name:
+        return value.transpose(1, 2)[real]  # (B, H, S, T) -> (real queries, H, T)
+    return value[real] if value.shape[:2] == real.shape else value
