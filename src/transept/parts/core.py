@@ -107,7 +107,8 @@ class CoreLayer(nn.Module):
         mask = mask[:, :, rows] if mask.size(2) > 1 else mask
         # In float32 at the least: half precision loses the small weights. A row that may see nothing is all -inf,
         # whose softmax is NaN; it becomes 0 before the product, so that neither its value nor its gradient is NaN.
-        scores = scores.float().masked_fill(~mask, float("-inf"))
+        scores = scores if scores.dtype == torch.float64 else scores.float()
+        scores = scores.masked_fill(~mask, float("-inf"))
         seen = mask.any(-1, keepdim=True)
         return scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0).to(q.dtype)
 
