@@ -100,6 +100,18 @@ class Keys:
             raise InvalidConfig(f"{key} must be an object, not {value!r:.40}")
         return value
 
+    def absent(self, key: str) -> bool:
+        """Whether a key is left out or null, which says the same: what it would set follows something else."""
+        return self._take(key, None) is None
+
+    def labels(self) -> int:
+        """How many classes there are: one for each name in id2label, else num_labels, else 2."""
+        named = 2 if self.absent("id2label") else len(self.table("id2label"))
+        count = named if self.absent("num_labels") else self.whole("num_labels", named)
+        if count != named and not self.absent("id2label"):
+            raise InvalidConfig(f"num_labels is {count}, and id2label names {named} classes")
+        return count
+
     def choice(self, key: str, default: str | bool, choices: Mapping[Any, Choice]) -> Choice:
         """What one of these words stands for."""
         value = self._take(key, default)

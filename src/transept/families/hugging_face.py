@@ -54,6 +54,14 @@ def architecture(config: Mapping[str, Any], models: Mapping[str, Sequence[str]])
     raise InvalidConfig(f"the architecture is {', '.join(map(str, named))}; Transept reads {', '.join(known)}")
 
 
+def label_words(count: int) -> dict[str, Any]:
+    """What a configuration says of `count` classes without names."""
+    return {
+        "id2label": {str(i): f"LABEL_{i}" for i in range(count)},
+        "label2id": {f"LABEL_{i}": i for i in range(count)},
+    }
+
+
 def first(stack: Stack, kind: type[Kind]) -> Kind:
     """The first sublayer of a kind in a stack. Raises InvalidConfig where there is none."""
     found = [part for block in stack.cycle() for part in block.parts if isinstance(part, kind)]
