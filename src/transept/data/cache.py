@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transept.data.disk import new_folder
 from transept.data.pairs import Pairs
 from transept.data.tokenizer import Tokenizer
+from transept.durable import digest, new_folder
 from transept.errors import InvalidConfig, InvalidData
 
 VERSION = 1
@@ -147,12 +147,12 @@ def within(tokens: TokenPairs, max_length: int, max_ratio: float | None = None) 
 
 
 def _key(pairs: Pairs, tokenizer: Tokenizer) -> str:
-    digest = hashlib.sha256(f"{VERSION} {tokenizer.fingerprint} {len(pairs)}".encode())
+    hashed = hashlib.sha256(f"{VERSION} {tokenizer.fingerprint} {len(pairs)}".encode())
     for side in (pairs.source, pairs.target):
         for text in side:
             raw = text.encode()
-            digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()
+            hashed.update(len(raw).to_bytes(8, "little") + raw)
+    return hashed.hexdigest()
 
 
 def _encode(pairs: Pairs, tokenizer: Tokenizer) -> tuple[Ids, Rows]:
@@ -171,7 +171,7 @@ def _write(folder: Path, key: str, ids: Ids, offsets: Rows) -> None:
     with new_folder(folder) as made:
         np.save(made / "ids.npy", ids)
         np.save(made / "offsets.npy", offsets)
-        sums = {name: _sum(made / name) for name in ("ids.npy", "offsets.npy")}
+        sums = {name: digest(made / name) for name in ("ids.npy", "offsets.npy")}
         (made / "manifest.json").write_text(json.dumps({"version": VERSION, "key": key, "sha256": sums}) + "\n")
 
 
@@ -181,15 +181,10 @@ def _open(folder: Path, key: str, count: int) -> tuple[Ids, Rows]:
     if manifest["key"] != key or manifest["version"] != VERSION:
         raise ValueError("it belongs to other data")
     for name, wanted in manifest["sha256"].items():
-        if _sum(folder / name) != wanted:
+        if digest(folder / name) != wanted:
             raise ValueError(f"{name} is torn")
     ids = np.load(folder / "ids.npy", mmap_mode="r")
     offsets = np.load(folder / "offsets.npy", mmap_mode="r")
     if offsets.shape != (2 * count + 1,) or ids.shape != (int(offsets[-1]),):
         raise ValueError("its arrays do not fit together")
     return ids, offsets
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

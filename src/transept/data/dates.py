@@ -20,7 +20,7 @@ from babel import Locale
 from babel.dates import DateTimePattern
 
 from transept.data.config import Vocabulary
-from transept.data.disk import write_file
+from transept.durable import replace_file
 
 Style = Literal["full", "long", "medium", "short"]
 
@@ -91,8 +91,8 @@ def write_dates(folder: Path, count: int, seed: int, held_out: int = 1000) -> Da
     """Make the sets and write train.tsv, valid.tsv, pairs.tsv and tags.txt into a folder."""
     sets = make_dates(count, seed, held_out)
     for name, pairs in (("train", sets.train), ("valid", sets.valid), ("pairs", sets.pairs)):
-        write_file(folder / f"{name}.tsv", "".join(f"{pair.source}\t{pair.target}\n" for pair in pairs).encode())
-    write_file(folder / "tags.txt", "".join(f"{tag}\n" for tag in TAGS).encode())
+        replace_file(folder / f"{name}.tsv", "".join(f"{pair.source}\t{pair.target}\n" for pair in pairs).encode())
+    replace_file(folder / "tags.txt", "".join(f"{tag}\n" for tag in TAGS).encode())
     return sets
 
 

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from transept.data.config import SPECIAL, Vocabulary
-from transept.data.disk import write_file
+from transept.durable import replace_file
 from transept.errors import InvalidData
 
 END = "</w>"
@@ -97,8 +97,8 @@ class Tokenizer:
             "truncation_side": "right",
             "model_input_names": ["input_ids", "attention_mask"],
         } | ({} if length is None else {"model_max_length": length})
-        write_file(directory / "tokenizer.json", self._json())
-        write_file(directory / "tokenizer_config.json", (json.dumps(config, indent=2) + "\n").encode())
+        replace_file(directory / "tokenizer.json", self._json())
+        replace_file(directory / "tokenizer_config.json", (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, directory: Path, vocab: int | None = None) -> "Tokenizer":

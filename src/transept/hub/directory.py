@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
-from transept.data.disk import new_folder
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
+from transept.durable import new_folder
 from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
 from transept.families.configuration import GENERATION, differences
 from transept.families.hugging_face import architecture
@@ -69,7 +69,7 @@ def locate(directory: str | Path) -> Path:
         raise InvalidData(
             "this run has no model yet, only checkpoints",
             where=root,
-            remedy=f"Let it end (`transept train {root / 'config.yaml'} --resume`), or make one of what is there:"
+            remedy=f"Let it end (`transept train {root} --resume`), or make one of what is there:"
             f" `transept average {root}`.",
         )
     raise InvalidData(f"neither a model nor a run: {CONFIG} is missing", where=root, remedy=present(root))

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from transept.data.disk import new_folder
+from transept.durable import new_folder
 from transept.errors import TranseptError, UsageError
 from transept.hub.card import Record, read_card
 from transept.hub.directory import Stored, check_free, locate, read, save, saying, unsayable

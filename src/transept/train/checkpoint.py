@@ -12,19 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from transept.durable import digest, flush, new_folder, passing, reclaim, write_json
 from transept.errors import InvalidData, TranseptError
-from transept.train.durable import (
-    digest,
-    flush,
-    passing,
-    reclaim,
-    replace_directory,
-    write_json,
-    write_tensors,
-)
 
 SCHEMA = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -71,19 +63,14 @@ class Checkpoints:
         A failure leaves the older checkpoints as they are and says what is needed and what is free.
         """
         path = self.path(update)
-
-        def fill(fresh: Path) -> None:
-            write_tensors(fresh / MODEL, model)
-            write_tensors(fresh / OPTIMIZER, optimizer)
-            write_json(fresh / STATE, state)
-            files = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in FILES}
-            write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": files})
-
-        shutil.rmtree(passing(path), ignore_errors=True)
         try:
-            replace_directory(path, fill)
+            with new_folder(path) as fresh:
+                write_tensors(fresh / MODEL, model)
+                write_tensors(fresh / OPTIMIZER, optimizer)
+                write_json(fresh / STATE, state)
+                told = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in FILES}
+                write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": told})
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(passing(path), ignore_errors=True)
             raise self._unsaved(update, size_of(model) + size_of(optimizer), error) from error
         self.bad.discard(update)
         return path
@@ -176,6 +163,15 @@ def superfluous(updates: Iterable[int], regular: Iterable[int], keep: int, avera
     updates, regular = sorted(updates), sorted(regular)
     wanted = {best, *updates[-keep:], *(regular[-average:] if average else [])}
     return [update for update in updates if update not in wanted]
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write and flush tensors, readable by whom the umask allows: safetensors itself lets only the owner read."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path)
+    path.chmod(mode)
+    flush(path)
 
 
 def size_of(tensors: Mapping[str, Tensor]) -> int:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from transept import __version__
+from transept.durable import new_folder
 from transept.errors import InvalidData
 from transept.tasks.task import AnyBatch, Task
 from transept.train.average import averaged
 from transept.train.checkpoint import Checkpoints
-from transept.train.durable import replace_directory
 from transept.train.run import RunDirectory
 from transept.train.standing import Standing, spoken
 
@@ -96,7 +96,8 @@ def write_model(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "versions": versions(),
     }
-    replace_directory(out or run.model, lambda fresh: task.save_model(model, fresh, record))
+    with new_folder(out or run.model) as fresh:
+        task.save_model(model, fresh, record)
     return scores
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic
 import torch
 from rich.console import Console
 
+from transept.durable import point, reclaim
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
@@ -18,7 +19,6 @@ from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
 from transept.train.config import TrainConfig
 from transept.train.device import choose_device, choose_precision
-from transept.train.durable import point, reclaim
 from transept.train.estimate import facts, refuse_full_disk, spoken
 from transept.train.finish import versions, worth_averaging, write_model
 from transept.train.flat import Flat
@@ -108,6 +108,7 @@ class Trainer(Generic[AnyBatch]):
         self.flat.publish()
         self.checkpoints = Checkpoints(run.checkpoints)
         self.progress, self.standing, self.guard = Progress(), Standing(), Guard()
+        self.regular, self.owed = False, False  # the newest checkpoint: at its time; its validation left undone
         self.reading: Reading | None = None
         surroundings = {
             "device": self.device.type,
@@ -137,6 +138,8 @@ class Trainer(Generic[AnyBatch]):
         clock = time.monotonic() - self.progress.seconds
         self.meter.start(self.progress)
         with listening() as asked:
+            if self.owed:
+                self._validate()
             wish = self._loop(asked, clock)
             reason = self._reason(wish)
             self._say(reason)
@@ -203,16 +206,17 @@ class Trainer(Generic[AnyBatch]):
     # ------------------------------------------------------------------ validation, saving, the end
 
     def _milestones(self, before: Progress, leaving: bool) -> None:
-        """What is due between two updates. Every validation is saved, so that the best one can be taken up again."""
+        """What is due between two updates. Who leaves does not wait for a validation: a resumed run begins with it."""
         now = self.progress
-        validated = now.crossed(self.config.validate_at, before) or now.reached(self.config.stop_at)
-        regular = now.crossed(self.config.save_at, before)
-        if validated:
+        due = now.crossed(self.config.validate_at, before) or now.reached(self.config.stop_at)
+        self.regular, self.owed = now.crossed(self.config.save_at, before), due and leaving
+        if due and not leaving:
             self._validate()
-        if (validated or regular or leaving) and self.log:
-            self._save(regular)
+        elif (self.regular or leaving) and self.log:
+            self._save()
 
     def _validate(self) -> None:
+        """Every validation is saved, so that the best one can be taken up again."""
         stalled = torch.zeros(1, dtype=torch.int64, device=self.device)
         if self.log:
             self.model.eval()
@@ -226,12 +230,16 @@ class Trainer(Generic[AnyBatch]):
             self.log.samples(update, samples)
             stalled.fill_(self.standing.stalled)
         self.workers.share(stalled)
-        if not self.log:
+        self.owed = False
+        if self.log:
+            self._save()
+        else:
             self.standing = Standing(stalled=int(stalled))
 
-    def _save(self, regular: bool) -> None:
+    def _save(self) -> None:
         rest = {
-            "regular": regular,
+            "regular": self.regular,
+            "owed": self.owed,
             "guard": vars(self.guard),
             "scale": vars(self.scale) if self.scale else None,
             "sizes": self.run.sizes(),
@@ -262,6 +270,7 @@ class Trainer(Generic[AnyBatch]):
         self.optimizer.load(saved.optimizer)
         self.progress, self.standing = Progress(**saved.state["progress"]), Standing(**saved.state["standing"])
         self.guard = Guard(**saved.state["guard"])
+        self.regular, self.owed = saved.state["regular"], saved.state.get("owed", False)
         if self.scale and saved.state["scale"]:
             vars(self.scale).update(saved.state["scale"])
         if self.log:

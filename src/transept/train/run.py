@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from transept.durable import reclaim, replace_text
 from transept.errors import UsageError
-from transept.train.durable import reclaim, replace_text
 
 Mode = Literal["new", "resume", "overwrite"]
 
@@ -113,7 +113,9 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         """What a person types to go on with this run."""
-        return f"transept train {shlex.quote(str(self.config))} --resume"
+        # A bare word may be the name of a recipe too.
+        path = str(self.path) if len(self.path.parts) > 1 else f"./{self.path}"
+        return f"transept train {shlex.quote(path)} --resume"
 
     def sizes(self) -> dict[str, int]:
         """How long the growing files are now, after flushing them: where a resumed run goes on writing."""

@@ -1,4 +1,3 @@
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from transept.data import cache as module
 from transept.data.cache import TokenPairs, tokenise, within
 from transept.data.config import Vocabulary
-from transept.data.disk import new_folder, write_file
 from transept.data.pairs import Pairs
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, InvalidData
@@ -149,49 +147,6 @@ def test_an_unwritable_cache_names_its_key(tmp_path: Path, say: Say):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidConfig, match=r"data\.cache"):
         tokenise(text(), TOKENIZER, tmp_path / "file" / "cache", say)
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path: Path):
-    def fail() -> None:
-        with new_folder(tmp_path / "cache") as made:
-            (made / "half").write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert list(tmp_path.iterdir()) == []
-    for content in ("one", "two"):
-        with new_folder(tmp_path / "cache") as made:
-            (made / "a").write_text(content)
-    assert (tmp_path / "cache" / "a").read_text() == "two"
-    assert [item.name for item in tmp_path.iterdir()] == ["cache"]
-
-
-def test_a_file_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write_file(tmp_path / "new" / "file", b"before")
-
-    def fail(*_: object) -> None:
-        raise OSError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", fail)
-        with pytest.raises(OSError):  # noqa: PT011
-            write_file(tmp_path / "new" / "file", b"after")
-    assert [(item.name, item.read_bytes()) for item in (tmp_path / "new").iterdir()] == [("file", b"before")]
-
-
-def test_files_are_on_the_disk_before_they_have_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    calls: list[str] = []
-    for name in ("fsync", "rename", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *args, real=real, name=name: (calls.append(name), real(*args))[1])
-    write_file(tmp_path / "a", b"text")
-    assert calls == ["fsync", "replace", "fsync"]
-    calls.clear()
-    with new_folder(tmp_path / "b") as made:
-        (made / "one").write_text("1")
-        (made / "two").write_text("2")
-    assert calls == ["fsync", "fsync", "fsync", "rename", "fsync"]
 
 
 def test_long_and_uneven_pairs_are_left_out_and_counted(say: Say):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transept.errors import InvalidData, TranseptError
-from transept.train import durable
+from transept.train import checkpoint
 from transept.train.checkpoint import FILES, MANIFEST, Checkpoints, superfluous
 
 
@@ -152,14 +152,14 @@ def test_a_full_disk_is_told_with_what_is_needed_and_free(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(checkpoints, 500)
-    real = durable.save_file
+    real = checkpoint.save_file
 
     def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
         if path.name == "optimizer.safetensors":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(tensors, path)
 
-    monkeypatch.setattr(durable, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(TranseptError, match=r"the disk is full; it needs 0\.0 MB and 0\.0 MB are free") as caught:
         save(checkpoints, 1000)

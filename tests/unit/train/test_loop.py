@@ -212,7 +212,7 @@ def signalled(task: ToyTask, call: int, number: int, times: int = 1) -> ToyTask:
 
 def test_ctrl_c_finishes_the_update_saves_and_says_how_to_go_on(run: RunDirectory, console: Console) -> None:
     with pytest.raises(
-        Interrupted, match=r"interrupted at update 3, which is saved\n.*transept train .*config\.yaml --resume"
+        Interrupted, match=r"interrupted at update 3, which is saved\n.*transept train \S*/run --resume"
     ):
         train(signalled(ToyTask(), 7, signal.SIGINT), config(), run, console=console)
     checkpoints = Checkpoints(run.checkpoints)
@@ -220,6 +220,21 @@ def test_ctrl_c_finishes_the_update_saves_and_says_how_to_go_on(run: RunDirector
     assert checkpoints.regular() == []
     assert not run.model.exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_does_not_wait_for_a_validation_which_the_resumed_run_makes_up_for(
+    run: RunDirectory, console: Console
+) -> None:
+    task = signalled(ToyTask(), 11, signal.SIGINT)
+    with pytest.raises(Interrupted, match="interrupted at update 5"):
+        train(task, config(), run, console=console)
+    assert task.validations == 0
+    assert Checkpoints(run.checkpoints).regular() == [5]
+    assert events(run, "valid") == []
+    result = train(ToyTask(), config(stop="6u"), run, resume=True, console=console)
+    assert result.finished
+    assert [event["update"] for event in events(run, "valid")] == [5, 6]
+    assert Checkpoints(run.checkpoints).load(5).state["owed"] is False
 
 
 def test_ctrl_c_twice_leaves_at_once(run: RunDirectory, console: Console) -> None:

@@ -19,7 +19,7 @@ from toy_task import ToyModel, ToyTask, config
 
 from transept.errors import Interrupted, InvalidConfig, InvalidData
 from transept.spec import Part
-from transept.train import durable, loop, update
+from transept.train import checkpoint, loop, update
 from transept.train.checkpoint import FILES, Checkpoints
 from transept.train.loop import TrainResult, train
 from transept.train.progress import Progress
@@ -181,7 +181,7 @@ def killed_at(operation: int) -> None:
 
     for name in WATCHED:
         setattr(os, name, watch(name))
-    save_file = durable.save_file
+    save_file = checkpoint.save_file
 
     def torn(tensors: Any, path: Path) -> None:
         save_file(tensors, path)
@@ -189,7 +189,7 @@ def killed_at(operation: int) -> None:
             os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    durable.save_file = torn  # type: ignore[assignment]
+    checkpoint.save_file = torn  # type: ignore[assignment]
 
 
 def test_a_kill_at_any_operation_of_any_save_loses_nothing(

@@ -80,9 +80,7 @@ def test_a_shorter_file_is_left_alone(run: RunDirectory) -> None:
 
 
 def test_the_resume_command_can_be_typed(tmp_path: Path) -> None:
-    assert (
-        RunDirectory(tmp_path / "my run").resume_command() == f"transept train '{tmp_path}/my run/config.yaml' --resume"
-    )
+    assert RunDirectory(tmp_path / "my run").resume_command() == f"transept train '{tmp_path}/my run' --resume"
 
 
 def test_nothing_half_written_is_left(run: RunDirectory) -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from transept.train import durable
+from transept import durable
+from transept.durable import new_folder, replace_file
+from transept.train import checkpoint
 from transept.train.checkpoint import Checkpoints
+from unit.train.conftest import in_child
+
+__all__ = ["in_child"]  # a fixture
 
 
 class Recorder:
@@ -80,7 +85,7 @@ class TestOrder:
             (r"model\.safetensors$", "model.safetensors is not flushed"),
             (r"state\.json$", "state.json is not flushed"),
             (r"manifest\.json$", "manifest.json is not flushed"),
-            (r"00000007\.tmp-\d+$", "new directory is not flushed"),
+            (r"00000007\.tmp-[\d-]+$", "new directory is not flushed"),
             (r"folder$", "parent is not flushed"),
         ],
     )
@@ -94,18 +99,19 @@ class TestOrder:
                 flush(path)
 
         monkeypatch.setattr(durable, "flush", careless)
+        monkeypatch.setattr(checkpoint, "flush", careless)
         folder = tmp_path / "folder"
         folder.mkdir()
         assert any(fault in found for found in save(folder, monkeypatch))
 
     def test_a_manifest_that_comes_too_early_is_seen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_tensors = durable.write_tensors
+        write_tensors = checkpoint.write_tensors
 
         def early(path: Path, tensors: object) -> None:
             durable.write_text(path.parent / "manifest.json", "{}")
             write_tensors(path, tensors)
 
-        monkeypatch.setattr("transept.train.checkpoint.write_tensors", early)
+        monkeypatch.setattr(checkpoint, "write_tensors", early)
         assert any("after the manifest" in found for found in save(tmp_path, monkeypatch))
 
 
@@ -120,18 +126,84 @@ def test_files_are_readable_by_whom_the_umask_allows(tmp_path: Path, umask: int,
         os.umask(before)
 
 
-def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
-    for text in ("one", "two"):
-        durable.replace_directory(tmp_path / "model", lambda fresh, text=text: durable.write_text(fresh / text, text))
+def make(folder: Path, name: str, text: str = "") -> None:
+    """A folder with one file in it."""
+    with new_folder(folder) as fresh:
+        (fresh / name).write_text(text)
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make(tmp_path / "model", name)
     assert [entry.name for entry in (tmp_path / "model").iterdir()] == ["two"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_failed_replacement_leaves_the_old(tmp_path: Path) -> None:
-    durable.replace_directory(tmp_path / "model", lambda fresh: durable.write_text(fresh / "one", "one"))
+    def fail(folder: Path) -> None:
+        with new_folder(folder) as fresh:
+            (fresh / "half").write_text("half")
+            raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        durable.replace_directory(tmp_path / "model", lambda fresh: durable.write_text(fresh / "two", str(1 // 0)))
+        fail(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    make(tmp_path / "model", "one")
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path / "model")
     assert [entry.name for entry in (tmp_path / "model").iterdir()] == ["one"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_cannot_be_given_its_name_leaves_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "model", "one")
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> None:
+        if ".tmp-" in self.name:
+            raise OSError("no")
+        rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"):
+        make(tmp_path / "model", "two")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+    assert [entry.name for entry in (tmp_path / "model").iterdir()] == ["one"]
+
+
+def test_several_of_one_process_do_not_meet(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "model") as first, new_folder(tmp_path / "model") as second:
+        assert first != second
+        (first / "one").write_text("1")
+        (second / "two").write_text("2")
+    assert [entry.name for entry in (tmp_path / "model").iterdir()] == ["one"], "the last to rename"
+
+
+def test_a_file_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_file(tmp_path / "new" / "file", b"before")
+
+    def fail(*_: object) -> None:
+        raise OSError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="no"):
+            replace_file(tmp_path / "new" / "file", b"after")
+    assert [(item.name, item.read_bytes()) for item in (tmp_path / "new").iterdir()] == [("file", b"before")]
+
+
+def test_files_are_on_the_disk_before_they_have_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ("fsync", "rename", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, real=real, name=name: (calls.append(name), real(*args))[1])
+    replace_file(tmp_path / "a", b"text")
+    assert calls == ["fsync", "replace", "fsync"]
+    calls.clear()
+    with new_folder(tmp_path / "b") as made:
+        (made / "one").write_text("1")
+        (made / "two").write_text("2")
+    assert calls == ["fsync", "fsync", "fsync", "rename", "fsync"]
 
 
 def test_links_are_relative_and_move(tmp_path: Path) -> None:
@@ -148,36 +220,37 @@ def test_leftovers_of_dead_processes_go_and_nothing_else(tmp_path: Path, in_chil
     os.waitpid(child, 0)  # a number that is nobody's now
     alive = os.getppid()
     for name in (
-        f"00000007.tmp-{child}",
-        f"00000007.old-{child}",
-        f"00000009.tmp-{alive}",
+        f"00000007.tmp-{child}-3",
+        f"00000007.old-{child}-4",
+        f"00000009.tmp-{alive}-0",
         "00000007",
         "notes.tmp",
         "x.tmp-",
     ):
         (tmp_path / name).mkdir()
     (tmp_path / f"config.yaml.tmp-{child}").write_text("half")
-    assert durable.reclaim(tmp_path) == [f"00000007.old-{child}", f"00000007.tmp-{child}", f"config.yaml.tmp-{child}"]
+    assert durable.reclaim(tmp_path) == [
+        f"00000007.old-{child}-4",
+        f"00000007.tmp-{child}-3",
+        f"config.yaml.tmp-{child}",
+    ]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
-        ["00000007", f"00000009.tmp-{alive}", "notes.tmp", "x.tmp-"]
+        ["00000007", f"00000009.tmp-{alive}-0", "notes.tmp", "x.tmp-"]
     )
 
 
 def test_a_kill_between_the_renames_loses_nothing(
     tmp_path: Path, in_child: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(text: str) -> None:
-        durable.replace_directory(tmp_path / "model", lambda fresh: durable.write_text(fresh / "text", text))
-
     def die(self: Path, target: Path) -> None:
         rename(self, target)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    write("old")
+    make(tmp_path / "model", "text", "old")
     rename = Path.rename
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", die)
-        assert in_child(lambda: write("new")) == -signal.SIGKILL
+        assert in_child(lambda: make(tmp_path / "model", "text", "new")) == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
     durable.reclaim(tmp_path)
     assert (tmp_path / "model" / "text").read_text() == "old"
