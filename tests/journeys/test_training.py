@@ -150,11 +150,17 @@ def test_a_model_is_taken_further_with_its_vocabulary(cli, toy, trained):
 def test_an_average_is_made_again_elsewhere(cli, own_run):
     ended = cli("average", own_run)
     assert ended.code == 2
+    assert "made its model then: this would replace it" in ended.err
+    assert f"transept average {own_run} --last 5 --out" in ended.err
     assert "--overwrite" in ended.err
+    left = own_run / "model.tmp-999999999-0"
+    left.mkdir()
     out = own_run.parent / "models" / "again"
     ended = cli("average", own_run, "--out", out)
     assert ended.code == 0, ended.err
     assert weights(out) == weights(own_run / "model"), "the recipe's own average is the run's model"
+    assert f"removed {left.name}" in ended.err
+    assert not left.exists()
     ended = cli("average", own_run, "--last", 1, "--overwrite")
     assert ended.code == 0, ended.err
     assert "update 300" in ended.out

@@ -34,6 +34,7 @@ def average(
     The mean of the last ones, or the best one alone, scored on the validation split.
     """
     from transept.cli.build import make_task
+    from transept.durable import reclaim
     from transept.hub.directory import check_free
     from transept.recipes.recipe import load_recipe
     from transept.train.average import choose
@@ -50,19 +51,26 @@ def average(
     if not directory.checkpoints.is_dir():
         raise UsageError("this is no run directory: it has no checkpoints/", where=run)
     target = out.expanduser().resolve() if out else directory.model
+    if out is None and (target / "config.json").exists() and not overwrite:
+        raise UsageError(
+            "the run ended, and made its model then: this would replace it",
+            where=target,
+            remedy=f"Put another beside it: transept average {run} --last 5 --out {run}-last5. --overwrite replaces it.",
+        )
     if RunDirectory(target).config.is_file():
         raise UsageError("a run is in this directory; no model replaces it", where=target, remedy="Use --out ANOTHER.")
     check_free(target, overwrite)
     recipe = load_recipe(run)
     checkpoints = Checkpoints(directory.checkpoints)
-    newest = checkpoints.newest(say)
-    if newest is None:
-        raise UsageError("the run has no checkpoint yet", where=directory.checkpoints, remedy="Train it first.")
-    state = checkpoints.load(newest).state
-    done, standing = Progress(**state["progress"]), Standing(**state["standing"])
-    updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update, say)
-    target.parent.mkdir(parents=True, exist_ok=True)
     with directory.held():
+        for name in checkpoints.clean() + reclaim(directory.path):
+            say(f"removed {name}, left by a process that died")
+        newest = checkpoints.newest(say)
+        if newest is None:
+            raise UsageError("the run has no checkpoint yet", where=directory.checkpoints, remedy="Train it first.")
+        state = checkpoints.load(newest).state
+        done, standing = Progress(**state["progress"]), Standing(**state["standing"])
+        updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update, say)
         scores = write_model(
             make_task(recipe, say),
             directory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from transept.train.amount import Amount, AmountText
 
@@ -59,17 +59,20 @@ class Constant(_Settings):
 
 
 class Decaying(_Settings):
-    """Linear to `rate` over `warmup` updates, then down to `floor` at `updates`: half a cosine, or a straight line."""
+    """Linear to `rate` over `warmup` updates, then down to `floor` at `updates`: half a cosine, or a straight line.
+
+    `updates`  null: where `train.stop` is, which must count updates then.
+    """
 
     name: Literal["cosine", "linear"]
     rate: float = Field(gt=0)
     warmup: int = Field(default=0, ge=0)
     floor: float = Field(default=0.0, ge=0)
-    updates: int = Field(ge=1)
+    updates: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _falls_after_warmup(self) -> Decaying:
-        if self.warmup >= self.updates:
+        if self.updates is not None and self.warmup >= self.updates:
             raise ValueError(f"warmup {self.warmup} must end before updates {self.updates}")
         if self.floor > self.rate:
             raise ValueError(f"floor {self.floor:g} is above rate {self.rate:g}")
@@ -119,6 +122,20 @@ class TrainConfig(_Settings):
     samples: int = Field(default=4, ge=0)
     threads: int | None = Field(default=None, ge=1)
     device: str = "auto"
+
+    @field_validator("schedule")
+    @classmethod
+    def _follows_stop(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        if not isinstance(schedule, Decaying) or schedule.updates is not None or "stop" not in info.data:
+            return schedule
+        stop = Amount.parse(info.data["stop"])
+        if stop.unit != "u":
+            raise ValueError(
+                f"updates must say where the {schedule.name} ends: it follows train.stop only where that counts "
+                f"updates, as 1000u, and it is {stop}"
+            )
+        # A run that stops within the warm-up only warms up.
+        return schedule.model_copy(update={"updates": max(int(stop.number), schedule.warmup + 1)})
 
     @field_validator("device")
     @classmethod

@@ -46,3 +46,21 @@ def test_checkpoints_are_saved_at_validations_unless_said_otherwise() -> None:
 def test_refuses_what_cannot_be(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         read(**changes)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_a_falling_rate_ends_where_training_does_unless_it_says(name: str) -> None:
+    falling = {"name": name, "rate": 1.0, "warmup": 10}
+    for stop, schedule, updates in (
+        ("60u", falling, 60),
+        ("600u", falling, 600),
+        ("60u", falling | {"updates": 900}, 900),
+        ("2h", falling | {"updates": 900}, 900),
+        ("4u", falling, 11),  # it never leaves the warm-up
+    ):
+        config = read(stop=stop, schedule=schedule)
+        assert config.schedule.updates == updates  # type: ignore[union-attr]
+        assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+    for stop in ("2h", "10e", "30Mt"):
+        with pytest.raises(ValidationError, match=f"follows train.stop only where that counts updates.*is {stop}"):
+            read(stop=stop, schedule=falling)
