@@ -1,12 +1,16 @@
 """How a model's weights begin, declared beside its shape. Norms begin as the identity and biases at zero."""
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 from transept.parts.attention import AttentionLayer
+from transept.parts.feedforward import FeedForwardLayer
 from transept.parts.position import LearnedLayer
 from transept.parts.relative import RelativeKeysLayer
 from transept.parts.scored import BucketsLayer
+from transept.parts.stack import StackLayer
 from transept.spec import Part
 
 
@@ -27,6 +31,8 @@ class Initial(Part):
         for module in model.modules():
             if isinstance(module, AttentionLayer):
                 self.attention(module)
+            elif isinstance(module, StackLayer):
+                self.stack(module)
 
     def matrix(self, weight: torch.Tensor) -> None:
         raise NotImplementedError(type(self).__name__)
@@ -36,6 +42,9 @@ class Initial(Part):
 
     def attention(self, layer: AttentionLayer) -> None:
         """Whatever the scheme does differently in attention; nothing by default."""
+
+    def stack(self, layer: StackLayer) -> None:
+        """Whatever the scheme does differently for the depth of a stack; nothing by default."""
 
 
 class Xavier(Initial):
@@ -61,12 +70,26 @@ class Xavier(Initial):
 
 
 class Normal(Initial):
-    """N(0, std^2) everywhere, as BERT, GPT-2 and BART begin."""
+    """N(0, std^2) everywhere, as BERT, GPT and BART begin.
+
+    `residual` "scaled" divides the matrices that write into the residual stream by the root of how many there are in a
+    stack, which are 2 L in GPT-2: the stream's variance at the end then does not grow with the depth (Radford et al.
+    2019, section 2.3).
+    """
 
     std: float = 0.02
+    residual: Literal["plain", "scaled"] = "plain"
 
     def matrix(self, weight: torch.Tensor) -> None:
         nn.init.normal_(weight, std=self.std)
 
     def table(self, weight: torch.Tensor, width: int) -> None:
         nn.init.normal_(weight, std=self.std)
+
+    def stack(self, layer: StackLayer) -> None:
+        if self.residual == "scaled":
+            writers = sum(len(layer.block(i).roles) for i in range(len(layer.order)))
+            for module in layer.modules():
+                if isinstance(module, AttentionLayer | FeedForwardLayer):
+                    last = module.o if isinstance(module, AttentionLayer) else module.down
+                    last.weight.mul_(writers**-0.5)
