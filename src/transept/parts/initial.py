@@ -1,6 +1,6 @@
 """How a model's weights begin, declared beside its shape. Norms begin as the identity and biases at zero."""
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -14,25 +14,35 @@ from transept.parts.stack import StackLayer
 from transept.spec import Part
 
 
+@runtime_checkable
+class Begins(Protocol):
+    """A layer some of whose parameters begin in one published way, whatever the scheme of the model."""
+
+    def begin(self) -> None:
+        """Fill them, after the scheme has filled what every model has."""
+
+
 class Initial(Part):
     """A scheme. `apply` fills every parameter of a built model, in the order of its modules."""
 
     @torch.no_grad()
     def apply(self, model: nn.Module, width: int) -> None:
         for module in model.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
                 self.matrix(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding | LearnedLayer | BucketsLayer | RelativeKeysLayer):
                 self.table(module.weight, width)
-            elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            elif isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm):
                 module.reset_parameters()
         for module in model.modules():
             if isinstance(module, AttentionLayer):
                 self.attention(module)
             elif isinstance(module, StackLayer):
                 self.stack(module)
+            elif isinstance(module, Begins):
+                module.begin()
 
     def matrix(self, weight: torch.Tensor) -> None:
         raise NotImplementedError(type(self).__name__)

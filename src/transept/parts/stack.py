@@ -1,5 +1,6 @@
 """Blocks in a row: the whole of an encoder or of a decoder, which differ in their patterns and in nothing else."""
 
+import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
@@ -18,7 +19,8 @@ class Stack(Part):
 
     `weights` sets of parameters are spread over the depth, each kind of block over its own applications: None gives
     every application its own, 1 shares one set among all (ALBERT). `norm` comes once, after the last block. `position`
-    scores pairs of positions, shared by all blocks.
+    scores pairs of positions, shared by all blocks. In training a block is left out with the probability `skip`
+    (Fan et al. 2020, LayerDrop).
     """
 
     block: Block | tuple[Block, ...]
@@ -26,12 +28,14 @@ class Stack(Part):
     norm: Norm | None = None
     position: Scored | None = None
     weights: int | None = None
+    skip: float = 0.0
 
     def cycle(self) -> tuple[Block, ...]:
         return self.block if isinstance(self.block, tuple) else (self.block,)
 
     def validate(self) -> None:
         self.hold(1, "depth", "weights")
+        self.hold(0, "skip", below=1)
         sets = self.depth if self.weights is None else self.weights
         if self.depth % sets or (sets % len(self.cycle()) and sets != self.depth):
             raise InvalidConfig(
@@ -77,7 +81,10 @@ class StackLayer(nn.Module):
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, D)"""
+        skip = self.spec.skip if self.training else 0.0
         for i in range(len(self.order)):
+            if skip and float(torch.rand(())) < skip:
+                continue
             block = self.block(i)
             x = block(x, view, [None] * len(block.roles) if slots is None else slots[i])
         out: Tensor = self.norm(x)
