@@ -55,7 +55,7 @@ def average(
         raise UsageError(
             "the run ended, and made its model then: this would replace it",
             where=target,
-            remedy=f"Put another beside it: transept average {run} --last 5 --out {run}-last5. --overwrite replaces it.",
+            remedy=f"Put another beside it (transept average {run} --last 5 --out {run}-last5), or use --overwrite.",
         )
     if RunDirectory(target).config.is_file():
         raise UsageError("a run is in this directory; no model replaces it", where=target, remedy="Use --out ANOTHER.")
