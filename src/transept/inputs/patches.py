@@ -1,0 +1,121 @@
+"""Pictures become vectors: squares cut out and projected, tokens of their own put in front, learned positions added.
+
+Shapes: B batch, C channels, H and W the height and width in pixels, N squares, D width.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from transept.errors import InvalidConfig, InvalidData, UsageError
+from transept.inputs.entry import Entry, EntryLayer
+from transept.parts.dropout import dropout
+from transept.parts.entered import Entered
+
+STD = 0.02  # of positions and of the tokens in front, where a model begins
+
+
+class Patches(Entry):
+    """drop([class; (distillation;) projected squares, row by row] + positions) (Dosovitskiy et al. 2021, equation 1).
+
+    `size` is the height and width that the positions are for, `patch` those of a square. `front` is what stands before
+    the squares: nothing, the class token, or DeiT's class and distillation tokens. `resize` says how the positions of
+    the squares follow a picture of another size: "bicubic" as Hugging Face does when it is asked to, "bilinear" with
+    the corners kept as the paper's own code; None refuses such a picture.
+    """
+
+    size: tuple[int, int]
+    patch: tuple[int, int]
+    channels: int = 3
+    front: Literal["none", "class", "distilled"] = "class"
+    resize: Literal["bicubic", "bilinear"] | None = None
+    dropout: float = 0.0
+
+    def validate(self) -> None:
+        self.hold(1, "channels")
+        self.hold(0, "dropout", below=1)
+        if min(*self.size, *self.patch) < 1 or any(a % b for a, b in zip(self.size, self.patch, strict=True)):
+            raise InvalidConfig(f"pictures of {across(self.size)} pixels are no whole squares of {across(self.patch)}")
+
+    def grid(self) -> tuple[int, int]:
+        """How many squares there are from top to bottom, and from left to right."""
+        return self.size[0] // self.patch[0], self.size[1] // self.patch[1]
+
+    def before(self) -> int:
+        """How many tokens stand before the squares."""
+        return {"none": 0, "class": 1, "distilled": 2}[self.front]
+
+    def build(self, width: int) -> "PatchesLayer":
+        return PatchesLayer(self, width)
+
+
+class PatchesLayer(EntryLayer):
+    """`position` (tokens in front + N, D); `token` and `distilled` (D,)."""
+
+    def __init__(self, spec: Patches, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        rows, columns = spec.grid()
+        self.project = nn.Conv2d(spec.channels, width, spec.patch, spec.patch)
+        self.token = nn.Parameter(torch.empty(width)) if spec.before() > 0 else None
+        self.distilled = nn.Parameter(torch.empty(width)) if spec.before() > 1 else None
+        self.position = nn.Parameter(torch.empty(spec.before() + rows * columns, width))
+
+    def begin(self) -> None:
+        """As DeiT, N(0, 0.02^2). The paper's class token begins at zero."""
+        for table in (self.position, self.token, self.distilled):
+            if table is not None:
+                nn.init.normal_(table, std=STD)
+
+    def forward(
+        self, pictures: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor
+    ) -> Entered:
+        """pictures (B, C, H, W); every square is real and has its place, so there is no `valid` and no `positions`."""
+        if valid is not None or positions is not None or more:
+            given = ["valid"] * (valid is not None) + ["positions"] * (positions is not None) + list(more)
+            raise UsageError(f"{' and '.join(given)} cannot be given with pictures", remedy="Leave it out.")
+        grid = self.squares(pictures.shape)
+        x = self.project(pictures.to(self.project.weight.dtype)).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, N, D)
+        front = [token.expand(len(x), 1, -1) for token in (self.token, self.distilled) if token is not None]
+        x = torch.cat([*front, x], 1) + self.table(grid)
+        return Entered(dropout(x, self.spec.dropout if self.training else 0.0))
+
+    def squares(self, shape: torch.Size) -> tuple[int, int]:
+        """The grid of squares of such pictures. Raises InvalidData with the sizes where the model cannot take them."""
+        spec = self.spec
+        if len(shape) != 4 or shape[1] != spec.channels:
+            raise InvalidData(f"pictures are (rows, {spec.channels}, height, width) here, not {tuple(shape)}")
+        size = (shape[2], shape[3])
+        if size == spec.size:
+            return spec.grid()
+        if spec.resize is None:
+            raise InvalidData(
+                f"a picture of {across(size)} pixels, and the model has positions for {across(spec.size)}",
+                remedy="Scale the picture, or describe the model with resize: bicubic, or bilinear.",
+            )
+        rows, columns = size[0] // spec.patch[0], size[1] // spec.patch[1]
+        if not rows or not columns or (rows * spec.patch[0], columns * spec.patch[1]) != size:
+            raise InvalidData(
+                f"a picture of {across(size)} pixels is no whole squares of {across(spec.patch)}",
+                remedy="Cut or scale the picture.",
+            )
+        return rows, columns
+
+    def table(self, grid: tuple[int, int]) -> Tensor:
+        """The positions of a grid, those in front included, (tokens in front + N, D)."""
+        own, resize = self.spec.grid(), self.spec.resize
+        if grid == own:
+            return self.position
+        assert resize is not None
+        front, squares = self.position.tensor_split([self.spec.before()])
+        corners = resize == "bilinear"
+        image = squares.unflatten(0, own).permute(2, 0, 1)[None]  # (N, D) -> (1, D, h, w)
+        image = F.interpolate(image, size=grid, mode=resize, align_corners=corners)
+        return torch.cat([front, image[0].flatten(1).T])
+
+
+def across(size: tuple[int, int]) -> str:
+    """ "224 x 160" """
+    return f"{size[0]} x {size[1]}"
