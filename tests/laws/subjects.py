@@ -4,23 +4,28 @@ A new one is held to the laws without a line of new test code. Sizes are toys; e
 biases of zero and gains of one hide mistakes.
 """
 
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
 from transept.families.registry import all_families
+from transept.heads.vocabulary import Vocabulary
+from transept.inputs.tokens import Tokens
 from transept.models import Built, Model, Seq2Seq, Topology
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.core import Core
 from transept.parts.norm import Norm
 from transept.parts.pattern import Both, Causal, Either, Not, Pattern
-from transept.parts.position import Position
+from transept.parts.position import Added
+from transept.parts.relative import Keyed
+from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
 from transept.parts.stack import Stack
-from transept.spec import Part, replace
+from transept.spec import Part, edit, replace
 
 VOCAB, END = 23, 2
 TOY_FIELDS = {"heads": 4, "length": 64}
@@ -33,6 +38,18 @@ def toys(kind: type[Part]) -> dict[str, Any]:
         if issubclass(part, kind) and part is not kind:
             needed = [f.name for f in fields(part) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
             made[name] = part(**{field: TOY_FIELDS.get(field, 3) for field in needed})
+    return made
+
+
+def forms(kind: type[Part]) -> dict[str, Any]:
+    """The toys below a kind, and each again with every other choice that one of its fields has."""
+    made = {}
+    for name, part in toys(kind).items():
+        made[name] = part
+        for field, hint in get_type_hints(type(part)).items():
+            if get_origin(hint) is Literal:
+                others = [choice for choice in get_args(hint) if choice != getattr(part, field)]
+                made |= {f"{name} {choice}": replace(part, **{field: choice}) for choice in others}
     return made
 
 
@@ -53,35 +70,46 @@ def families() -> dict[str, Topology]:
     return {name: module.declare(**module.TOY) for name, module in all_families().items()}
 
 
-def edit(spec: Topology, change: Any) -> Topology:
-    """The spec with `change` applied to every part of it, from the leaves up."""
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(walk(item) for item in value)
-        if not isinstance(value, Part):
-            return value
-        return change(replace(value, **{f.name: walk(getattr(value, f.name)) for f in fields(value)}))  # type: ignore[arg-type]
-
-    changed = walk(spec)
-    assert isinstance(changed, Topology)
-    return changed
-
-
 def on(kind: type[Part], when: Any = lambda part: True, **values: Any) -> Any:
     """A change for `edit`: parts of a kind get new values."""
     return lambda part: replace(part, **values) if isinstance(part, kind) and when(part) else part
 
 
 def is_causal(part: Any) -> bool:
-    return isinstance(part, Attention) and part.source == "self" and part.pattern == Causal()
+    """Whether it is an attention of a stream to itself in which nobody sees ahead."""
+    at = torch.arange(16)
+    own = isinstance(part, Attention) and part.source == "self"
+    return own and not bool(part.pattern.allows(at[:, None], at[None]).triu(1).any())
+
+
+def reads_text(spec: Topology) -> bool:
+    """Whether what enters are tokens, on both sides where there are two."""
+    return isinstance(spec, Seq2Seq) or (isinstance(spec, Model) and isinstance(spec.embed, Tokens))
 
 
 def decodes(spec: Topology) -> bool:
-    """Whether a model writes text from left to right: it has a causal self-attention."""
-    found = []
-    edit(spec, lambda part: found.append(is_causal(part)) or part)
-    return any(found)
+    """Whether a model writes text from left to right: all of its decoder looks back, and its head tells tokens."""
+    stack = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack if isinstance(spec, Model) else None
+    if stack is None or not reads_text(spec) or not isinstance(getattr(spec, "head", None), Vocabulary):
+        return False
+    parts = [part for block in stack.cycle() for part in block.parts if isinstance(part, Attention)]
+    own = [part for part in parts if part.source == "self"]
+    return bool(own) and all(map(is_causal, own))
+
+
+def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
+    """A model without any order, and with each order in its place, alone."""
+    bare = edit(edit(spec, on(Tokens, position=None)), on(Stack, position=None))
+    bare = edit(bare, on(Attention, position=None))
+    yield "no position", bare
+    for place, kind in ((Tokens, Added), (Stack, Scored), (Attention, Rotating), (Attention, Keyed)):
+        for name, position in forms(kind).items():
+            there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
+            yield f"position {name}", edit(bare, there)
+    rotary = forms(Rotating)["Rotary"]
+    for name, scaling in toys(Scaling).items():
+        turned = on(Attention, lambda part: part.source == "self", position=replace(rotary, scaling=scaling))
+        yield f"position Rotary {name}", edit(bare, turned)
 
 
 def variants() -> dict[str, Topology]:
@@ -91,26 +119,21 @@ def variants() -> dict[str, Topology]:
         made[name] = spec
         for core, part in cores().items():
             made[f"{name}, core {core}"] = edit(spec, on(Attention, core=part))
-        for position, part in (toys(Position) | {"none": None}).items():
-            made[f"{name}, position {position}"] = edit(spec, _with_position(part))
-        for position, part in toys(Scored).items():
-            made[f"{name}, scored {position}"] = edit(spec, on(Stack, position=part))
+        if reads_text(spec):
+            made |= {f"{name}, {position}": changed for position, changed in positions(spec)}
         made[f"{name}, rms norm before"] = edit(edit(spec, on(Norm, form="rms")), on(Block, place="before"))
         for groups in (1, 2):
             made[f"{name}, {groups} key/value heads"] = edit(spec, on(Attention, kv_heads=groups))
-        made[f"{name}, one set of weights"] = edit(spec, on(Stack, weights=1))
-        for text, pattern in patterns().items():
-            if decodes(spec):
-                made[f"{name}, {text}"] = edit(
-                    spec, on(Attention, is_causal, pattern=Causal() & (pattern | Causal() & pattern))
-                )
+        made[f"{name}, one set of weights"] = edit(spec, on(Stack, _one_kind, weights=1))
+        if decodes(spec):
+            for text, pattern in patterns().items():
+                seen = Causal() & (pattern | Causal() & pattern)
+                made[f"{name}, {text}"] = edit(spec, on(Attention, is_causal, pattern=seen))
     return made
 
 
-def _with_position(position: Position | None) -> Any:
-    from transept.inputs.tokens import Tokens
-
-    return on(Tokens, position=position)
+def _one_kind(stack: Any) -> bool:
+    return len(stack.cycle()) == 1
 
 
 def lively(spec: Topology, seed: int = 0, scale: float = 0.2) -> Built:

@@ -5,11 +5,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from laws.subjects import families, some_ids
+from laws.subjects import families, reads_text, some_ids
+from transept.heads.vocabulary import Vocabulary
 from transept.models import Built, Seq2Seq
 from transept.parts.loss import IGNORED, Loss, Smoothing
 
-FAMILIES = families()
+FAMILIES = {
+    name: spec
+    for name, spec in families().items()
+    if reads_text(spec) and isinstance(spec.head, Vocabulary)  # type: ignore[attr-defined]
+}
 
 
 def loss_of(model: Built, source: Tensor, target: Tensor, labels: Tensor, smoothing: Smoothing) -> Loss:
