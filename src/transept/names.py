@@ -31,7 +31,8 @@ class Rule:
     """Tensors of ours and the tensors of theirs that hold the same bits.
 
     `read` makes ours of theirs, `write` is its exact inverse. `older` are earlier spellings of all of `theirs` that
-    are read and never written.
+    are read and never written. `filed` are those under which their files keep them, where that is not as in their
+    models: Hugging Face renames some when it loads and when it saves.
     """
 
     ours: tuple[str, ...]
@@ -39,10 +40,15 @@ class Rule:
     read: Change = list
     write: Change = list
     older: tuple[tuple[str, ...], ...] = ()
+    filed: tuple[str, ...] = ()
+
+    def spellings(self) -> tuple[tuple[str, ...], ...]:
+        """All under which they are read."""
+        return (self.theirs, *((self.filed,) if self.filed else ()), *self.older)
 
     def __post_init__(self) -> None:
-        spellings = (self.theirs, *self.older)
-        assert all(len(other) == len(self.theirs) for other in self.older), "an older spelling names all of theirs"
+        spellings = self.spellings()
+        assert all(len(other) == len(self.theirs) for other in spellings), "another spelling names all of theirs"
         kinds = {fields(template) for group in (self.ours, *spellings) for template in group}
         assert len(kinds) == 1, f"one rule, different indices: {self.ours} and {spellings}"
 
@@ -205,7 +211,7 @@ class Names:
         wanted, got, used = list(wanted), dict[str, Tensor](), set[str]()
         try:
             for rule in self.rules:
-                for spelling in (rule.theirs, *rule.older):
+                for spelling in rule.spellings():
                     self._read(rule, spelling, theirs, got, used)
             self._stand_in(theirs, got)
             self._complete(theirs, wanted, got, used)
@@ -319,9 +325,14 @@ class Names:
         return out
 
     def stored(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What a file holds of `to_theirs`: without the names that their loader ties by itself."""
+        """What a file holds of `to_theirs`, as it names them: without what their loader ties by itself."""
         tied = [compiled(entry.theirs) for entry in self.entries if isinstance(entry, Tied)]
-        return {key: value for key, value in theirs.items() if not any(name.fullmatch(key) for name in tied)}
+        kept = {key: value for key, value in theirs.items() if not any(name.fullmatch(key) for name in tied)}
+        for rule in self.rules:
+            for model, file in zip(rule.theirs, rule.filed, strict=False):
+                for index in indices([model], theirs):
+                    kept[fill(file, index)] = kept.pop(fill(model, index))
+        return kept
 
     def their_name(self, ours: str) -> str:
         """What one of our weights is called there (the first, where it is made of several), or our name itself."""

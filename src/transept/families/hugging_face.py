@@ -123,7 +123,7 @@ def respelled(entries: Iterable[Entry], *spellings: tuple[str, str]) -> list[Ent
 
     def with_older(entry: Entry) -> Entry:
         if isinstance(entry, Rule):
-            names = zip(*(older(name) for name in entry.theirs), strict=True)
+            names = [n for known in (entry.theirs, entry.filed) for n in zip(*map(older, known), strict=True)]
             return respell(entry, older=tuple(dict.fromkeys((*entry.older, *names))))
         return respell(entry, older=tuple(dict.fromkeys((*entry.older, *older(entry.theirs)))))
 

@@ -1,0 +1,98 @@
+"""DeiT (Touvron et al. 2021): the Vision Transformer with one token more, which learns what a teacher answers."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from transept.families import vit
+from transept.families.configuration import Keys
+from transept.families.hugging_face import architecture, demand_said
+from transept.heads.classes import Averaged
+from transept.models import Model, Topology
+from transept.names import Names
+from transept.parts.feedforward import Activation
+from transept.parts.initial import Initial, Normal
+from transept.spec import replace
+
+Heading = Literal["averaged", "classes", "pooled", "states"]
+
+HEADS: dict[str, Heading] = {
+    "DeiTForImageClassificationWithTeacher": "averaged",
+    "DeiTForImageClassification": "classes",
+    "DeiTModel": "pooled",
+}
+HF_MODELS = {"deit": tuple(HEADS)}
+
+SIZES: dict[str, dict[str, Any]] = {name: vit.SIZES[f"{name}-16"] for name in ("tiny", "small", "base")}  # table 1
+TOY = vit.TOY
+INITIAL = Normal(0.02)
+
+
+def declare(
+    *,
+    width: int,
+    hidden: int,
+    heads: int,
+    depth: int,
+    labels: int = 1000,
+    image: int = 224,
+    patch: int = 16,
+    channels: int = 3,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    activation: Activation = "gelu",
+    eps: float = 1e-6,
+    bias: bool = True,
+    head: Heading = "averaged",
+    pooler: Activation = "tanh",
+    resize: Literal["bicubic", "bilinear"] | None = None,
+    initial: Initial = INITIAL,
+) -> Model:
+    """ViT's description with an exact GELU and a distillation token.
+
+    `head` "averaged" has classes of both tokens and answers with the mean; the second ones learn what a teacher answers
+    (section 4).
+    """
+    spec = vit.declare(
+        width=width,
+        hidden=hidden,
+        heads=heads,
+        depth=depth,
+        labels=labels,
+        image=image,
+        patch=patch,
+        channels=channels,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        activation=activation,
+        eps=eps,
+        bias=bias,
+        head="classes" if head == "averaged" else head,
+        pooler=pooler,
+        resize=resize,
+        initial=initial,
+    )
+    both = Averaged((spec.head, replace(spec.head, pool="second"))) if head == "averaged" else spec.head
+    return replace(spec, embed=replace(spec.embed, front="distilled"), head=both)
+
+
+def from_hf(config: Mapping[str, Any]) -> Model:
+    """The description of a DeiT configuration, every key of which is honoured, held to its one value, or refused.
+
+    Raises InvalidConfig with the key.
+    """
+    keys = Keys(config, "DeiT")
+    return vit.sized(declare(**vit.words_of(keys), head=HEADS[architecture(config, HF_MODELS)]), keys)
+
+
+def to_hf(spec: Topology) -> dict[str, Any]:
+    """The DeiT configuration of a description. Raises InvalidConfig that names what it cannot say."""
+    model = vit.pictured(spec, "DeiT")
+    found = vit.architecture_of(model, "DeiT", HEADS)
+    config = {"architectures": [found], "model_type": "deit", **vit.config_of(model)}
+    demand_said(model, from_hf(config), "DeiT")
+    return config
+
+
+def names(spec: Model) -> Names:
+    """Our weights and those of the architecture that the head tells; a file may have `deit.` before them or not."""
+    return vit.table(spec, "deit.")
