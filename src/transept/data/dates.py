@@ -28,6 +28,7 @@ LANGUAGES = ("ar", "de", "el", "en", "es", "fr", "hi", "ja", "ko", "pl", "ru", "
 SOURCE_STYLES: tuple[Style, ...] = ("full", "long", "medium")
 ASKED_STYLES: tuple[Style, ...] = ("long", "medium", "short")
 TAGS = (*(f"<2{language}>" for language in LANGUAGES), *(f"<{style}>" for style in ASKED_STYLES))
+EXAMPLE = "<2de> 5 March 2026"
 # CLDR's own medium and short forms often say two digits of the year, or digits for the month's name.
 SKELETONS: dict[Style, str] = {"medium": "yMMMd", "short": "yMd"}
 FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)

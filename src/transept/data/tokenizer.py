@@ -1,82 +1,153 @@
-"""Byte-pair encoding, learned here and kept as the `tokenizer.json` that everybody's tools read."""
+"""Text to token ids and back: one face for the vocabularies that are learned here and for those of others."""
 
 import hashlib
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
-from transept.data.config import SPECIAL, Vocabulary
+from transept.data.backend import check_text, guarded
 from transept.durable import replace_file
-from transept.errors import InvalidData
+from transept.errors import InvalidData, UsageError
 
-END = "</w>"
-# What a merge of bytes stays inside: a word with its accents, a number, or other signs, each with one space before it;
-# what lies between (more white space) is a piece too.
-PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+"
-PIECES_BY_DIGIT = PIECES.replace(r"\p{N}+|", r"\p{N}|")
-# Unicode's White_Space, at which "characters" cuts; str.split() would also cut at U+001C to U+001F.
-SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+Side = Literal["left", "right"]
+ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")  # what a special token may be for
 CHUNK = 4096
 
 
-class Tokenizer:
-    """Text to token ids and back. Ids end with eos; `pad`, `bos`, `eos`, `unk` are 0 to 3, then the tags.
+@dataclass(frozen=True)
+class Encoding:
+    """A text or a pair of texts as a model takes it; each list has an entry for every token.
 
-    The signs of control are never read out of a text: a text that holds the letters `<eos>` is encoded as letters.
-    Only the tags of `Vocabulary.special` are read whole, and only at the start of a text.
+    `segments` are the token types that a model is told (BERT's). `texts` tells which text a token is of, 0 or 1, and
+    None for what stands around them; `spans` where in it, the first character and the one behind the last; `words`
+    which of its words, as the tokenizer cuts them.
     """
 
-    pad, bos, eos, unk = range(4)
+    ids: list[int]
+    segments: list[int]
+    texts: list[int | None]
+    spans: list[tuple[int, int]]
+    words: list[int | None]
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        # A special token inside a text is text; the tags are taken off first, in `_split`.
-        backend.encode_special_tokens = True
-        added = backend.get_added_tokens_decoder()
-        self._tags = {added[index].content: index for index in sorted(added) if index >= len(SPECIAL)}
-        self.tags = tuple(self._tags)
-        self._leading = _leading(self.tags)
+
+class Tokenizer:
+    """Text to token ids and back, over a tokenizer of the `tokenizers` library.
+
+    `pad`, `bos`, `eos`, `unk`, `cls`, `sep` and `mask` are the ids of the special tokens, None where there is none.
+    `side` is where rows are padded. `files` are the files that it was read from: `save` hands them back as they were.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        special: Mapping[str, int],
+        side: Side = "right",
+        files: Mapping[str, bytes] | None = None,
+        tidy: bool = False,
+    ) -> None:
+        self._backend, self._tidy, self.side, self.files = backend, tidy, side, dict(files or {})
+        self.special = {role: special[role] for role in ROLES if role in special}
+        self.pad, self.bos, self.eos, self.unk, self.cls, self.sep, self.mask = map(self.special.get, ROLES)
 
     @property
     def vocab(self) -> int:
-        """The number of tokens."""
-        return int(self._backend.get_vocab_size())
+        """The number of ids, from 0 to the highest that a token has."""
+        return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of tokenizer.json."""
+        """The sha256 of what it computes, as tokenizer.json has it."""
         return hashlib.sha256(self._json()).hexdigest()
 
-    @classmethod
-    def train(cls, lines: Iterable[str], vocabulary: Vocabulary) -> "Tokenizer":
-        """Learn merges from lines (both languages together). The same lines give the same file, byte for byte."""
-        return cls(_train(lines, vocabulary))
+    @property
+    def around(self) -> frozenset[int]:
+        """The ids of all tokens that are no text: `decode` leaves them out."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset({index for index, token in added.items() if token.special} | set(self.special.values()))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, eos at the end."""
-        return self.encode_batch([text])[0]
+    def demand(self, role: str) -> int:
+        """The id of a special token. Raises InvalidData where there is none."""
+        if role not in self.special:
+            has = ", ".join(self.special) or "no special tokens"
+            raise InvalidData(f"this model's tokenizer has no {role} token; it has {has}")
+        return self.special[role]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts. Raises `InvalidData` for what is no text (half a surrogate pair)."""
+    def id_of(self, token: str) -> int | None:
+        """The id of a token as the vocabulary spells it, or None."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
+
+    # -------------------------------------------------------------- to ids
+
+    def encode(self, text: str, other: str | None = None, *, bare: bool = False) -> list[int]:
+        """The ids of a text, or of a pair, with what the model has around it; `bare` leaves that away."""
+        return self.encode_batch([text], None if other is None else [other], bare=bare)[0]
+
+    def encode_batch(
+        self, texts: Sequence[str], others: Sequence[str] | None = None, *, bare: bool = False
+    ) -> list[list[int]]:
+        """The ids of texts, or of pairs. Raises `InvalidData` for what is no text (half a surrogate pair)."""
         ids: list[list[int]] = []
-        for start in range(0, len(texts), CHUNK):
-            tags, bodies = zip(*map(self._split, texts[start : start + CHUNK]), strict=True)
-            _check_text(bodies)
-            with _guarded("the text cannot be encoded"):
-                encodings = self._backend.encode_batch_fast(list(bodies))
-            ids += [tag + encoding.ids for tag, encoding in zip(tags, encodings, strict=True)]
+        for leads, bodies in self._chunks(texts, others):
+            with guarded("the text cannot be encoded"):
+                made = self._backend.encode_batch_fast(bodies, add_special_tokens=not bare)
+            ids += [lead + encoding.ids for lead, encoding in zip(leads, made, strict=True)]
         return ids
 
+    def encodings(self, texts: Sequence[str], others: Sequence[str] | None = None) -> list[Encoding]:
+        """Texts, or pairs, with the segment of each token and its place in the text."""
+        found: list[Encoding] = []
+        for leads, bodies in self._chunks(texts, others):
+            with guarded("the text cannot be encoded"):
+                made = self._backend.encode_batch(bodies)
+            for lead, encoding, body in zip(leads, made, bodies, strict=True):
+                first = len(texts[len(found)]) - len(body if isinstance(body, str) else body[0])
+                shift = [first if of == 0 else 0 for of in encoding.sequence_ids]
+                spans = [(a + by, b + by) for (a, b), by in zip(encoding.offsets, shift, strict=True)]
+                found.append(
+                    Encoding(
+                        lead + encoding.ids,
+                        [0] * len(lead) + encoding.type_ids,
+                        [None] * len(lead) + encoding.sequence_ids,
+                        [(0, 0)] * len(lead) + spans,
+                        [None] * len(lead) + encoding.word_ids,
+                    )
+                )
+        return found
+
+    def _chunks(
+        self, texts: Sequence[str], others: Sequence[str] | None
+    ) -> Iterator[tuple[list[list[int]], list[Any]]]:
+        """Some texts at a time: the ids that come before all else, and what the library is given."""
+        if others is not None and len(others) != len(texts):
+            raise UsageError(f"{len(texts)} texts and {len(others)} second texts make no pairs")
+        for start in range(0, len(texts), CHUNK):
+            split = [self._split(text) for text in texts[start : start + CHUNK]]
+            bodies: list[Any] = [body for _, body in split]
+            check_text(bodies)
+            if others is not None:
+                seconds = [self._prepared(text) for text in others[start : start + CHUNK]]
+                check_text(seconds)
+                bodies = list(zip(bodies, seconds, strict=True))
+            yield [lead for lead, _ in split], bodies
+
+    def _split(self, text: str) -> tuple[list[int], str]:
+        """The ids of what a text begins with and the library is not shown, and the rest of it."""
+        return [], self._prepared(text)
+
+    def _prepared(self, text: str) -> str:
+        return text
+
+    # -------------------------------------------------------------- to text
+
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens and tags left out."""
-        with _guarded("the ids cannot be decoded"):
-            return str(self._backend.decode(list(ids), skip_special_tokens=True))
+        """The text of ids, special tokens left out."""
+        with guarded("the ids cannot be decoded"):
+            text = str(self._backend.decode(list(ids), skip_special_tokens=True))
+        return tidied(text) if self._tidy else text
 
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of rows of ids."""
@@ -86,166 +157,29 @@ class Tokenizer:
         """The tokens as the vocabulary spells them. Raises `InvalidData` for an id that it does not have."""
         return [self._token(index) for index in ids]
 
-    def save(self, directory: Path, length: int | None = None) -> None:
-        """Write tokenizer.json and tokenizer_config.json; `length` is the most tokens that the model takes."""
-        names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **names,
-            "clean_up_tokenization_spaces": False,
-            "padding_side": "right",
-            "truncation_side": "right",
-            "model_input_names": ["input_ids", "attention_mask"],
-        } | ({} if length is None else {"model_max_length": length})
-        replace_file(directory / "tokenizer.json", self._json())
-        replace_file(directory / "tokenizer_config.json", (json.dumps(config, indent=2) + "\n").encode())
-
-    @classmethod
-    def load(cls, directory: Path, vocab: int | None = None) -> "Tokenizer":
-        """Read a tokenizer that `save` wrote. `vocab` is the number of ids that the model has.
-
-        Raises `InvalidData` where the file is torn, its ids have holes or stand twice, or the model has too few.
-        """
-        path = directory / "tokenizer.json"
-        if not path.is_file():
-            remedy = "Was the model saved with its tokenizer? Copy tokenizer.json into the folder."
-            raise InvalidData("no such file", where=path, remedy=remedy)
-        with _guarded("not a tokenizer", path):
-            backend = Backend.from_str(path.read_text(encoding="utf-8"))
-            _check(backend, path, vocab)
-            return cls(backend)
-
     def _token(self, index: int) -> str:
         token = self._backend.id_to_token(index)
         if token is None:
             raise InvalidData(f"token id {index} is not in the vocabulary of {self.vocab:,}")
         return token
 
-    def _split(self, text: str) -> tuple[list[int], str]:
-        """The ids of the tags that a text begins with, and the rest of it."""
-        match = self._leading.match(text) if self.tags else None
-        if match is None:
-            return [], text
-        tags = [self._tags[f"{tag}>"] for tag in "".join(match.group().split()).split(">")[:-1]]
-        return tags, text[match.end() :]
+    # -------------------------------------------------------------- on disk
+
+    def save(self, directory: Path, length: int | None = None) -> None:
+        """Write the files that it was read from, byte for byte. `length` is said in files that are made here."""
+        for name, content in self.files.items():
+            replace_file(directory / name, content)
 
     def _json(self) -> bytes:
         return (str(self._backend.to_str(pretty=True)) + "\n").encode()
 
 
-def normalise(text: str) -> str:
-    """What a vocabulary of characters gives back of a text: its words with one space between."""
-    return " ".join(word for word in SPACE.split(text) if word)
+# Hugging Face's clean_up_tokenization_spaces, in this order.
+TIDY = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 
-def _leading(tags: Sequence[str]) -> re.Pattern[str]:
-    """The tags at the start of a text, with the white space around them. A tag ends at its only `>`."""
-    return re.compile(rf"\A(?:\s*(?:{'|'.join(map(re.escape, tags))}))+\s*")
-
-
-def _train(lines: Iterable[str], vocabulary: Vocabulary) -> Backend:
-    leading = _leading(vocabulary.special)
-    texts = [leading.sub("", line) for line in lines] if vocabulary.special else list(lines)
-    if vocabulary.lower:
-        texts = [normalizers.Lowercase().normalize_str(text) for text in texts]
-    suffix: dict[str, Any] = {"end_of_word_suffix": END} if vocabulary.kind == "characters" else {}
-    alphabet = _characters(texts) if suffix else sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*SPECIAL, *vocabulary.special, *alphabet]
-
-    learner = Backend(models.BPE())
-    learner.pre_tokenizer = _pre_tokenizer(vocabulary)
-    # Naming the alphabet as special tokens fixes its order. Left to itself the trainer numbers `x</w>` in the order of
-    # a hash map, and equally frequent pairs, which it settles by number, would merge differently from run to run.
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(tokens) + vocabulary.merges,
-        min_frequency=vocabulary.min_frequency,
-        special_tokens=tokens,
-        show_progress=False,
-        **suffix,
-    )
-    _check_text(texts)
-    with _guarded("no vocabulary can be learned"):
-        learner.train_from_iterator(texts, trainer, length=len(texts))
-    pairs = json.loads(learner.to_str())["model"]["merges"][: vocabulary.merges]
-    merges = [(left, right) for left, right in pairs]
-    # Two merges may make the same token, hence a dict.
-    ids = {token: index for index, token in enumerate(dict.fromkeys([*tokens, *map("".join, merges)]))}
-    model = models.BPE(ids, merges, unk_token="<unk>", **suffix)
-    return _assemble(Backend(model), vocabulary)
-
-
-def _assemble(backend: Backend, vocabulary: Vocabulary) -> Backend:
-    """Everything around the merges: how text is cut, what is added, how it is put together again."""
-    if vocabulary.lower:
-        backend.normalizer = normalizers.Lowercase()
-    backend.pre_tokenizer = _pre_tokenizer(vocabulary)
-    backend.decoder = decoders.BPEDecoder(suffix=END) if vocabulary.kind == "characters" else decoders.ByteLevel()
-    backend.add_special_tokens(list(SPECIAL))
-    backend.add_special_tokens(
-        [AddedToken(tag, special=True, normalized=False, lstrip=True, rstrip=True) for tag in vocabulary.special]
-    )
-    backend.post_processor = processors.TemplateProcessing(
-        single="$A <eos>", pair="$A <eos> $B <eos>", special_tokens=[("<eos>", Tokenizer.eos)]
-    )
-    return backend
-
-
-def _pre_tokenizer(vocabulary: Vocabulary) -> Any:
-    if vocabulary.kind == "characters":
-        return pre_tokenizers.WhitespaceSplit()
-    pieces = PIECES_BY_DIGIT if vocabulary.digits == "split" else PIECES
-    cut = pre_tokenizers.Split(Regex(pieces), "isolated")
-    return pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-
-
-def _characters(texts: Iterable[str]) -> list[str]:
-    """Every character inside a word and at a word's end, so that a new word of known characters has no `<unk>`."""
-    found: set[str] = set()
-    for text in texts:
-        if END in text:
-            raise InvalidData(
-                f"a text holds {END}, which marks the end of a word: '{text[:60]}'",
-                remedy="Take it out of the text, or use data.vocabulary.kind=bytes.",
-            )
-        found.update(text)
-    letters = sorted(letter for letter in found if not SPACE.fullmatch(letter))
-    return [*letters, *(letter + END for letter in letters)]
-
-
-def _check(backend: Backend, path: Path, vocab: int | None) -> None:
-    ids = backend.get_vocab(with_added_tokens=True)
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise InvalidData("token ids have holes or stand twice", where=path, remedy="Save the tokenizer again.")
-    for index, token in enumerate(SPECIAL):
-        if ids.get(token) != index:
-            raise InvalidData(f"{token} has id {ids.get(token)}, not {index}", where=path)
-    if vocab is not None and len(ids) > vocab:
-        raise InvalidData(
-            f"{len(ids):,} tokens, but the model has rows for {vocab:,}",
-            where=path,
-            remedy="Use the tokenizer that the model was trained with.",
-        )
-    if backend.encode("").ids != [Tokenizer.eos]:
-        raise InvalidData("the post-processor does not end a text with <eos>", where=path)
-
-
-def _check_text(texts: Iterable[str]) -> None:
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            reason = f"half of a surrogate pair at character {error.start + 1} of a text"
-            raise InvalidData(reason, remedy="Read the text as UTF-8 with errors='strict'.") from error
-
-
-@contextmanager
-def _guarded(what: str, where: Path | None = None) -> Iterator[None]:
-    """Turn what the library raises into an error of ours; its PanicException is a BaseException."""
-    try:
-        yield
-    except InvalidData:
-        raise
-    except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise InvalidData(f"{what}: {error}", where=where) from error
-        raise
+def tidied(text: str) -> str:
+    """English without the spaces that word pieces leave before its signs."""
+    for spaced in TIDY:
+        text = text.replace(spaced, spaced.strip())
+    return text

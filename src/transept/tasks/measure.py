@@ -11,7 +11,7 @@ import torch
 
 from transept.data.batches import PairBatch, collate, plan
 from transept.data.cache import TokenPairs
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
 from transept.decode.search import search
@@ -82,17 +82,17 @@ def mean_loss(model: Seq2SeqLayer, tokens: TokenPairs, batch_tokens: int) -> tup
     with judging(model):
         # No pair is left out of a measure: a longer one has a batch of its own.
         for rows in plan(tokens.lengths, max(batch_tokens, longest), seed=0, epoch=0, shuffle=False):
-            batch = collate(tokens, rows, bos=Tokenizer.bos, pad=Tokenizer.pad).to(model.device)
+            batch = collate(tokens, rows, bos=Subwords.bos, pad=Subwords.pad).to(model.device)
             loss = pair_loss(model, batch, Smoothing())
             total, count = total + float(loss.nll), count + loss.count
     return total / count, count
 
 
 # A search never chooses padding, a second beginning, or the token that stands for what is not known.
-SPECIAL = Special(Tokenizer.bos, Tokenizer.eos, (Tokenizer.pad, Tokenizer.bos, Tokenizer.unk))
+SPECIAL = Special(Subwords.bos, Subwords.eos, (Subwords.pad, Subwords.bos, Subwords.unk))
 
 
-def translate(model: Seq2SeqLayer, tokenizer: Tokenizer, texts: Sequence[str], settings: Search) -> list[str]:
+def translate(model: Seq2SeqLayer, tokenizer: Subwords, texts: Sequence[str], settings: Search) -> list[str]:
     """The best translation of each text."""
     found = search(model, tokenizer.encode_batch(texts), settings, SPECIAL)
     return tokenizer.decode_batch([hypotheses[0].tokens for hypotheses in found])
@@ -100,7 +100,7 @@ def translate(model: Seq2SeqLayer, tokenizer: Tokenizer, texts: Sequence[str], s
 
 def measure(
     model: Seq2SeqLayer,
-    tokenizer: Tokenizer,
+    tokenizer: Subwords,
     tokens: TokenPairs,
     settings: Search,
     *,

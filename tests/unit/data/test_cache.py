@@ -10,12 +10,12 @@ from transept.data import cache as module
 from transept.data.cache import TokenPairs, tokenise, within
 from transept.data.config import Vocabulary
 from transept.data.pairs import Pairs
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.errors import InvalidConfig, InvalidData
 
 SOURCE = ["a dog", "the dog and the cat and the dog", "cat", "a cat and a dog"]
 TARGET = ["ein Hund", "der Hund und die Katze und der Hund", "die Katze und noch eine Katze", "x"]
-TOKENIZER = Tokenizer.train(SOURCE + TARGET, Vocabulary(merges=40, min_frequency=1))
+TOKENIZER = Subwords.train(SOURCE + TARGET, Vocabulary(merges=40, min_frequency=1))
 
 
 def text(source: list[str] = SOURCE, target: list[str] = TARGET, blank: int = 0) -> Pairs:
@@ -61,7 +61,7 @@ def test_long_texts_go_through_in_parts(monkeypatch: pytest.MonkeyPatch, say: Sa
 
 
 def test_other_text_or_another_tokenizer_has_its_own_cache(tmp_path: Path, say: Say):
-    other = Tokenizer.train(SOURCE, Vocabulary(kind="bytes", merges=3))
+    other = Subwords.train(SOURCE, Vocabulary(kind="bytes", merges=3))
     for pairs, tokenizer in [
         (text(), TOKENIZER),
         (text(), other),

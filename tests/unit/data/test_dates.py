@@ -18,7 +18,7 @@ from transept.data.dates import (
     write_dates,
 )
 from transept.data.pairs import read_pairs
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 
 SETS = make_dates(20_000, 5)
 DAYS = [date(2024, 1, 1) + timedelta(day) for day in range(366)]
@@ -118,9 +118,7 @@ def test_the_same_seed_makes_the_same_files(tmp_path: Path):
 
 
 def test_the_vocabulary_keeps_dates_short_and_digits_apart():
-    tokenizer = Tokenizer.train(
-        [text for pair in SETS.train for text in (pair.source, pair.target)], dates_vocabulary()
-    )
+    tokenizer = Subwords.train([text for pair in SETS.train for text in (pair.source, pair.target)], dates_vocabulary())
     assert tokenizer.tags == TAGS
     assert tokenizer.vocab < 1400
     for sides in ([pair.source for pair in SETS.valid], [pair.target for pair in SETS.valid]):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from transept.data.config import Vocabulary
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.families.transformer import declare
 from transept.hub.directory import save
 from transept.models import Built
@@ -23,8 +23,8 @@ _MADE = TemporaryDirectory()
 
 
 @cache
-def tokenizer() -> Tokenizer:
-    return Tokenizer.train(LINES, Vocabulary(kind="bytes", merges=20))
+def tokenizer() -> Subwords:
+    return Subwords.train(LINES, Vocabulary(kind="bytes", merges=20))
 
 
 def model(seed: int = 0, **changes: Any) -> Built:

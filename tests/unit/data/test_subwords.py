@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from transept.data.config import SPECIAL, Vocabulary
 from transept.data.lines import read_lines
-from transept.data.tokenizer import END, Tokenizer, normalise
+from transept.data.subwords import END, Subwords, normalise
 from transept.errors import InvalidData
 
 LINES = [
@@ -21,10 +21,10 @@ LINES = [
     "der Hund , der Fuchs und die 12 Katzen von 1984",
 ]
 LETTERS = sorted({letter for line in LINES for letter in line})
-WORDS = Tokenizer.train(LINES, Vocabulary(merges=60, min_frequency=1))
-BYTES = Tokenizer.train(LINES, Vocabulary(kind="bytes", merges=60, min_frequency=1))
+WORDS = Subwords.train(LINES, Vocabulary(merges=60, min_frequency=1))
+BYTES = Subwords.train(LINES, Vocabulary(kind="bytes", merges=60, min_frequency=1))
 TAGS = ["<2de>", "<2d>", "<long>"]
-TAGGED = Tokenizer.train(LINES, Vocabulary(kind="bytes", merges=60, digits="split", special=TAGS))
+TAGGED = Subwords.train(LINES, Vocabulary(kind="bytes", merges=60, digits="split", special=TAGS))
 valid_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
@@ -48,7 +48,7 @@ def test_unknown_characters_become_unk_and_nothing_else_does(text: str):
 
 @pytest.mark.parametrize("text", ["<eos>", "a <pad> b", "<bos><unk>", f"odd {END} odd"])
 @pytest.mark.parametrize("tokenizer", [WORDS, BYTES, TAGGED])
-def test_signs_of_control_in_a_text_are_letters(tokenizer: Tokenizer, text: str):
+def test_signs_of_control_in_a_text_are_letters(tokenizer: Subwords, text: str):
     ids = tokenizer.encode(text)
     assert ids[-1] == tokenizer.eos
     assert not {tokenizer.pad, tokenizer.bos, tokenizer.eos} & set(ids[:-1])
@@ -70,14 +70,14 @@ def test_the_vocabulary_is_specials_tags_alphabet_and_merges():
     letters = [letter for letter in LETTERS if letter != " "]
     assert WORDS.vocab == 4 + 2 * len(letters) + 60
     assert BYTES.vocab == 4 + 256 + 60
-    assert Tokenizer.train(LINES, Vocabulary(merges=0)).vocab == 4 + 2 * len(letters)
-    fewer = Tokenizer.train(LINES, Vocabulary(merges=10_000, min_frequency=2)).vocab
-    assert fewer < Tokenizer.train(LINES, Vocabulary(merges=10_000, min_frequency=1)).vocab
+    assert Subwords.train(LINES, Vocabulary(merges=0)).vocab == 4 + 2 * len(letters)
+    fewer = Subwords.train(LINES, Vocabulary(merges=10_000, min_frequency=2)).vocab
+    assert fewer < Subwords.train(LINES, Vocabulary(merges=10_000, min_frequency=1)).vocab
 
 
 def test_merges_are_those_of_a_count_by_hand():
     # ab 3 times, b</w> only after a: a b</w> is the first merge; x ab</w> the second.
-    tokenizer = Tokenizer.train(["ab ab xab", "xab"], Vocabulary(merges=2))
+    tokenizer = Subwords.train(["ab ab xab", "xab"], Vocabulary(merges=2))
     assert tokenizer.tokens(tokenizer.encode("xab ab ba")) == ["xab</w>", "ab</w>", "b", "a</w>", "<eos>"]
 
 
@@ -97,15 +97,15 @@ def test_a_tag_is_whole_at_the_start_alone():
 def test_tags_are_not_learned_as_text():
     marked = [f"<2de> {line}" for line in LINES]
     plain = Vocabulary(kind="bytes", merges=60, digits="split", special=TAGS)
-    assert Tokenizer.train(marked, plain).fingerprint == TAGGED.fingerprint
-    inside = Tokenizer.train(["ab <2de>"] * 9, Vocabulary(special=TAGS))
+    assert Subwords.train(marked, plain).fingerprint == TAGGED.fingerprint
+    inside = Subwords.train(["ab <2de>"] * 9, Vocabulary(special=TAGS))
     assert inside.unk not in inside.encode("ab ed2><")
 
 
 def test_digits_stay_apart_where_asked():
     lines = ["2026 2026 2026 1999 1999"] * 9
-    split = Tokenizer.train(lines, Vocabulary(kind="bytes", merges=50, digits="split"))
-    free = Tokenizer.train(lines, Vocabulary(kind="bytes", merges=50))
+    split = Subwords.train(lines, Vocabulary(kind="bytes", merges=50, digits="split"))
+    free = Subwords.train(lines, Vocabulary(kind="bytes", merges=50))
     assert len(split.encode("2026 1999")) == 9
     assert len(free.encode("2026 1999")) == 3
     assert all(sum(letter.isdigit() for letter in token) <= 1 for token in split.tokens(range(split.vocab)))
@@ -120,29 +120,29 @@ def test_a_number_has_as_many_tokens_as_digits(text: str):
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_lower_case_is_the_vocabularys_own(text: str):
-    lower = Tokenizer.train(["STRASSE straße ΟΔΟΣ İ"], Vocabulary(kind="bytes", merges=10, lower=True))
+    lower = Subwords.train(["STRASSE straße ΟΔΟΣ İ"], Vocabulary(kind="bytes", merges=10, lower=True))
     once = lower.decode(lower.encode(text))
     assert lower.encode(once) == lower.encode(text)
     assert lower.decode(lower.encode("ABC straße")) == "abc straße"
 
 
 def test_lower_case_letters_all_have_a_token():
-    lower = Tokenizer.train(["ΟΔΟΣ İ ABC ß"], Vocabulary(merges=0, lower=True))
+    lower = Subwords.train(["ΟΔΟΣ İ ABC ß"], Vocabulary(merges=0, lower=True))
     assert lower.unk not in lower.encode("ΟΔΟΣ İ ABC abc ß")
 
 
 def test_a_text_with_the_mark_of_an_end_cannot_teach_words():
     with pytest.raises(InvalidData, match=r"kind=bytes"):
-        Tokenizer.train(["fine", f"not {END} fine"], Vocabulary())
+        Subwords.train(["fine", f"not {END} fine"], Vocabulary())
 
 
 CODE = """
 import sys
 from transept.data.config import Vocabulary
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 lines = [line.rstrip("\\n") for line in sys.stdin]
 for kind in ("characters", "bytes"):
-    print(Tokenizer.train(lines, Vocabulary(kind=kind, merges=300, min_frequency=1)).fingerprint)
+    print(Subwords.train(lines, Vocabulary(kind=kind, merges=300, min_frequency=1)).fingerprint)
 """
 
 
@@ -166,9 +166,9 @@ def test_the_same_lines_give_the_same_file_in_every_process():
 
 
 @pytest.mark.parametrize("tokenizer", [WORDS, BYTES, TAGGED])
-def test_what_is_saved_is_loaded(tmp_path: Path, tokenizer: Tokenizer):
+def test_what_is_saved_is_loaded(tmp_path: Path, tokenizer: Subwords):
     tokenizer.save(tmp_path)
-    loaded = Tokenizer.load(tmp_path, tokenizer.vocab)
+    loaded = Subwords.load(tmp_path, tokenizer.vocab)
     assert loaded.fingerprint == tokenizer.fingerprint
     assert (loaded.vocab, loaded.tags) == (tokenizer.vocab, tokenizer.tags)
     for text in (*LINES, "<2de> <long> the dog", "漢 <eos>"):
@@ -178,7 +178,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, tokenizer: Tokenizer):
 
 
 @pytest.mark.parametrize("tokenizer", [WORDS, BYTES, TAGGED])
-def test_hugging_face_reads_the_same(tmp_path: Path, tokenizer: Tokenizer):
+def test_hugging_face_reads_the_same(tmp_path: Path, tokenizer: Subwords):
     transformers = pytest.importorskip("transformers")
     tokenizer.save(tmp_path, length=77)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
@@ -218,7 +218,7 @@ def move(document: dict[str, Any], old: str, new: int) -> None:
 def test_a_broken_tokenizer_is_refused(tmp_path: Path, text: str, words: str):
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(InvalidData, match=words) as caught:
-        Tokenizer.load(tmp_path)
+        Subwords.load(tmp_path)
     assert str(tmp_path / "tokenizer.json") in str(caught.value)
 
 
@@ -231,19 +231,19 @@ def test_moved_special_tokens_are_refused(tmp_path: Path):
     document["added_tokens"].sort(key=lambda token: token["id"])
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
     with pytest.raises(InvalidData, match="<pad> has id 3, not 0"):
-        Tokenizer.load(tmp_path)
+        Subwords.load(tmp_path)
 
 
 def test_a_vocabulary_beyond_the_model_is_refused(tmp_path: Path):
     WORDS.save(tmp_path)
     with pytest.raises(InvalidData, match=rf"{WORDS.vocab} tokens, but the model has rows for {WORDS.vocab - 1}"):
-        Tokenizer.load(tmp_path, WORDS.vocab - 1)
-    assert Tokenizer.load(tmp_path, WORDS.vocab + 7).vocab == WORDS.vocab
+        Subwords.load(tmp_path, WORDS.vocab - 1)
+    assert Subwords.load(tmp_path, WORDS.vocab + 7).vocab == WORDS.vocab
 
 
 def test_no_tokenizer_at_all_is_told(tmp_path: Path):
     with pytest.raises(InvalidData, match="no such file"):
-        Tokenizer.load(tmp_path)
+        Subwords.load(tmp_path)
 
 
 def test_panics_of_the_library_become_errors():
@@ -256,13 +256,13 @@ def test_panics_of_the_library_become_errors():
         def get_added_tokens_decoder(self) -> dict[int, Any]:
             return {}
 
-        def encode_batch_fast(self, texts: list[str]) -> list[Any]:
+        def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
             raise PanicException("no entry found for key")
 
         def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
             raise KeyboardInterrupt
 
-    broken = Tokenizer(Broken())  # type: ignore[arg-type]
+    broken = Subwords(Broken())  # type: ignore[arg-type]
     with pytest.raises(InvalidData, match="no entry found"):
         broken.encode("a")
     with pytest.raises(KeyboardInterrupt):
@@ -275,11 +275,11 @@ def test_ids_and_texts_that_cannot_be_are_refused():
     with pytest.raises(InvalidData, match="half of a surrogate pair at character 3"):
         BYTES.encode("ab\ud800")
     with pytest.raises(InvalidData, match="half of a surrogate pair"):
-        Tokenizer.train(["ab\ud800"], Vocabulary(kind="bytes"))
+        Subwords.train(["ab\ud800"], Vocabulary(kind="bytes"))
 
 
 @pytest.mark.parametrize("tokenizer", [WORDS, BYTES])
-def test_a_line_of_a_million_characters_is_encoded(tokenizer: Tokenizer):
+def test_a_line_of_a_million_characters_is_encoded(tokenizer: Subwords):
     assert len(tokenizer.encode("ab" * 500_000)) > 100_000
 
 
@@ -287,7 +287,32 @@ def test_a_line_of_a_million_characters_is_encoded(tokenizer: Tokenizer):
 def test_multi30k_comes_back_whole():
     folder = Path(os.environ["TRANSEPT_DATA"]) / "multi30k"
     lines = [line for side in ("en", "de") for line in read_lines(folder / f"train.lc.norm.tok.{side}.gz")]
-    tokenizer = Tokenizer.train(lines, Vocabulary(merges=10_000))
+    tokenizer = Subwords.train(lines, Vocabulary(merges=10_000))
     letters = {letter for line in lines for letter in line} - {" "}
     assert tokenizer.vocab == 4 + 2 * len(letters) + 10_000 == 10_126
     assert tokenizer.decode_batch(tokenizer.encode_batch(lines)) == [normalise(line) for line in lines]
+
+
+def test_a_pair_and_what_stands_around_it():
+    first, second = TAGGED.encode("the dog", bare=True), TAGGED.encode("der Hund", bare=True)
+    tag, eos = TAGGED.encode("<2de>", bare=True), [TAGGED.eos]
+    assert TAGGED.encode("<2de> the dog", "der Hund") == [*tag, *first, *eos, *second, *eos]
+    (found,) = TAGGED.encodings([" <2de> the dog"], ["der Hund"])
+    assert found.ids == [*tag, *first, *eos, *second, *eos]
+    assert found.segments == [0] * len(found.ids)
+    assert found.texts == [None, *[0] * len(first), None, *[1] * len(second), None]
+    texts = (" <2de> the dog", "der Hund")
+    assert "".join(texts[0][a:b] for (a, b), of in zip(found.spans, found.texts, strict=True) if of == 0) == "the dog"
+    assert "".join(texts[1][a:b] for (a, b), of in zip(found.spans, found.texts, strict=True) if of == 1) == "der Hund"
+    with pytest.raises(ValueError, match="1 texts and 2 second texts"):
+        TAGGED.encodings(["a"], ["b", "c"])
+
+
+def test_special_tokens_by_their_roles():
+    assert WORDS.special == {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
+    assert (WORDS.cls, WORDS.sep, WORDS.mask, WORDS.side) == (None, None, None, "right")
+    assert WORDS.demand("eos") == 2
+    with pytest.raises(InvalidData, match="has no mask token; it has pad, bos, eos, unk"):
+        WORDS.demand("mask")
+    assert TAGGED.around == {0, 1, 2, 3, 4, 5, 6}
+    assert (WORDS.id_of("<eos>"), WORDS.id_of("nowhere")) == (2, None)
