@@ -119,6 +119,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     keys.truth("sinusoidal_pos_embds", False)  # how the table began; it is stored either way
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
     keys.only("is_decoder", False, why="a decoder sees back only, which is another shape")
+    keys.only("is_encoder_decoder", False, why="an encoder with a decoder is another shape")
     keys.done(BOOKKEEPING, GENERATION, "output_past tie_weights_")
     return spec
 
