@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 
 Rows = Sequence[Sequence[int]]
 
@@ -27,8 +27,8 @@ def convert(model: Path, folder: Path) -> bool:
     names = [str(token) for token in range(theirs.config.vocab_size)]
     spec.register_source_vocabulary(names)
     spec.register_target_vocabulary(names)
-    spec.config.bos_token = spec.config.decoder_start_token = names[Tokenizer.bos]
-    spec.config.eos_token, spec.config.unk_token = names[Tokenizer.eos], names[Tokenizer.unk]
+    spec.config.bos_token = spec.config.decoder_start_token = names[Subwords.bos]
+    spec.config.eos_token, spec.config.unk_token = names[Subwords.eos], names[Subwords.unk]
     spec.config.add_source_eos = False  # it is in the ids
     spec.validate()
     spec.optimize()

@@ -11,7 +11,7 @@ from transept.data.batches import PairBatch, collate, plan
 from transept.data.cache import Ids, TokenPairs, tokenise
 from transept.data.config import PairsData, Vocabulary
 from transept.data.pairs import Pairs, read_pairs
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 
 VOCAB, LONGEST = 10_000, 60
 SPECIAL, USED = 4, 8  # words of each class that occur
@@ -28,7 +28,7 @@ class Texts:
     vocab: int
     train: TokenPairs
     test: list[list[int]]
-    tokenizer: Tokenizer | None = None
+    tokenizer: Subwords | None = None
 
     def batches(self, tokens: int, count: int) -> list[PairBatch]:
         """The first batches of an epoch, and of the next epochs where one has too few."""
@@ -36,12 +36,12 @@ class Texts:
         epoch = 0
         while len(found) < count:
             for rows in plan(self.train.lengths, tokens, seed=0, epoch=epoch)[: count - len(found)]:
-                found.append(collate(self.train, rows, bos=Tokenizer.bos, pad=Tokenizer.pad))
+                found.append(collate(self.train, rows, bos=Subwords.bos, pad=Subwords.pad))
             epoch += 1
         return found
 
 
-def texts(data: Path | None, tokenizer: Tokenizer | None = None) -> Texts:
+def texts(data: Path | None, tokenizer: Subwords | None = None) -> Texts:
     """Multi30k, English to German, from a folder with the files of the published protocol; else `made_up`.
 
     The vocabulary is learned here unless a tokenizer is given.
@@ -50,7 +50,7 @@ def texts(data: Path | None, tokenizer: Tokenizer | None = None) -> Texts:
         return made_up(29_000, 1000)
     told = PairsData(dir=data, source="en", target="de", train="train.lc.norm.tok", test="test_2016_flickr.lc.norm.tok")
     train, test = read_pairs(told, "train"), read_pairs(told, "test")
-    known = tokenizer or Tokenizer.train([*train.source, *train.target], Vocabulary(merges=VOCAB))
+    known = tokenizer or Subwords.train([*train.source, *train.target], Vocabulary(merges=VOCAB))
     pairs = tokenise(train, known, None, print)
     return Texts("Multi30k", known.vocab, pairs, known.encode_batch(test.source), known)
 
@@ -71,7 +71,7 @@ def made_up(train: int, test: int, seed: int = 0) -> Texts:
 
     def side(left: Ids) -> list[int]:
         words = draws.choice(len(share), len(left), p=share / share.sum())
-        return [*(SPECIAL + left * each + words).tolist(), Tokenizer.eos]
+        return [*(SPECIAL + left * each + words).tolist(), Subwords.eos]
 
     rows = [(side(np.full(s - 1, t - 1)), side(np.arange(t - 1, 0, -1))) for s, t in lengths.tolist()]
     sides = [ids for pair in rows[:train] for ids in pair]

@@ -22,7 +22,7 @@ from texts import Texts, texts
 from torch import Tensor
 from train_translation import new_model, our_step
 
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.decode.batch import pad
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
@@ -36,7 +36,7 @@ from transept.train.schedule import rate_at
 
 UNIT = "sentences/s"
 BEAM, LIMIT = 5, 100  # hypotheses of a sentence, and the most tokens of one
-SPECIAL = Special(bos=Tokenizer.bos, eos=Tokenizer.eos)
+SPECIAL = Special(bos=Subwords.bos, eos=Subwords.eos)
 WARM_UP = 16  # sentences
 Rows = Sequence[Sequence[int]]
 Answers = list[list[int]]
@@ -58,7 +58,7 @@ def decode_theirs(model: Any, batch: int, sources: Rows) -> Answers:
     for at in range(0, len(order), batch):
         rows = order[at : at + batch]
         longest = len(sources[rows[0]])
-        ids = torch.tensor([[*sources[i], *[Tokenizer.pad] * (longest - len(sources[i]))] for i in rows])
+        ids = torch.tensor([[*sources[i], *[Subwords.pad] * (longest - len(sources[i]))] for i in rows])
         real = torch.arange(longest) < torch.tensor([len(sources[i]) for i in rows])[:, None]
         found = model.generate(
             input_ids=ids,
@@ -137,7 +137,7 @@ def scored(model: Seq2SeqLayer, sources: Rows, answers: Rows, batch: int = 64) -
         some = answers[at : at + batch]
         source, valid = pad(sources[at : at + batch], model.device)
         longest = max(map(len, some))
-        wanted = torch.tensor([[*row, *[Tokenizer.pad] * (longest - len(row))] for row in some])
+        wanted = torch.tensor([[*row, *[Subwords.pad] * (longest - len(row))] for row in some])
         target = torch.cat([torch.full_like(wanted[:, :1], SPECIAL.bos), wanted[:, :-1]], 1)
         logprobs = model(source, target, valid).logits.log_softmax(-1).gather(2, wanted[..., None])[..., 0]
         lengths = torch.tensor([len(row) for row in some])

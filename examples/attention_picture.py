@@ -12,7 +12,7 @@ import matplotlib
 import torch
 
 import transept
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.parts.attention import AttentionLayer
 
 matplotlib.use("Agg")
@@ -38,7 +38,7 @@ def cross_attention(model: torch.nn.Module, source: torch.Tensor, target: torch.
     return found
 
 
-def labels(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+def labels(tokenizer: Subwords, ids: list[int]) -> list[str]:
     """What a person reads for each token: its text, or the name of one that stands for no text."""
     return [tokenizer.decode([i]).strip() or tokenizer.tokens([i])[0] for i in ids]
 

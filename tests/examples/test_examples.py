@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from transept.data.config import Vocabulary
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.decode.config import Search
 from transept.families.transformer import declare
 from transept.hub.directory import save
@@ -26,7 +26,7 @@ def example(name: str) -> ModuleType:
 def toy(path: Path) -> Path:
     """A model directory with random weights and a vocabulary of a few letters."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer.train(["a b c d", "b d a c"], Vocabulary(kind="characters", merges=4))
+    tokenizer = Subwords.train(["a b c d", "b d a c"], Vocabulary(kind="characters", merges=4))
     model = declare(vocab=tokenizer.vocab, width=16, hidden=16, heads=2, depth=2).build().eval()
     return save(path / "toy", model, tokenizer=tokenizer, generation=Search(method="greedy", max_ratio=0, max_extra=5))
 

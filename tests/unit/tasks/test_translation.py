@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from transept.data.batches import collate
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.errors import InvalidConfig, InvalidData
 from transept.hub.directory import read
 from transept.parts.loss import Smoothing
@@ -103,8 +103,8 @@ def test_not_telling_the_targets_validity_changes_nothing(folder):
     model = made.build().eval()
     tokens = made.train
     short, long = int(tokens.lengths[:, 1].argmin()), int(tokens.lengths[:, 1].argmax())
-    both = collate(tokens, np.array([short, long]), bos=Tokenizer.bos, pad=Tokenizer.pad)
-    apart = [collate(tokens, np.array([row]), bos=Tokenizer.bos, pad=Tokenizer.pad) for row in (short, long)]
+    both = collate(tokens, np.array([short, long]), bos=Subwords.bos, pad=Subwords.pad)
+    apart = [collate(tokens, np.array([row]), bos=Subwords.bos, pad=Subwords.pad) for row in (short, long)]
     together = pair_loss(model, both, Smoothing())
     alone = [pair_loss(model, batch, Smoothing()) for batch in apart]
     assert both.target.size(1) > apart[0].target.size(1)
