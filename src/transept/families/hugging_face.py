@@ -46,8 +46,11 @@ def activation_word(activation: Activation) -> str:
 
 def architecture(config: Mapping[str, Any], models: Mapping[str, Sequence[str]]) -> str:
     """Which of the architectures of a family a configuration is of; the usual one where it names none."""
-    known = models[config["model_type"]] if config.get("model_type") in models else next(iter(models.values()))
+    kind = config.get("model_type")
+    known = models[kind] if isinstance(kind, str) and kind in models else next(iter(models.values()))
     named = config.get("architectures") or [known[0]]
+    if not isinstance(named, list):
+        raise InvalidConfig(f"architectures must be a list of names, not {named!r:.40}")
     for name in named:
         if name in known:
             return str(name)
@@ -76,13 +79,16 @@ def plain(spec: Spec) -> Spec:
     def shorter(part: Part) -> Part:
         if isinstance(part, Attention):
             core = Fused() if part.core == Reference() else part.core
-            return replace(part, core=core, kv_heads=None if part.kv_heads == part.heads else part.kv_heads)
-        if isinstance(part, Stack):
-            cycle = part.cycle()
-            one = cycle[0] if all(block == cycle[0] for block in cycle) else part.block
-            return replace(part, block=one, weights=None if part.weights == part.depth else part.weights)
+            own = None if part.head_width and part.head_width * part.heads == width else part.head_width
+            kv_heads = None if part.kv_heads == part.heads else part.kv_heads
+            return replace(part, core=core, kv_heads=kv_heads, head_width=own)
+        if isinstance(part, Stack) and part.weights in (None, part.depth):
+            cycle = part.cycle()[: part.depth]
+            kinds = next(n for n in range(1, len(cycle) + 1) if cycle[:n] * (len(cycle) // n) == cycle)
+            return replace(part, block=cycle[0] if kinds == 1 else cycle[:kinds], weights=None)
         return part
 
+    width: int = cast(Any, spec).width
     return edit(spec, shorter)
 
 
