@@ -113,8 +113,12 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
 
 
 def variants() -> dict[str, Topology]:
-    """Each family as it is, and with each position, pattern, core, norm and sharing in place of its own."""
+    """Each family as it is, and with each position, core, norm and sharing in place of its own.
+
+    Each pattern stands in the first decoder of each topology: what a pattern allows does not ask who asks.
+    """
     made: dict[str, Topology] = {}
+    decoders: set[type[Topology]] = set()
     for name, spec in families().items():
         made[name] = spec
         for core, part in cores().items():
@@ -125,7 +129,8 @@ def variants() -> dict[str, Topology]:
         for groups in (1, 2):
             made[f"{name}, {groups} key/value heads"] = edit(spec, on(Attention, kv_heads=groups))
         made[f"{name}, one set of weights"] = edit(spec, on(Stack, _one_kind, weights=1))
-        if decodes(spec):
+        if decodes(spec) and type(spec) not in decoders:
+            decoders.add(type(spec))
             for text, pattern in patterns().items():
                 seen = Causal() & (pattern | Causal() & pattern)
                 made[f"{name}, {text}"] = edit(spec, on(Attention, is_causal, pattern=seen))
