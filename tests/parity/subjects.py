@@ -28,6 +28,7 @@ from torch import Tensor
 
 from transept.errors import InvalidData
 from transept.families.registry import all_families
+from transept.heads.classes import AveragedLayer
 from transept.inputs.tokens import Tokens
 from transept.models import Built, Seq2Seq
 from transept.parts.attention import AttentionLayer
@@ -91,9 +92,6 @@ class Pair:
             make = pair_batch if isinstance(self.ours.spec, Seq2Seq) else text_batch
         made: Batch = make(self.ours, self.theirs, side, seed)
         return made
-
-
-NAMED = {f"{name}: {variant}": (name, variant) for name, oracle in oracles().items() for variant in oracle.SUBJECTS}
 
 
 @cache
@@ -177,6 +175,15 @@ def pair_batch(ours: Built, theirs: Any, side: str, seed: int) -> Batch:
     return Batch(mine, others, valid, real, alone)
 
 
+def doubled(given: Batch) -> Batch:
+    """The same in float64."""
+
+    def wide(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value.double() if torch.is_floating_point(value) else value for name, value in values.items()}
+
+    return Batch(wide(given.ours), wide(given.theirs), given.real, given.source, [wide(one) for one in given.alone])
+
+
 # ------------------------------------------------------------------ what comes out
 
 Results = dict[str, Tensor]
@@ -208,6 +215,8 @@ def of_ours(model: Any, given: Batch) -> Results:
     found = {"logits": out.logits, "hidden": out.hidden}
     if out.second is not None:
         found["second"] = out.second
+    if isinstance(getattr(model, "head", None), AveragedLayer):  # the mean alone does not tell one from the other
+        found["second"] = model.head.each(out.hidden, out.entered)[1]
     if out.memory is not None:
         found["memory"] = out.memory.states
         depth = len(model.encoder.order)
@@ -220,20 +229,29 @@ def of_ours(model: Any, given: Batch) -> Results:
     return found | {f"map {i}": one for i, one in enumerate(maps)}
 
 
-LOGITS = ("prediction_logits", "logits", "start_logits", "pooler_output", "last_hidden_state")
+LOGITS = ("prediction_logits", "logits", "start_logits", "projected_states", "pooler_output", "last_hidden_state")
 
 
 def of_theirs(model: Any, given: Batch) -> Results:
-    """The same of theirs, as far as it hands it out. What its last block gave is seen only after the final norm."""
+    """The same of theirs, as far as it hands it out; of the last block often only what the final norm made of it."""
     known = inspect.signature(model.forward).parameters
     asked = {name: True for name in ("output_hidden_states", "output_attentions") if name in known or "kwargs" in known}
-    out = model(**given.theirs, **asked, return_dict=True)
+    ends: list[Tensor] = []
+    hook = model.base_model.register_forward_hook(lambda module, args, out: ends.append(out.last_hidden_state))
+    try:
+        out = model(**given.theirs, **asked, return_dict=True)
+    finally:
+        hook.remove()
     name = next(name for name in LOGITS if getattr(out, name, None) is not None)
     found = {"logits": out[name]}
     if name == "start_logits":
         found = {"logits": torch.stack([out.start_logits, out.end_logits], -1)}
+    elif name == "projected_states":
+        found = {"logits": torch.stack([out.projected_states, out.projected_quantized_states], 2)}
     if getattr(out, "seq_relationship_logits", None) is not None:
         found["second"] = out.seq_relationship_logits
+    if getattr(out, "distillation_logits", None) is not None:
+        found["second"] = out.distillation_logits
 
     def states(prefix: str, values: Any, last: str) -> None:
         if values is not None:
@@ -252,6 +270,8 @@ def of_theirs(model: Any, given: Batch) -> Results:
     else:
         states("block", getattr(out, "hidden_states", None), "hidden")
         maps("map", getattr(out, "attentions", None))
+        if not torch.equal(found.get("hidden", ends[-1]), ends[-1]):  # the last block's states as they were
+            found |= {f"block {len(out.hidden_states) - 2}": found["hidden"], "hidden": ends[-1]}
     return found
 
 
@@ -263,3 +283,7 @@ def on_real(name: str, value: Tensor, given: Batch) -> Tensor:
     if "map" in name:
         return value.transpose(1, 2)[real]  # (B, H, S, T) -> (real queries, H, T)
     return value[real] if value.shape[:2] == real.shape else value
+
+
+# Last, because the oracles import what stands above.
+NAMED = {f"{name}: {variant}": (name, variant) for name, oracle in oracles().items() for variant in oracle.SUBJECTS}

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from laws.subjects import decodes
-from parity.subjects import NAMED, SIDES, Batch, Pair, of_ours, of_theirs, on_real, oracles, pair
+from parity.subjects import NAMED, SIDES, Batch, Pair, doubled, of_ours, of_theirs, on_real, oracles, pair
 from transept.families.registry import all_families
 from transept.models import Seq2Seq
 from transept.names import Copy
@@ -54,7 +54,7 @@ def test_everything_that_a_pass_computes(name: str, side: str) -> None:
 def test_in_float64(name: str) -> None:
     found = pair(name)
     ours, theirs = copy.deepcopy(found.ours).double(), copy.deepcopy(found.theirs).double()
-    given = found.batch("right")
+    given = doubled(found.batch("right" if "right" in getattr(found.oracle, "SIDES", SIDES) else "none"))
     compare(of_ours(ours, given), of_theirs(theirs, given), given, **EXACT)
 
 
@@ -152,7 +152,8 @@ def compare_gradients(found: Pair) -> None:
             ours[name],
             other,
             rtol=1e-4,
-            atol=1e-5 * max(reach, 1e-3),  # a sum of many products errs by its largest terms
+            # A sum of many products errs by its largest terms; a bias of keys has no effect, and only errors are left.
+            atol=1e-5 * max(reach, 1e-2),
             check_dtype=False,
             msg=lambda text, name=name: f"{name}: {text}",
         )

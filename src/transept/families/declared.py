@@ -13,7 +13,7 @@ from transept.spec import fits, spoken
 def declared(
     model: Mapping[str, Any], vocab: int, least: int = 0, where: Callable[[str], str | None] = lambda key: None
 ) -> Topology:
-    """The description of a family at a size, with what the mapping changes; `vocab` where it names none.
+    """The description of a family at a size, with what the mapping changes; `vocab` where it names none and has one.
 
     `least` is the number of tokens that the vocabulary must hold; `where` tells where a key such as "model.size" was
     written. Raises InvalidConfig with the place, the key and the nearest name.
@@ -29,8 +29,10 @@ def declared(
             reason = f"model.size: there is no {size!r}.{nearest(str(size), module.SIZES)}"
             raise InvalidConfig(reason, where=where("model.size"), remedy=remedy)
         given = module.SIZES[size] | given
-    given.setdefault("vocab", vocab)
     hints, known = get_type_hints(module.declare), inspect.signature(module.declare).parameters
+    if "vocab" in known:
+        given.setdefault("vocab", vocab)
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     for key, value in given.items():
         if key not in known:
             remedy = f"There are: size, {', '.join(known)}."
@@ -44,7 +46,7 @@ def declared(
             f"model.{missing[0]} is not set" + (f", nor {', '.join(missing[1:])}" if missing[1:] else ""),
             remedy=f"Set it, or take a published size: model.size={next(iter(module.SIZES))}.",
         )
-    if given["vocab"] < least:
+    if "vocab" in given and given["vocab"] < least:
         raise InvalidConfig(
             f"model.vocab: {given['vocab']:,} rows of embeddings do not hold a vocabulary of {least:,} tokens",
             where=where("model.vocab"),

@@ -122,17 +122,19 @@ def sized(spec: Model, keys: Keys) -> Model:
     if not keys.absent("head_dim"):
         keys.alias("head_dim", "hidden_size / num_attention_heads", spec.width // heads)
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
-    keys.done(BOOKKEEPING, GENERATION, "encoder_stride")  # the last is of their head for masked pictures
+    for key in ("is_encoder_decoder", "tie_encoder_decoder", "is_decoder", "add_cross_attention"):
+        keys.only(key, False, why="a model with a decoder is another shape")
+    keys.done(BOOKKEEPING, GENERATION, "encoder_stride tie_word_embeddings")  # of other heads
     assert isinstance(spec.embed, Patches)
     return replace(spec, embed=replace(spec.embed, size=size, patch=patch))
 
 
 def _pair(keys: Keys, key: str, default: int) -> tuple[int, int]:
     """A height and a width: one number for both, or two."""
-    if type(keys.config.get(key)) not in (list, tuple):
+    both = default if keys.absent(key) else keys.config[key]
+    if not isinstance(both, (list, tuple)):
         side = keys.whole(key, default)
         return side, side
-    both = list(keys.listed(key))
     if len(both) != 2 or any(type(side) is not int or side < 1 for side in both):
         raise InvalidConfig(f"{key} must be a whole number or a height and a width, not {both!r:.40}")
     return both[0], both[1]

@@ -205,13 +205,15 @@ def _hold_the_rest(keys: Keys, width: int, convolutions: int) -> None:
     keys.only("add_adapter", False, why="convolutions follow the encoder")
     keys.only("adapter_attn_dim", None, why="each block has an adapter")
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
+    for key in ("is_encoder_decoder", "tie_encoder_decoder", "is_decoder", "add_cross_attention"):
+        keys.only(key, False, why="a model with a decoder is another shape")
     keys.alias("num_feat_extract_layers", "the length of conv_dim", convolutions)
     if not keys.absent("output_hidden_size"):
         keys.alias("output_hidden_size", "hidden_size", width)
     others = """
         vocab_size final_dropout contrastive_logits_temperature diversity_loss_weight feat_quantizer_dropout
         classifier_proj_size use_weighted_layer_sum tdnn_dim tdnn_kernel tdnn_dilation xvector_output_dim
-        adapter_kernel_size adapter_stride num_adapter_layers ctc_loss_reduction ctc_zero_infinity
+        adapter_kernel_size adapter_stride num_adapter_layers ctc_loss_reduction ctc_zero_infinity tie_word_embeddings
     """  # of other heads, of adapters that are not there, and of their own training
     fairseq = """
         feat_extract_dropout hidden_dropout_prob freeze_feat_extract_train mask_channel_length mask_channel_min_space

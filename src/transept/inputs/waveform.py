@@ -92,7 +92,7 @@ class WaveformLayer(EntryLayer):
         frames = None
         if lengths is not None:
             frames = torch.arange(x.size(1), device=x.device) < lengths[:, None]
-            x = x.masked_fill(~frames[..., None], 0.0)  # the convolution below sees what stands around
+            x = _silenced(x, frames)
         x = dropout(self.after(self.position(x)), self.spec.dropout if self.training else 0.0)
         return Entered(x, frames, raw=raw)
 
@@ -111,6 +111,11 @@ class WaveformLayer(EntryLayer):
             channels = spec.channels.draw([x.size(2)] * len(x), x.size(2)).to(x.device)
             x = x.masked_fill(channels[:, None], 0.0)
         return x
+
+
+def _silenced(x: Tensor, frames: Tensor) -> Tensor:
+    """Zeros where no frame is real, for the convolution of the positions sees what stands around."""
+    return x.masked_fill(~frames[..., None], 0.0)
 
 
 def _to_the_left(waves: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
