@@ -101,42 +101,7 @@ def check_shared_memory(model: Built) -> None:
     assert_close(in_pieces(model, ids[[0, 1, 4, 5], 4:], None, [1, 2], cache), full[[0, 1, 4, 5], 4:], **TOLERANCE)
 
 
-@torch.no_grad()
-def check_hypotheses(model: Built) -> None:
-    """Rows that go on from one another, as a beam does: each must see its own past, whoever wrote it."""
-    memory, draws = memory_of(model, "right"), torch.Generator().manual_seed(7)
-    sentences, group = 3, 4
-    start, valid = padded([some_ids(3), some_ids(2), some_ids(3)], "left")
-    cache = model.cache(sentences, 5, memory)
-    model.decode(start, cache=cache, valid=valid)
-    past = start[:, None]  # (B, W, length): what each hypothesis has read
-    first = torch.zeros(sentences, group, dtype=torch.long)
-    for step in range(6):
-        parents = first if step == 0 else torch.randint(group, (len(past), group), generator=draws)
-        cache.follow(parents)
-        if cache.size < start.size(1) + step + 1:
-            cache.resize(cache.size + 3)
-        if step == 4:  # a sentence leaves
-            stay = torch.tensor([0, 2])
-            cache.keep(stay, group)
-            past, parents, valid = past[stay], parents[stay], valid[stay]
-            memory = None if memory is None else memory.rows(stay)
-        token = some_ids(len(past), group)
-        past = torch.cat([past[torch.arange(len(past))[:, None], parents], token[..., None]], 2)
-        got = model.decode(token.flatten()[:, None], cache=cache)[:, 0]
-        real = torch.cat([valid[:, None].expand(-1, group, -1), torch.ones(len(past), group, step + 1).bool()], 2)
-        each = torch.arange(len(past)).repeat_interleave(group)
-        alone = None if memory is None else memory.rows(each)
-        full = model.decode(past.flatten(0, 1), alone, None, real.flatten(0, 1))[:, -1]
-        assert_close(got, full, **TOLERANCE)
-    cache.settle()
-    cache.resize(cache.size + 1)
-    got = model.decode(token.flatten()[:, None], cache=cache)[:, 0]
-    longer, real = torch.cat([past, token[..., None]], 2), torch.cat([real, real[..., -1:]], 2)
-    assert_close(got, model.decode(longer.flatten(0, 1), alone, None, real.flatten(0, 1))[:, -1], **TOLERANCE)
-
-
-CHECKS = (check_passes, check_moves, check_holes, check_shared_memory, check_hypotheses)
+CHECKS = (check_passes, check_moves, check_holes, check_shared_memory)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -184,21 +149,13 @@ def test_the_step_is_one_graph() -> None:
 
 
 def mutants() -> Iterator[tuple[str, object, str, object]]:
-    reorder, crop, open_, follow, settle = Cache.reorder, Cache.crop, Cache.open, Cache.follow, Cache.settle
+    reorder, crop, open_ = Cache.reorder, Cache.crop, Cache.open
 
     def columns(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
         return (seen + torch.arange(valid.size(1))).expand(valid.shape)
 
     def stuck(self: Cache, rows: Tensor, memory: bool = True) -> None:
         reorder(self, torch.arange(len(rows)) % len(self.valid), memory)
-
-    def forgetful(self: Cache, parents: Tensor) -> None:
-        follow(self, parents if parents.size(1) != self.group else torch.arange(self.group).expand_as(parents))
-
-    def first_alone(self: Cache) -> None:
-        if self.owner is not None:
-            self.owner.zero_()
-        settle(self)
 
     def visible(self: Cache, length: int | Tensor) -> None:
         valid = self.valid.clone()
@@ -217,8 +174,6 @@ def mutants() -> Iterator[tuple[str, object, str, object]]:
 
     yield "positions that count padding", cache_module, "count_positions", columns
     yield "a beam that does not move its rows", Cache, "reorder", stuck
-    yield "hypotheses that forget whose past is theirs", Cache, "follow", forgetful
-    yield "hypotheses that all see the first one's past", Cache, "settle", first_alone
     yield "a crop that leaves keys visible", Cache, "crop", visible
     yield "keys written one column late", Cache, "open", late
     yield "applications that share one slot", StackLayer, "new_slots", one_slot

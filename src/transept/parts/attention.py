@@ -104,11 +104,12 @@ class AttentionLayer(Layer):
                 angles = view.angles(self.rotation, self.head_width)
                 q, k = self.rotation.turn(q, angles), self.rotation.turn(k, angles)
             if slot is not None and view.at is not None:
-                slot.write(view.at, k=k, v=v)
+                slot.tensors["k"].index_copy_(2, view.at, k)
+                slot.tensors["v"].index_copy_(2, view.at, v)
                 if view.keys is not None:
-                    k, v = slot.columns("k"), slot.columns("v")
+                    k, v = slot.tensors["k"], slot.tensors["v"]
         rows = q.size(0)
-        if rows > k.size(0):  # several target rows read one row of keys: (B*W, H, S, E) -> (B, H, W*S, E)
+        if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
         allowed = view.allowed(self.spec.pattern, self.spec.source)
         if self.position is not None:

@@ -3,10 +3,6 @@
 Who sees whom is decided by positions, never by columns, so that padding on either side, rows of different lengths and
 rows that were cropped (holes) are one case. The size is fixed and the length a tensor, so one compiled graph serves
 every step; `resize` makes room.
-
-The hypotheses of a sentence share their columns (`follow`): what was written stays where it is, and `owner` tells each
-of them which one of the others wrote what it sees. Moving keys and values at every step would take longer than the
-attention to all of them.
 """
 
 from dataclasses import dataclass
@@ -17,33 +13,19 @@ from torch import Tensor, nn
 
 from transept.errors import UsageError
 from transept.parts.memory import Memory
-from transept.parts.view import Columns, View, count_positions
+from transept.parts.view import View, count_positions
 
 
 @dataclass
 class Slot:
     """The state of one layer: tensors whose first axis is the batch.
 
-    "keys" grow with the target and have columns (B, G, size, E), or (B, G, W, size, E) where W rows share them;
-    "memory" is made once from the encoder's states and may serve several target rows each; "state" is a recurrent
-    layer's, replaced at every step.
+    "keys" grow with the target and have columns (B, G, size, E); "memory" is made once from the encoder's states and
+    may serve several target rows each; "state" is a recurrent layer's, replaced at every step.
     """
 
     tensors: dict[str, Tensor]
     kind: Literal["keys", "memory", "state"]
-
-    def write(self, at: Tensor, **new: Tensor) -> None:
-        """Put new keys and values (rows, G, S, E) into the columns `at` (S,)."""
-        for name, value in new.items():
-            kept = self.tensors[name]
-            if kept.dim() == 5:  # (B*W, G, S, E) -> (B, G, W, S, E)
-                value = value.unflatten(0, (kept.size(0), -1)).transpose(1, 2)
-            kept.index_copy_(kept.dim() - 2, at, value)
-
-    def columns(self, name: str) -> Tensor:
-        """All columns, those that rows share in a row: (B, G, T, E)."""
-        kept = self.tensors[name]
-        return kept.flatten(2, 3) if kept.dim() == 5 else kept
 
 
 Slots = list[list[Slot | None]]  # one list for each application of a block, one entry for each of its sublayers
@@ -59,8 +41,6 @@ class Cache:
         self.positions = torch.zeros(batch, size, dtype=torch.long, device=device)
         self.valid = torch.zeros(batch, size, dtype=torch.bool, device=device)
         self.seen = torch.zeros(batch, dtype=torch.long, device=device)  # real tokens so far
-        self.group = 1  # rows of a sentence that share its columns
-        self.owner: Tensor | None = None  # (batch, size), where they do
         contiguous = torch.contiguous_format  # of strided heads a product would make a copy at every step
         for slot in self.used():
             slot.tensors = {name: t.clone(memory_format=contiguous) for name, t in slot.tensors.items()}
@@ -77,51 +57,9 @@ class Cache:
         at = self.length + torch.arange(count, device=self.length.device)
         self.positions.index_copy_(1, at, positions)
         self.valid.index_copy_(1, at, real)
-        if self.owner is not None:
-            own = torch.arange(len(self.owner), device=at.device) % self.group
-            self.owner.index_copy_(1, at, own[:, None].expand(-1, count))
         self.length.add_(count)
         self.seen.add_(real.sum(1))
-        keys = None if fresh else Columns(self.positions, self.valid, self.group, self.owner)
-        return View(positions, valid, self.memory, bias, at, keys)
-
-    def follow(self, parents: Tensor) -> None:
-        """Hypothesis w of each sentence goes on from the old one parents[b, w]. parents (B, W); W may change."""
-        rows = (parents + self.group * torch.arange(len(parents), device=parents.device)[:, None]).flatten()
-        if parents.size(1) != self.group:
-            self.reorder(rows, memory=False)
-            self._share(parents.size(1))
-        elif self.owner is not None:  # positions and validity are the same in all rows of a sentence
-            self.owner = _pick(self.owner, rows)
-            for slot in self.used():
-                if slot.kind == "state":
-                    slot.tensors = {name: _pick(tensor, rows) for name, tensor in slot.tensors.items()}
-
-    def _share(self, group: int) -> None:
-        self.group = group
-        if group == 1:
-            return
-        own = torch.arange(len(self.valid), device=self.valid.device) % group
-        self.owner = own[:, None].repeat(1, self.size)
-        for slot in self.used():
-            if slot.kind == "keys":
-                slot.tensors = {
-                    name: tensor.unflatten(0, (-1, group)).transpose(1, 2).contiguous()
-                    for name, tensor in slot.tensors.items()
-                }
-
-    def settle(self) -> None:
-        """Give every row columns of its own again."""
-        if self.owner is None:
-            return
-        owner = self.owner.unflatten(0, (-1, self.group))[:, None, :, :, None]  # (B, 1, W, size, 1)
-        for slot in self.used():
-            if slot.kind == "keys":
-                slot.tensors = {
-                    name: tensor.gather(2, owner.expand_as(tensor)).transpose(1, 2).flatten(0, 1)
-                    for name, tensor in slot.tensors.items()
-                }
-        self.group, self.owner = 1, None
+        return View(positions, valid, self.memory, bias, at, None if fresh else (self.positions, self.valid))
 
     def reorder(self, rows: Tensor, memory: bool = True) -> None:
         """Row i becomes the old row rows[i]; there may be more rows or fewer.
@@ -129,7 +67,6 @@ class Cache:
         With memory=False only what the target owns moves: right while every row stays with its own row of the memory,
         as the hypotheses of a beam do.
         """
-        self.settle()
         for slot in self.used():
             if slot.kind != "memory" or memory:
                 slot.tensors = {name: _pick(tensor, rows) for name, tensor in slot.tensors.items()}
@@ -140,15 +77,10 @@ class Cache:
     def keep(self, sentences: Tensor, group: int) -> None:
         """Keep some rows of the memory, and with each the `group` rows of the target that read it."""
         targets = (sentences[:, None] * group + torch.arange(group, device=sentences.device)).flatten()
-        shared = self.owner is not None and group == self.group
-        if not shared:
-            self.settle()
+        self.reorder(targets, memory=False)
         for slot in self.used():
-            rows = sentences if slot.kind == "memory" or (shared and slot.kind == "keys") else targets
-            slot.tensors = {name: _pick(tensor, rows) for name, tensor in slot.tensors.items()}
-        self.positions, self.valid, self.seen = (_pick(t, targets) for t in (self.positions, self.valid, self.seen))
-        if self.owner is not None:
-            self.owner = _pick(self.owner, targets)
+            if slot.kind == "memory":
+                slot.tensors = {name: _pick(tensor, sentences) for name, tensor in slot.tensors.items()}
         if self.memory is not None:
             self.memory = self.memory.rows(sentences)
 
@@ -169,10 +101,8 @@ class Cache:
             raise UsageError(f"a cache of {self.size} columns cannot shrink to {size}", remedy="Use crop to forget.")
         for slot in self.used():
             if slot.kind == "keys":
-                slot.tensors = {name: _widen(tensor, tensor.dim() - 2, size) for name, tensor in slot.tensors.items()}
+                slot.tensors = {name: _widen(tensor, 2, size) for name, tensor in slot.tensors.items()}
         self.positions, self.valid = _widen(self.positions, 1, size), _widen(self.valid, 1, size)
-        if self.owner is not None:
-            self.owner = _widen(self.owner, 1, size)
         self.size = size
 
 

@@ -22,8 +22,7 @@ class Allowed:
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
-    (B, H, S, T) holds scores that one attention adds by its vectors; `traced` (B, 1, S, T) is true for keys of the
-    query's own past, where hypotheses share their columns.
+    (B, H, S, T) holds scores that one attention adds by its vectors.
     """
 
     pattern: Pattern
@@ -33,7 +32,6 @@ class Allowed:
     own: bool = True
     bias: nn.Module | None = None
     keyed: Tensor | None = None
-    traced: Tensor | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
@@ -42,7 +40,7 @@ class Allowed:
 
     def plain(self) -> bool:
         """Whether the pattern alone decides: no padding, no scores by position."""
-        return self.valid is None and self.bias is None and self.keyed is None and self.traced is None
+        return self.valid is None and self.bias is None and self.keyed is None
 
     def plus(self, keyed: Tensor) -> "Allowed":
         """The same with the scores of one attention, (B, H, S, T); the mask is made once for all."""
@@ -59,8 +57,6 @@ class Allowed:
             else:
                 allows = self.pattern.allows(self.q[:, :, None], self.k[:, None, :])[:, None]
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
-            if self.traced is not None:
-                self._mask = self._mask & self.traced
         return self._mask
 
     def hidden(self) -> Tensor:

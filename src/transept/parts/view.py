@@ -1,7 +1,5 @@
 """What one pass through one stack shares, passed in and never kept on a module."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -16,26 +14,12 @@ def count_positions(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
     return (seen + valid.long().cumsum(1) - 1).clamp(min=0)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What a cache holds: positions and validity (R, T) for each row.
-
-    Where `group` rows share the columns of one sentence, row r sees column c as row `owner[r, c]` (R, T) of its
-    sentence wrote it.
-    """
-
-    positions: Tensor
-    valid: Tensor
-    group: int = 1
-    owner: Tensor | None = None
-
-
 class View:
     """Positions, validity, memory, scored position, where to write; one `Allowed` for each pattern that is asked, and
     the angles of each rotation.
 
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
-    to write and `keys` what the cache holds.
+    to write and `keys` the positions and validity (B, T) of everything that the cache holds.
     """
 
     def __init__(
@@ -45,7 +29,7 @@ class View:
         memory: Memory | None = None,
         bias: nn.Module | None = None,
         at: Tensor | None = None,
-        keys: Columns | None = None,
+        keys: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
         self.at, self.keys = at, keys
@@ -78,21 +62,10 @@ class View:
         if source == "self":
             if self.keys is None:
                 return Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias)
-            return _of_columns(pattern, self.positions, self.keys, self.bias)
+            return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias)
         assert self.memory is not None, "an attention to the memory was given none"
         states = self.memory.states
         q = self.positions
         if q.size(0) > states.size(0):  # several target rows read one row of the memory: their queries stand in a row
             q = q.unflatten(0, (states.size(0), -1)).flatten(1)
         return Allowed(pattern, q, torch.arange(states.size(1), device=q.device)[None], self.memory.valid, own=False)
-
-
-def _of_columns(pattern: Pattern, q: Tensor, keys: Columns, bias: nn.Module | None) -> Allowed:
-    """Who sees whom in a cache. The rows of a sentence stand in a row, their queries and their columns alike."""
-    if keys.owner is None:
-        return Allowed(pattern, q, keys.positions, keys.valid, own=False, bias=bias)
-    q, k, valid = (t.unflatten(0, (-1, keys.group)).flatten(1) for t in (q, keys.positions, keys.valid))
-    row = torch.arange(keys.group, device=q.device)[:, None]
-    seen = keys.owner.unflatten(0, (-1, keys.group))[:, :, None] == row  # (B, W, W', T): row w sees what w' wrote
-    seen = seen.flatten(2).repeat_interleave(q.size(1) // keys.group, 1)  # (B, W*S, W'*T)
-    return Allowed(pattern, q, k, valid, own=False, bias=bias, traced=seen[:, None])
