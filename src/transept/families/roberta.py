@@ -9,6 +9,7 @@ from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, demand_said, respelled
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.tokens import Tokens
 from transept.models import Model, Topology
 from transept.names import Names, linear
 from transept.parts.dense import Dense
@@ -78,12 +79,13 @@ def declare(
         embeddings=embeddings,
         initial=initial,
     )
-    made = spec.head
+    made, embed = spec.head, spec.embed
+    assert isinstance(embed, Tokens)
     if isinstance(made, Vocabulary):
-        made = replace(made, dense=Dense("gelu", spec.embed.norm))
+        made = replace(made, dense=Dense("gelu", embed.norm))
     elif isinstance(made, Classes):
         made = replace(made, drop="both")
-    return replace(spec, embed=replace(spec.embed, position=Learned(length, offset)), head=made)
+    return replace(spec, embed=replace(embed, position=Learned(length, offset)), head=made)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
