@@ -224,7 +224,7 @@ def show_json(name: str, unit: str, rows: Sequence[Row], settings: dict[str, Any
 def arguments(description: str) -> argparse.ArgumentParser:
     """What every benchmark can be told."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--size", default="tiny", help="which published size of the 2017 Transformer")
+    parser.add_argument("--size", default="tiny", help="which published size of the model")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="a folder with Multi30k's *.lc.norm.tok.{en,de}[.gz]; else made up"
     )

@@ -42,7 +42,7 @@ SUBJECTS: dict[str, Callable[[], Any]] = {
     "next token": gpt,
     "next token, two tables, relu": lambda: gpt(tie_word_embeddings=False, afn="relu"),
     "next token, silu, another epsilon": lambda: gpt(afn="silu", layer_norm_epsilon=1e-3),
-    "states, swish": lambda: gpt("OpenAIGPTModel", afn="swish"),
+    "states": lambda: gpt("OpenAIGPTModel"),
     "classes": lambda: gpt("OpenAIGPTForSequenceClassification", num_labels=5),
     "one class": lambda: gpt("OpenAIGPTForSequenceClassification", num_labels=1),
 }

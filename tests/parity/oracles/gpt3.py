@@ -44,7 +44,7 @@ def layers(*words: str) -> dict[str, Any]:
 SUBJECTS: dict[str, Callable[[], Any]] = {
     "next token": neo,
     "next token, banded, two tables": lambda: neo(attention_types=[[["local"], 3]], tie_word_embeddings=False),
-    "next token, dense, narrow": lambda: neo(attention_types=[[["global"], 3]], intermediate_size=48),
+    "next token, dense, narrow": lambda: neo(attention_types=[[["global"], 3]], intermediate_size=48, window_size=256),
     "next token, three in turn, gelu": lambda: neo(**layers("global", "local", "local"), activation_function="gelu"),
     "next token, a window of one": lambda: neo(window_size=1, layer_norm_epsilon=1e-3),
     "states": lambda: neo("GPTNeoModel", attention_types=[[["local", "global"], 2]], num_layers=4),

@@ -262,6 +262,15 @@ def test_older_words_for_rotations_are_the_newer_ones() -> None:
     assert rotation(rope_scaling=without).scaling == Banded(32.0, 4096)  # as long as the configuration says
 
 
+def test_their_words_for_activations() -> None:
+    """In GPT's configuration "gelu" is the approximation by tanh, in GPT-2's it is exact."""
+    for word, activation in (("gelu", "gelu_tanh"), ("swish", "silu"), ("relu", "relu")):
+        spec = gpt.from_hf(FIRST | {"afn": word})
+        assert spec.stack.block.parts[1].activation == activation
+        assert gpt.from_hf(gpt.to_hf(spec)) == spec
+    assert gpt2.from_hf(SECOND | {"activation_function": "gelu"}).stack.block.parts[1].activation == "gelu"
+
+
 def windows(**words: Any) -> list[int | None]:
     """The window of each layer of a small Qwen2."""
     spec = llama.from_hf(QWEN | {"num_hidden_layers": 4, "max_window_layers": 4, "sliding_window": 8} | words)
