@@ -6,7 +6,9 @@ from typing import Any, Literal
 from transept.families import vit
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, demand_said
-from transept.heads.classes import Averaged
+from transept.heads.classes import Averaged, Classes
+from transept.heads.head import Head
+from transept.inputs.patches import Patches
 from transept.models import Model, Topology
 from transept.names import Names
 from transept.parts.feedforward import Activation
@@ -71,8 +73,9 @@ def declare(
         resize=resize,
         initial=initial,
     )
-    both = Averaged((spec.head, replace(spec.head, pool="second"))) if head == "averaged" else spec.head
-    return replace(spec, embed=replace(spec.embed, front="distilled"), head=both)
+    top: Head = Averaged((Classes(labels), Classes(labels, "second"))) if head == "averaged" else spec.head
+    assert isinstance(spec.embed, Patches)
+    return replace(spec, embed=replace(spec.embed, front="distilled"), head=top)
 
 
 def from_hf(config: Mapping[str, Any]) -> Model:

@@ -153,8 +153,8 @@ def pictured(spec: Topology, name: str) -> Model:
     how positions follow another size. Raises InvalidConfig where it is not, or where they would follow otherwise.
     """
     if not isinstance(spec, Model) or not isinstance(spec.embed, Patches):
-        embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"{name} is one stack over pictures, this model is a {type(spec).__name__}{embed}")
+        over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
+        raise InvalidConfig(f"{name} is one stack over pictures, this model is a {type(spec).__name__}{over}")
     return replace(spec, embed=replace(spec.embed, resize=None)) if spec.embed.resize == "bicubic" else spec
 
 

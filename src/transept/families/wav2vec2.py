@@ -163,6 +163,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     )
     times, channels = _masking(keys, "mask_time", 0.05, 2), _masking(keys, "mask_feature", 0.0, 0)
     augment = keys.truth("apply_spec_augment", True)
+    assert isinstance(spec.embed, Waveform)
     embed = replace(spec.embed, times=times, channels=channels, augment=augment)
     (block,) = spec.stack.cycle()
     feed = replace(first(spec.stack, FeedForward), activation=keys.choice("hidden_act", "gelu", ACTIVATIONS))
@@ -180,8 +181,8 @@ def _list(keys: Keys, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _masking(keys: Keys, kind: str, share: float, least: int) -> Masking:
-    spans = keys.whole(f"{kind}_length", 10), keys.whole(f"{kind}_min_masks", least, least=0)
-    return Masking(keys.share(f"{kind}_prob", share), *spans)
+    share, span = keys.share(f"{kind}_prob", share), keys.whole(f"{kind}_length", 10)
+    return Masking(share, span, keys.whole(f"{kind}_min_masks", least, least=0))
 
 
 def _head(keys: Keys, word: Heading, features: int) -> Head:
@@ -226,8 +227,8 @@ def _hold_the_rest(keys: Keys, width: int, convolutions: int) -> None:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The wav2vec 2.0 configuration of a description. Raises InvalidConfig that names what it cannot say."""
     if not isinstance(spec, Model) or not isinstance(spec.embed, Waveform):
-        embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{embed}")
+        over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
+        raise InvalidConfig(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{over}")
     embed, stack, attend, feed = spec.embed, spec.stack, first(spec.stack, Attention), first(spec.stack, FeedForward)
     features, position = embed.features, embed.position
     sizes = (spec.width, feed.hidden, attend.heads, stack.depth, position.kernel, position.groups)
@@ -296,8 +297,8 @@ def names(spec: Model) -> Names:
         table += linear(f"stack.blocks.{{i}}.{ours}", f"{theirs}.layers.{{i}}.{other}")
     match head:
         case Contrast():
-            ours, book = (head.groups, head.codes), head.code_width // head.groups
-            shapes = (*ours, book), (1, head.groups * head.codes, book)
+            book = head.code_width // head.groups
+            shapes = (head.groups, head.codes, book), (1, head.groups * head.codes, book)
             table += [reshaped("head.book", "quantizer.codevectors", *shapes)]
             table += [*linear("head.choose", "quantizer.weight_proj"), *linear("head.guess", "project_hid")]
             table += linear("head.truth", "project_q")

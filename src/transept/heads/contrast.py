@@ -87,17 +87,18 @@ class ContrastLayer(HeadLayer):
         """A score for each code, (B, F, G, V)."""
         assert entered.raw is not None, "a contrast needs an input that hands on its features"
         raw = dropout(entered.raw, self.spec.dropout if self.training else 0.0)
-        scores: Tensor = self.choose(raw)
-        return scores.unflatten(-1, (self.spec.groups, self.spec.codes))
+        scores: Tensor = self.choose(raw).unflatten(-1, (self.spec.groups, self.spec.codes))
+        return scores
 
     def chosen(self, choices: Tensor, temperature: float = HOT) -> Tensor:
         """One code of each group as a one-hot vector, (B, F, G, V).
 
         The best one; in training drawn by Gumbel's noise, with the gradient of the softmax (Jang et al. 2017).
         """
+        hot: Tensor = F.one_hot(choices.argmax(-1), self.spec.codes)
         if self.training:
-            return F.gumbel_softmax(choices.float(), temperature, hard=True).to(choices.dtype)
-        return F.one_hot(choices.argmax(-1), self.spec.codes).to(choices.dtype)
+            hot = F.gumbel_softmax(choices.float(), temperature, hard=True)
+        return hot.to(choices.dtype)
 
     def truths(self, chosen: Tensor) -> Tensor:
         """(B, F, G, V) -> (B, F, P)"""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from transept.parts.entered import Entered
 from transept.spec import Part
@@ -23,13 +23,12 @@ class Entry(Part):
 
 
 class EntryLayer(nn.Module):
-    """A built input. It says itself what is real of what it hands on, which may be shorter than what entered."""
+    """A built input: `forward(inputs, valid=None, positions=None, **more)`, `more` being its own.
+
+    inputs (B, S, ...); positions (B or 1, S), counted over what is real where they are not given. It says itself what
+    is real of what it hands on, which may be shorter than what entered.
+    """
 
     if TYPE_CHECKING:
         __call__: "Callable[..., Entered]"
-
-    def forward(
-        self, inputs: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor
-    ) -> Entered:
-        """inputs (B, S, ...); positions (B or 1, S), counted over what is real where they are not given."""
-        raise NotImplementedError(type(self).__name__)
+        forward: "Callable[..., Entered]"
