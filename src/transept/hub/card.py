@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transept.data.tokenizer import Tokenizer
 from transept.hub.files import member
-from transept.models import Seq2Seq, Topology
+from transept.hub.kinds import reads
+from transept.hub.use import BEGIN, END, use
+from transept.models import Model, Seq2Seq, Topology
 
 CURVE = "curve.png"
 
@@ -43,7 +46,8 @@ class Measure:
 class Record:
     """How a model came about. `curve` are the validations, each with "update" and numbers; `score` is the one shown.
 
-    `samples` are pairs of an input and the model's own output. `notes` are sentences that the card ends with.
+    `samples` are pairs of an input and the model's own output, `example` an input that shows how to use it, else the
+    first of them. `notes` are sentences that the card ends with.
     """
 
     title: str
@@ -59,6 +63,7 @@ class Record:
     recipe: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    example: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def write_card(
     spec: Topology,
     parameters: int,
     architecture: str | None,
-    reads_text: bool,
+    tokenizer: Tokenizer | None,
     unsaid: Sequence[str] = (),
 ) -> Card:
     """The card of a model. `architecture` is Hugging Face's class where it can load the directory.
@@ -88,7 +93,7 @@ def write_card(
         what(record, spec, parameters),
         results(record.measures),
         examples(record.samples),
-        use(architecture, reads_text, unsaid),
+        use(spec, architecture, tokenizer, unsaid, record.example or next((text for text, _ in record.samples), "")),
         training(record, bool(pictures)),
         listed("Notes", record.notes),
         "## Licence\n\nNot stated yet: whoever publishes this model states it here, with the licence of its data.",
@@ -105,6 +110,27 @@ def read_card(root: Path) -> Card | None:
     return Card(text, {name: member(root, name).read_bytes() for name in shown if (root / name).is_file()})
 
 
+def fitted(
+    card: Card, spec: Topology, architecture: str | None, tokenizer: Tokenizer | None, unsaid: Sequence[str] = ()
+) -> Card:
+    """A card that came along, its words on use made again for where it lies now; the words of others stay as they are.
+
+    What we wrote on use stands between two marks, and the example in it is kept.
+    """
+    begin, end = card.text.find(BEGIN), card.text.find(END)
+    if not 0 <= begin < end:
+        return card
+    old = card.text[begin : end + len(END)]
+    shown = re.search(r'model\.\w+\((?=")', old)
+    example = str(json.JSONDecoder().raw_decode(old, shown.end())[0]) if shown else ""
+    return Card(card.text.replace(old, use(spec, architecture, tokenizer, unsaid, example)), card.pictures)
+
+
+def renamed(card: Card, old: str, new: str) -> Card:
+    """A card whose title is nothing but the name of the directory that it lay in, with the new one's."""
+    return Card(card.text.replace(f"\n# {old}\n", f"\n# {new}\n", 1), card.pictures)
+
+
 def front(record: Record, architecture: str | None) -> str:
     """The card's head in YAML, which model hubs index."""
     lines = [f"library_name: {'transformers' if architecture else 'transept'}", "tags:", "- transept"]
@@ -116,6 +142,8 @@ def front(record: Record, architecture: str | None) -> str:
 def what(record: Record, spec: Topology, parameters: int) -> str:
     """One paragraph: what it is, how large, what it does."""
     kind = "An encoder-decoder Transformer" if isinstance(spec, Seq2Seq) else "A Transformer"
+    if isinstance(spec, Model) and (entering := reads(spec)) != "text":
+        kind += f" that reads {entering},"
     body = f"{kind} of {parameters:,} parameters, made with Transept."
     rows = [f"- {name}: {text}" for name, text in record.facts.items() if name != "title"]
     return "\n\n".join(filter(None, [f"{body} {record.does}".strip(), "\n".join(rows)]))
@@ -146,28 +174,6 @@ def examples(samples: Sequence[tuple[str, str]]) -> str:
 def cell(text: str) -> str:
     """A text inside a table: its own signs must not become the table's."""
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
-
-
-def use(architecture: str | None, reads_text: bool, unsaid: Sequence[str] = ()) -> str:
-    """How to load it, in code that runs."""
-    lines = ["## Use", "", "```python", "import transept", "", 'model = transept.load("PATH/TO/THIS/DIRECTORY")']
-    lines += ['print(model.translate("A text."))'] if reads_text else ["print(model.spec)"]
-    lines += ["```"]
-    if reads_text:
-        lines += ["", 'On the command line: `transept translate PATH/TO/THIS/DIRECTORY "A text."`']
-    if architecture is None:
-        return "\n".join([*lines, "", "No class of `transformers` has this shape, so Transept alone reads it."])
-    same = "With Hugging Face, whose `generate` takes the search from `generation_config.json`:"
-    other = f"With Hugging Face, whose `generate` does not search quite as Transept does: {'; '.join(unsaid)}."
-    lines += ["", other if unsaid else same, "", "```python"]
-    names = ["AutoTokenizer", architecture] if reads_text else [architecture]
-    lines += [f"from transformers import {', '.join(names)}", ""]
-    lines += [f'model = {architecture}.from_pretrained("PATH/TO/THIS/DIRECTORY")']
-    if reads_text:
-        lines += ['tokenizer = AutoTokenizer.from_pretrained("PATH/TO/THIS/DIRECTORY")']
-        lines += ['ids = model.generate(**tokenizer("A text.", return_tensors="pt"))']
-        lines += ["print(tokenizer.decode(ids[0], skip_special_tokens=True))"]
-    return "\n".join([*lines, "```"])
 
 
 def training(record: Record, drawn: bool) -> str:

@@ -3,58 +3,81 @@
     config.json             Hugging Face's, of a family of theirs where it can say the model, else of type "transept"
     model.safetensors       the weights, under the names that config.json's type has; never a pickle
     transept.json           the exact description
-    generation_config.json  the search that it is meant to be used with
-    tokenizer.json, tokenizer_config.json   where it reads text
+    generation_config.json  the search that it is meant to be used with, where it writes text
+    tokenizer.json, tokenizer_config.json   where it reads text; of others, the files that they have
+    preprocessor_config.json                where it takes pictures or sound
     README.md               the model card
 
 A directory of Hugging Face's without transept.json is read through its family's table.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
+import torch
 from torch import nn
 
+from transept.data.foreign import Unread, read_tokenizer
+from transept.data.said import FILES
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
 from transept.durable import new_folder
-from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
-from transept.families.configuration import GENERATION, differences
-from transept.families.hugging_face import architecture
-from transept.families.registry import all_families, family_of_hf
+from transept.errors import InvalidConfig, InvalidData, UsageError
+from transept.families.configuration import GENERATION
+from transept.hub import processor as processors
 from transept.hub import tensors, weights
-from transept.hub.card import Card, Record, write_card
+from transept.hub.card import Card, Record, fitted, write_card
+from transept.hub.described import CONFIG, OWN_TYPE, SPEC, at, described, saying
+from transept.hub.fetch import fetch, is_name
 from transept.hub.files import member, present, read_json, write_json
 from transept.hub.generation import Generation, from_hf
-from transept.models import Built, Topology
+from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
+from transept.hub.processor import Processor, read_processor
+from transept.models import Built, Seq2Seq, Topology
 from transept.names import Names
-from transept.spec import from_json, to_json
+from transept.spec import to_json
 
-CONFIG, SPEC, SEARCH, TOKENIZER = "config.json", "transept.json", "generation_config.json", "tokenizer.json"
-OWN_TYPE = "transept"
+SEARCH = "generation_config.json"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
+# What config.json says of tokens beside the model, and is handed back as it was read.
+BESIDE = """
+    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id
+    forced_bos_token_id forced_eos_token_id id2label label2id problem_type
+"""
 
-Made = TypeVar("Made")
 
+@dataclass(frozen=True)
+class Stored:
+    """What a model directory holds; None is what it has not.
 
-class Stored(NamedTuple):
-    """What a model directory holds."""
+    `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
+    unread, where they are of a kind that is not known here. `beside` is what config.json says beside the model: its
+    model_type, the ids of its tokens, the names of its classes.
+    """
 
     model: Built
-    tokenizer: Tokenizer | None
-    generation: Generation
+    tokenizer: Tokenizer | None = None
+    generation: Generation | None = None
+    labels: tuple[str, ...] = ()
+    processor: Processor | None = None
+    unread: str = ""
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------ reading
 
 
-def locate(directory: str | Path) -> Path:
-    """The model directory that a path means: itself, or the `model/` of a run directory."""
+def locate(directory: str | Path, *, allow_pickle: bool = False) -> Path:
+    """The model directory that a path means: itself, the `model/` of a run directory, or a model of the hub by name.
+
+    A directory that is here is taken before a name.
+    """
     root = Path(directory).expanduser()
+    if not root.exists() and is_name(str(directory)):
+        root = fetch(str(directory), allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
             f"there is no such directory: {root}",
@@ -78,104 +101,72 @@ def locate(directory: str | Path) -> Path:
 def read_spec(directory: str | Path) -> Topology:
     """The description of a model, without its weights. A run directory is taken where a model is."""
     root = locate(directory)
-    return _described(root, read_json(member(root, CONFIG)))[0]
+    return described(root, read_json(member(root, CONFIG)))[0]
 
 
-def read_generation(directory: str | Path) -> Generation:
-    """The search that a model directory asks for, without reading the model."""
-    root = locate(directory)
-    config = read_json(member(root, CONFIG))
-    return _generation(root, config, _described(root, config)[0])
+def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
+    """The model (in evaluation mode, of the type it is stored in), and what else its directory holds.
 
-
-def read(directory: str | Path) -> Stored:
-    """The model (in evaluation mode, of the type it is stored in), its tokenizer if there is one, and its search.
-
-    Raises InvalidData or InvalidConfig with the file, the tensor or key, and the nearest name; nothing is guessed.
+    `allow_pickle` reads weights that are a pickle, with nothing in it but tensors. Raises InvalidData or InvalidConfig
+    with the file, the tensor or key, and the nearest name; nothing is guessed.
     """
+    root = locate(directory, allow_pickle=allow_pickle)
+    config = read_json(member(root, CONFIG))
+    spec, names = described(root, config)
+    model, _ = weights.load(root, spec, names, config.get("dtype") or config.get("torch_dtype"), allow_pickle)
+    return read_beside(root, config, model)
+
+
+def read_blank(directory: str | Path) -> Stored:
+    """What a directory holds, its model without data, on the meta device: for looking at it."""
     root = locate(directory)
     config = read_json(member(root, CONFIG))
-    spec, names = _described(root, config)
-    dtype = config.get("dtype") or config.get("torch_dtype")
-    model, _ = weights.load(root, spec, names, dtype)
+    spec, _ = described(root, config)
+    with torch.device("meta"):
+        model = spec.build()
+    assert isinstance(model, Built)
+    return read_beside(root, config, model)
+
+
+def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
+    """What a directory holds beside the weights, for the model of its description (which may be without data)."""
+    spec, tokenizer, unread = model.spec, None, ""
+    for name in FILES:
+        if (root / name).is_symlink() or (root / name).exists():
+            member(root, name)
+    try:
+        tokenizer = read_tokenizer(root, rows_of(spec), config.get("model_type"))
+    except Unread as error:
+        unread = error.what
     generation = _generation(root, config, spec)
-    vocab = _vocab(model)
-    for token in (generation.special.bos, generation.special.eos, generation.pad, *generation.special.suppress):
-        if token >= vocab:
-            raise InvalidConfig(f"token {token} is beyond the vocabulary of {vocab}", where=root / SEARCH)
-    tokenizer = None
-    if (root / TOKENIZER).is_symlink() or (root / TOKENIZER).exists():
-        member(root, TOKENIZER)
-        tokenizer = Tokenizer.load(root, vocab)
-    return Stored(model, tokenizer, _speakable(generation, tokenizer, vocab))
+    if generation is not None:
+        generation = _speakable(generation, tokenizer, scored(spec))
+    kept = {key: config[key] for key in ("model_type", *BESIDE.split()) if key in config}
+    labels = at(root / CONFIG, read_labels, config, classes(spec))
+    return Stored(model, tokenizer, generation, labels, read_processor(root), unread, kept)
 
 
-def _described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | None]:
-    """The description, and the table of names that the weights are under (None: our own names)."""
-    kind = config.get("model_type")
-    family = family_of_hf(kind) if isinstance(kind, str) else None
-    if family is None and kind != OWN_TYPE:
-        known = [theirs for module in _readable() for theirs in module.HF_MODELS] + [OWN_TYPE]
-        raise InvalidConfig(
-            f"model_type is {kind!r}, which Transept does not read.{nearest(str(kind), known)}",
-            where=root / CONFIG,
-            remedy=f"It reads {', '.join(known)}.",
-        )
-    spec = _own_spec(root)
-    if family is None:
-        if spec is None:
-            raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
-        return spec, None
-    _at(root / CONFIG, architecture, config, family.HF_MODELS)
-    said: Topology = _at(root / CONFIG, family.from_hf, config)
-    if spec is not None:
-        again = _at(root / SPEC, lambda: family.from_hf(family.to_hf(spec)))
-        for path, one, other in differences(again, said):
-            raise InvalidConfig(
-                f"{path} is {one} in {SPEC} and {other} in {CONFIG}: they describe different models",
-                where=root,
-                remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
-            )
-    return spec or said, family.names(spec or said)
-
-
-def _own_spec(root: Path) -> Topology | None:
-    if not (root / SPEC).is_symlink() and not (root / SPEC).exists():
-        return None
-    path = member(root, SPEC)
-    read_json(path)  # its size, its encoding, its numbers
-    spec = _at(path, from_json, path.read_text(encoding="utf-8"))
-    if not isinstance(spec, Topology):
-        raise InvalidConfig(f"it describes a {type(spec).__name__}, not a whole model", where=path)
-    return spec
-
-
-def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation:
+def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation | None:
     """Their search: from its file, and what is not there from config.json, where older versions had it."""
+    if not writes_text(spec):
+        return None
     older = {key: config[key] for key in GENERATION.split() if key in config}
     file = root / SEARCH
     newer = read_json(member(root, SEARCH)) if file.is_symlink() or file.exists() else {}
+    asked = older | newer
+    if not isinstance(spec, Seq2Seq):
+        if asked.get("eos_token_id") is None:
+            return None  # nothing would end a text
+        if asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
+            asked["bos_token_id"] = asked["eos_token_id"]  # what an empty prompt is
     longest = config.get("max_position_embeddings")
     limits = [limit for limit in (longest, spec.limit()) if isinstance(limit, int)]
-    return _at(file if newer else root / CONFIG, from_hf, older | newer, min(limits, default=LONGEST))
-
-
-def _at(file: Path, make: Callable[..., Made], *given: Any) -> Made:
-    """What a reader of configurations makes, its complaints with the file that they are about."""
-    try:
-        return make(*given)
-    except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=file, remedy=error.remedy) from None
-
-
-def _vocab(model: Built) -> int:
-    """How many tokens the model knows, which is what its head scores."""
-    size: int = model.spec.head.size  # type: ignore[attr-defined]
-    return size
-
-
-def _readable() -> Iterator[ModuleType]:
-    return (module for module in all_families().values() if hasattr(module, "HF_MODELS"))
+    found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST))
+    vocab = scored(spec)
+    for token in found.tokens():
+        if token >= vocab:
+            raise InvalidConfig(f"token {token} is beyond the vocabulary of {vocab}", where=root / SEARCH)
+    return found
 
 
 # ------------------------------------------------------------------ writing
@@ -187,76 +178,94 @@ def save(
     *,
     tokenizer: Tokenizer | None = None,
     generation: Generation | Search | None = None,
+    labels: Sequence[str] = (),
+    processor: Processor | None = None,
+    beside: Mapping[str, Any] | None = None,
     card: Record | Card | str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a model directory, whole or not at all. What stands there is replaced only with `overwrite`.
 
-    `model` is a built model; `generation` a search, or a search with its tokens (else the tokenizer's). `card` is the
-    record that README.md is written from, or README.md itself.
+    `model` is a built model; `generation` a search, or a search with its tokens (else the tokenizer's), for a model
+    that writes text; `labels` the names of its classes; `beside` as in `Stored`, else what the tokenizer says. `card`
+    is the record that README.md is written from, or README.md itself.
     """
     assert isinstance(model, Built), "a model that a description built"
     root = Path(directory).expanduser()
     check_free(root, overwrite)
-    generation = _speakable(_settled(model.spec, tokenizer, generation), tokenizer, _vocab(model))
-    check_vocabulary(model, tokenizer, generation)
-    state = dict(model.state_dict())
-    family = saying(model.spec)
+    made = None
+    if writes_text(model.spec):
+        made = _settled(model.spec, tokenizer, generation)
+        made = None if made is None else _speakable(made, tokenizer, scored(model.spec))
+    check_vocabulary(model, tokenizer, made)
+    kept = dict(beside or {})
+    family, state = saying(model.spec, kept.pop("model_type", None)), dict(model.state_dict())
     if family is None:
         config: dict[str, Any] = {"model_type": OWN_TYPE, "architectures": [type(model.spec).__name__]}
     else:
         table: Names = family.names(model.spec)
         config, state = family.to_hf(model.spec), table.stored(table.to_theirs(state))
-    config |= {
-        "pad_token_id": generation.pad,
-        "bos_token_id": tokenizer.bos if tokenizer else generation.special.bos,
-        "eos_token_id": generation.special.eos,
-        "decoder_start_token_id": generation.special.bos,
-        "max_position_embeddings": generation.longest,
-        "dtype": weights.spoken(next(iter(state.values())).dtype),
-    }
-    written = _card(card or Record(root.name), model, family, tokenizer is not None, generation)
+    config |= _tokens(model.spec, tokenizer, made) if beside is None else kept
+    if made is not None and (family is None or (model.spec.limit() is None and "max_position_embeddings" in config)):
+        config["max_position_embeddings"] = made.longest
+    if labels and len(labels) != (count := classes(model.spec)):
+        raise InvalidConfig(f"{len(labels)} names for the {count} classes of the model")
+    if labels and tuple(labels) != read_labels(config, len(labels)):
+        config["id2label"] = {str(i): name for i, name in enumerate(labels)}
+        config["label2id"] = {name: i for i, name in enumerate(labels)}
+    config["dtype"] = weights.spoken(next(iter(state.values())).dtype)
+    theirs = config["architectures"][0] if family else None
+    written = _card(card or Record(root.name), model, theirs, tokenizer, made)
     with new_folder(root) as folder:
         write_json(folder / CONFIG, config)
-        write_json(folder / SEARCH, generation.to_hf())
         (folder / SPEC).write_text(to_json(model.spec), encoding="utf-8")
         (folder / "README.md").write_text(written.text, encoding="utf-8")
         for name, picture in written.pictures.items():
             (folder / name).write_bytes(picture)
+        if made is not None:
+            asked = made.to_hf()
+            if not isinstance(model.spec, Seq2Seq):  # a decoder alone begins with a prompt; an empty one is this token
+                asked["bos_token_id"] = asked.pop("decoder_start_token_id")
+            write_json(folder / SEARCH, asked)
         if tokenizer is not None:
-            tokenizer.save(folder, generation.longest)
+            tokenizer.save(folder, made.longest if made else model.spec.limit())
+        if processor is not None:
+            write_json(folder / processors.PREPARED, processors.to_hf(processor))
         tensors.write(folder / weights.WEIGHTS, state)
     return root
 
 
+def _tokens(spec: Topology, tokenizer: Tokenizer | None, generation: Generation | None) -> dict[str, Any]:
+    """The ids of the special tokens, as config.json has them."""
+    if generation is None:
+        return (
+            {}
+            if tokenizer is None
+            else {f"{role}_token_id": getattr(tokenizer, role) for role in ("pad", "bos", "eos")}
+        )
+    special = generation.special
+    found = {
+        "pad_token_id": generation.pad,
+        "bos_token_id": tokenizer.bos if tokenizer else special.bos,
+        "eos_token_id": special.eos,
+    }
+    return found | ({"decoder_start_token_id": special.bos} if isinstance(spec, Seq2Seq) else {})
+
+
 def _card(
-    card: Record | Card | str, model: Built, family: ModuleType | None, reads_text: bool, generation: Generation
+    card: Record | Card | str,
+    model: Built,
+    theirs: str | None,
+    tokenizer: Tokenizer | None,
+    generation: Generation | None,
 ) -> Card:
-    if not isinstance(card, Record):
-        return card if isinstance(card, Card) else Card(card)
+    if isinstance(card, str):
+        return Card(card)
+    unsaid = generation.unsaid() if generation else ()
+    if isinstance(card, Card):
+        return fitted(card, model.spec, theirs, tokenizer, unsaid)
     count = sum(parameter.numel() for parameter in model.parameters())
-    theirs = family.to_hf(model.spec)["architectures"][0] if family else None
-    return write_card(card, model.spec, count, theirs, reads_text, generation.unsaid())
-
-
-def saying(spec: Topology) -> ModuleType | None:
-    """The family whose Hugging Face configuration can say a model, or None."""
-    return next((module for module in _readable() if _refusal(module, spec) is None), None)
-
-
-def unsayable(spec: Topology, where: Path) -> UsageError:
-    """Why no configuration of Hugging Face's can say a model, with the words that would change it."""
-    reasons = [error for module in _readable() if (error := _refusal(module, spec)) is not None]
-    remedies = [error.remedy for error in reasons if error.remedy]
-    return UsageError("; ".join(error.what for error in reasons), where=where, remedy=" ".join(remedies) or None)
-
-
-def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:
-    try:
-        family.to_hf(spec)
-    except InvalidConfig as error:
-        return error
-    return None
+    return write_card(card, model.spec, count, theirs, tokenizer, unsaid)
 
 
 def check_free(root: Path, overwrite: bool) -> None:
@@ -274,14 +283,22 @@ def check_free(root: Path, overwrite: bool) -> None:
     raise UsageError("this holds files that are no model; they are not replaced", where=root, remedy="Take another.")
 
 
-def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation:
-    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers."""
+def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation | None:
+    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers.
+
+    A decoder alone whose tokenizer has no end token has none: nothing would end a text.
+    """
     if isinstance(asked, Generation):
         return asked
     found = Generation(asked or Search(), longest=spec.limit() or LONGEST)
     if tokenizer is None:
         return found
-    special = Special(tokenizer.bos, tokenizer.eos, (tokenizer.pad, tokenizer.bos, tokenizer.unk))
+    if tokenizer.eos is None and not isinstance(spec, Seq2Seq):
+        return None
+    eos = tokenizer.demand("eos")
+    bos = eos if tokenizer.bos is None else tokenizer.bos
+    never = (token for token in (tokenizer.pad, bos, tokenizer.unk) if token is not None and token != eos)
+    special = Special(bos, eos, tuple(dict.fromkeys(never)))
     return replace(found, special=special, pad=tokenizer.pad)
 
 
@@ -294,11 +311,10 @@ def _speakable(generation: Generation, tokenizer: Tokenizer | None, vocab: int) 
     return replace(generation, special=replace(special, suppress=tuple(suppress)))
 
 
-def check_vocabulary(model: Built, tokenizer: Tokenizer | None, generation: Generation) -> None:
+def check_vocabulary(model: Built, tokenizer: Tokenizer | None, generation: Generation | None) -> None:
     """Refuse to write what `read` would refuse."""
-    vocab = _vocab(model)
-    if tokenizer is not None and tokenizer.vocab > vocab:
-        raise InvalidConfig(f"the tokenizer has {tokenizer.vocab} tokens, the model {vocab}")
-    highest = max(generation.special.bos, generation.special.eos, generation.pad, *generation.special.suppress)
-    if highest >= vocab:
+    rows = rows_of(model.spec)
+    if tokenizer is not None and rows is not None and tokenizer.vocab > rows:
+        raise InvalidConfig(f"the tokenizer has {tokenizer.vocab} tokens, the model {rows}")
+    if generation is not None and (highest := max(generation.tokens())) >= (vocab := scored(model.spec)):
         raise InvalidConfig(f"the search has token {highest}, the model {vocab} tokens")

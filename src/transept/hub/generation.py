@@ -16,6 +16,11 @@ from transept.errors import InvalidConfig
 from transept.families.configuration import Keys
 
 STOPS = {"first": True, "bound": False, "exact": "never"}  # ours: Hugging Face's early_stopping
+RULES: dict[str, tuple[str, float]] = {  # ours: their word, and where it is off
+    "min_length": ("min_length", 0),
+    "no_repeat_ngram": ("no_repeat_ngram_size", 0),
+    "repetition_penalty": ("repetition_penalty", 1.0),
+}
 OWN = ("penalty", "max_ratio", "max_extra", "seed", "batch_tokens")  # settings without a word there
 
 # What their file may say that does not change which tokens come out of one call.
@@ -28,12 +33,8 @@ ASIDE = """
 """
 # What would change them, and the one value at which it does not.
 OFF: dict[str, tuple[Any, ...]] = {
-    "repetition_penalty": (1.0, 1),
     "encoder_repetition_penalty": (1.0, 1),
-    "no_repeat_ngram_size": (0,),
     "encoder_no_repeat_ngram_size": (0,),
-    "min_length": (0,),
-    "min_new_tokens": (0,),
     "typical_p": (1.0, 1),
     "epsilon_cutoff": (0.0, 0),
     "eta_cutoff": (0.0, 0),
@@ -51,8 +52,12 @@ class Generation:
 
     search: Search = field(default_factory=Search)
     special: Special = field(default_factory=lambda: Special(bos=1, eos=2, suppress=(0, 1)))
-    pad: int = 0
+    pad: int | None = 0
     longest: int = 1024
+
+    def tokens(self) -> tuple[int, ...]:
+        """All special tokens, which a vocabulary must have."""
+        return (*self.special.tokens(), *(() if self.pad is None else (self.pad,)))
 
     def to_hf(self) -> dict[str, Any]:
         """The content of generation_config.json."""
@@ -68,6 +73,11 @@ class Generation:
         own = {name: getattr(search, name) for name in OWN}
         if special.suppress:
             config["suppress_tokens"] = list(special.suppress)
+        if special.first is not None:
+            config["forced_bos_token_id"] = special.first
+        for name, (there, off) in RULES.items():
+            if (value := getattr(search, name)) != off:
+                config[there] = value
         if search.n_best > 1:
             config["num_return_sequences"] = search.n_best
         if search.method == "beam":
@@ -121,6 +131,8 @@ def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
     if sample:
         given |= {"temperature": temperature, "top_k": top_k or None, "top_p": None if top_p == 1.0 else top_p}
     given |= _lengths(keys, longest)
+    given["no_repeat_ngram"] = keys.whole("no_repeat_ngram_size", 0, least=0)
+    given["repetition_penalty"] = keys.positive("repetition_penalty", 1.0)
     special, pad = _special(keys)
     for key, off in OFF.items():
         keys.only(key, *off, why="Transept's search has no such setting")
@@ -134,24 +146,34 @@ def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
 
 
 def _lengths(keys: Keys, longest: int) -> dict[str, float | int]:
-    """Their limit counts the token that opens the target, or does not; ours counts what is chosen."""
+    """Their limits count the token that opens the target, or do not; ours count what is chosen.
+
+    Their least lengths do not count the end token: in min_length the opening one makes up for it.
+    """
     whole, chosen = keys.whole("max_length", 0, least=0), keys.whole("max_new_tokens", 0, least=0)
     limit = chosen or max(whole - 1, 0)
-    return {"max_ratio": 0.0, "max_extra": min(limit, longest)} if limit else {}
+    least, new = keys.whole("min_length", 0, least=0), keys.whole("min_new_tokens", 0, least=0)
+    found: dict[str, float | int] = {"min_length": max(least, new + 1 if new else 0)}
+    return found | ({"max_ratio": 0.0, "max_extra": min(limit, longest)} if limit else {})
 
 
-def _special(keys: Keys) -> tuple[Special, int]:
+def _special(keys: Keys) -> tuple[Special, int | None]:
     ends, starts = keys.ids("eos_token_id"), keys.ids("decoder_start_token_id") or keys.ids("bos_token_id")
     for name, found in (("eos_token_id", ends), ("decoder_start_token_id", starts)):
         if len(found) != 1:
             raise InvalidConfig(f"{name} must be one token id, not {found or 'none'}")
-    if any(token not in ends for token in keys.ids("forced_eos_token_id")) or keys.ids("forced_bos_token_id"):
-        raise InvalidConfig("forced_bos_token_id and forced_eos_token_id may not force another token than the end")
+    if any(token not in ends for token in keys.ids("forced_eos_token_id")):
+        raise InvalidConfig("forced_eos_token_id may not force another token than the end")
+    first = keys.ids("forced_bos_token_id")
+    if len(first) > 1:
+        raise InvalidConfig(f"forced_bos_token_id must be one token id, not {first}")
     suppress = keys.ids("suppress_tokens")
     for word in keys.listed("bad_words_ids"):
         if not isinstance(word, list) or len(word) != 1 or type(word[0]) is not int:
             raise InvalidConfig(f"bad_words_ids holds {word!r:.40}, and Transept suppresses single tokens only")
         suppress = [*suppress, word[0]]
     suppress = [token for token in dict.fromkeys(suppress) if token not in ends]
-    pads = keys.ids("pad_token_id") or [0]
-    return Special(starts[0], ends[0], tuple(suppress)), pads[0]
+    if first and first[0] in suppress:
+        raise InvalidConfig(f"forced_bos_token_id forces token {first[0]}, which is suppressed")
+    pads = keys.ids("pad_token_id")
+    return Special(starts[0], ends[0], tuple(suppress), first[0] if first else None), pads[0] if pads else None

@@ -110,17 +110,22 @@ def read(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             for name in names:
                 tensor = file.get_tensor(name).clone()  # a mapped tensor would change under another's in-place write
-                if not torch.isfinite(tensor).all():
-                    bad = int((~torch.isfinite(tensor)).sum())
-                    raise InvalidData(
-                        f"{name}: {bad} of {tensor.numel()} values are infinite or not a number",
-                        where=path,
-                        remedy="The training that wrote it diverged, or the file is damaged.",
-                    )
+                demand_finite(name, tensor, path)
                 found[name] = tensor
     except (SafetensorError, OSError, TypeError) as error:
         raise InvalidData(f"cannot be read: {error}", where=path) from None
     return found
+
+
+def demand_finite(name: str, tensor: Tensor, where: Path) -> None:
+    """Refuse infinite values and NaN, by the tensor's name."""
+    if not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise InvalidData(
+            f"{name}: {bad} of {tensor.numel()} values are infinite or not a number",
+            where=where,
+            remedy="The training that wrote it diverged, or the file is damaged.",
+        )
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:

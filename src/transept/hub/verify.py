@@ -1,6 +1,5 @@
 """The same inputs through this library and through Hugging Face's: what a promise of equality rests on."""
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,17 @@ import torch
 from torch import Tensor
 
 from transept.decode.config import Search
+from transept.decode.search import extend
 from transept.decode.search import search as decode
 from transept.errors import TranseptError
-from transept.hub.directory import locate, read, saying, unsayable
+from transept.hub.described import CONFIG, saying, unsayable
+from transept.hub.directory import Stored, locate, read
 from transept.hub.files import read_json
-from transept.hub.generation import STOPS, Generation
-from transept.models import Seq2SeqLayer
+from transept.hub.generation import RULES, STOPS, Generation
+from transept.hub.theirs import ROWS, Draws, is_decoder, load_theirs, of_ours, of_theirs, on_real
 
 LIMIT = 1e-4  # float32, of the largest value compared; different mathematics differ by 1e-3 and more
-ROWS, LENGTH, ANSWER = 8, 24, 32
+ANSWER = 32  # tokens of an answer that are compared
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All comparisons of one model; `str(report)` is a table."""
+    """All comparisons of one model; `str(report)` is a table. `notes` tell what the two do not have in common."""
 
     directory: Path
     checks: Sequence[Check] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     @property
     def good(self) -> bool:
@@ -55,8 +57,15 @@ class Report:
             f"{check.name:44} {check.difference:>9.2g}   {'ok' if check.good else f'more than {check.limit:.1e}'}"
             for check in self.checks
         ]
+        rows += [f"not compared: {note}" for note in self.notes]
         verdict = "equal to Hugging Face" if self.good else "DIFFERENT from Hugging Face"
         return "\n".join([f"{self.directory}: {verdict}", *rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for machines."""
+        checks = [{"name": c.name, "difference": c.difference, "limit": c.limit, "good": c.good} for c in self.checks]
+        told = {"directory": str(self.directory), "good": self.good, "largest": self.largest}
+        return told | {"checks": checks, "notes": list(self.notes)}
 
     def demand(self) -> "Report":
         """The report, or a TranseptError that holds it where the two differ."""
@@ -68,126 +77,111 @@ class Report:
 def verify(directory: str | Path, against: str | Path | None = None, *, seed: int = 0) -> Report:
     """Compare a model directory, read here, with Hugging Face's reading of it (or of `against`, what it was made from).
 
-    Random tokens, padded, through both in float32: encoder states, logits, loss, and the tokens that greedy and beam
-    search choose. Needs transformers; raises TranseptError with the command that installs it, UsageError where Hugging
-    Face has no class for the model.
+    Random inputs of the kind that the model takes, padded where there are tokens, through both in float32: states of
+    the stacks, what each head gives, and for a model that writes text the tokens that greedy and beam search choose.
+    Needs transformers; raises TranseptError with the command that installs it, UsageError where Hugging Face has no
+    class for the model.
     """
     root = locate(directory)
     stored = read(root)
-    model = stored.model.float()
-    if not isinstance(model, Seq2SeqLayer) or saying(model.spec) is None:
-        raise unsayable(model.spec, root)
-    theirs, misplaced = _theirs(Path(against) if against else root, _architecture(root))
-    draws = torch.Generator().manual_seed(seed)
+    config = read_json(root / CONFIG)
+    if saying(stored.model.spec, str(config.get("model_type"))) is None:
+        raise unsayable(stored.model.spec, root)
+    stored.model.float()
+    theirs, misplaced = load_theirs(Path(against) if against else root, str(config["architectures"][0]))
+    draws = Draws(stored, theirs, seed)
     checks = [Check("tensors that Hugging Face could not place", misplaced)]
     with torch.no_grad():
-        checks += _numbers(model, theirs, stored.generation, draws)
-        checks += _searches(model, theirs, stored.generation, draws)
-    return Report(root, checks)
+        checks += _numbers(stored, theirs, draws)
+        if stored.generation is not None:
+            checks += _searches(stored, theirs, stored.generation, draws)
+    return Report(root, checks, stored.generation.unsaid() if stored.generation else ())
 
 
-def _architecture(root: Path) -> str:
-    (name,) = read_json(root / "config.json")["architectures"]
-    return str(name)
-
-
-def _theirs(root: Path, architecture: str) -> tuple[Any, int]:
-    """Hugging Face's model, and how many tensors were missing, left over or of another shape when it was loaded."""
-    try:
-        transformers = importlib.import_module("transformers")
-    except ImportError:
-        raise TranseptError(
-            "comparing with Hugging Face needs transformers, which is not installed",
-            remedy="Install it: pip install 'transept[hf]'",
-        ) from None
-    kind = getattr(transformers, architecture)
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        model, info = kind.from_pretrained(
-            root, attn_implementation="eager", dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
-    finally:
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
-    return model.eval(), sum(len(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-
-
-def _inputs(generation: Generation, vocab: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random tokens (B, S) that end with the end token, padded on the right, and which are real."""
-    longest = min(LENGTH, generation.longest)
-    lengths = torch.randint(1, longest + 1, (ROWS,), generator=draws)
-    lengths[0] = longest
-    special = {generation.special.bos, generation.special.eos, generation.pad, *generation.special.suppress}
-    common = torch.tensor([token for token in range(vocab) if token not in special] or [generation.special.eos])
-    ids = common[torch.randint(len(common), (ROWS, longest), generator=draws)]
-    columns = torch.arange(longest)
-    ids = ids.masked_fill(columns >= lengths[:, None], generation.pad)
-    ids[torch.arange(ROWS), lengths - 1] = generation.special.eos
-    return ids, columns < lengths[:, None]
-
-
-def _numbers(model: Seq2SeqLayer, theirs: Any, generation: Generation, draws: torch.Generator) -> Iterator[Check]:
-    source, real = _inputs(generation, (model.spec.source or model.spec.embed).vocab, draws)
-    labels, supervised = _inputs(generation, model.spec.embed.vocab, draws)
-    target = torch.cat([torch.full_like(labels[:, :1], generation.special.bos), labels[:, :-1]], 1)
-    out = model(source, target, real, supervised)
-    other = theirs(
-        input_ids=source,
-        attention_mask=real.long(),
-        decoder_input_ids=target,
-        decoder_attention_mask=supervised.long(),
-        output_hidden_states=True,
-    )
-    assert out.memory is not None
-    yield _apart("encoder states", out.memory.states[real], other.encoder_last_hidden_state[real])
-    yield _apart("decoder states", out.hidden[supervised], other.decoder_hidden_states[-1][supervised])
-    yield _apart("logits", out.logits[supervised], other.logits[supervised])
-    losses = [
-        torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels.masked_fill(~supervised, -100))
-        for logits in (out.logits, other.logits)
-    ]
-    yield _apart("loss", *losses)
+def _numbers(stored: Stored, theirs: Any, draws: Draws) -> Iterator[Check]:
+    given = draws.given()
+    ours, others = of_ours(stored.model, given), of_theirs(theirs, given)
+    for name in ("encoder states", "states", "output", "second output"):
+        if name in ours and name in others:
+            yield _apart(name, on_real(name, ours[name], given), on_real(name, others[name], given))
 
 
 def _apart(name: str, ours: Tensor, theirs: Tensor) -> Check:
+    if ours.shape != theirs.shape:
+        return Check(f"{name}: {tuple(ours.shape)} here, {tuple(theirs.shape)} there", float("inf"), LIMIT)
     far = float((ours - theirs).abs().max())
     return Check(f"{name}: largest difference", far, LIMIT * max(1.0, float(theirs.abs().max())))
 
 
-def _searches(model: Seq2SeqLayer, theirs: Any, generation: Generation, draws: torch.Generator) -> Iterator[Check]:
-    source, real = _inputs(generation, (model.spec.source or model.spec.embed).vocab, draws)
+def _searches(stored: Stored, theirs: Any, generation: Generation, draws: Draws) -> Iterator[Check]:
+    """The tokens of a greedy search, and of a beam search by the settings that both have.
+
+    Where the model's own search has Wu's penalty, which they do not know, theirs divides by the length, and so does
+    ours here; what they cannot be asked for is in the notes.
+    """
+    spec: Any = stored.model.spec
+    alone = is_decoder(stored)
+    room = draws.longest // 2 if alone else draws.longest
+    table = getattr(spec, "source", None) or spec.embed
+    source, real = draws.tokens(table.vocab, longest=max(1, room), close=not alone)
     rows = [row[valid].tolist() for row, valid in zip(source, real, strict=True)]
-    most = min(ANSWER, generation.longest - 1)
+    most = min(ANSWER, max(1, generation.longest - (source.size(1) if alone else 1)))
     limits: dict[str, Any] = {"max_ratio": 0.0, "max_extra": most}
+    limits |= {name: getattr(generation.search, name) for name in RULES}
     asked = generation.search if generation.search.method == "beam" else Search()
-    beams = Search(beam=asked.beam, stop=asked.stop, length_penalty=asked.length_penalty, **limits)
-    theirs.generation_config.forced_eos_token_id = None  # an end that is forced is no end that was found
+    penalty = asked.length_penalty if asked.penalty == "average" else 1.0
+    beams = Search(beam=asked.beam, stop=asked.stop, length_penalty=penalty, **limits)
+    if alone:
+        source, real = _to_the_right(source, real, draws.pad)
     for name, settings in (("greedy", Search(method="greedy", **limits)), (f"beam of {beams.beam}", beams)):
-        ours = [best[0].tokens for best in decode(model, rows, settings, generation.special)]
+        if alone:
+            ours = [best[0].tokens for best in extend(stored.model, rows, settings, generation.special)]  # type: ignore[arg-type]
+        else:
+            ours = [best[0].tokens for best in decode(stored.model, rows, settings, generation.special)]  # type: ignore[arg-type]
+        beamed = {"length_penalty": settings.length_penalty, "early_stopping": STOPS[settings.stop]}
         chosen = theirs.generate(
             input_ids=source,
             attention_mask=real.long(),
             max_new_tokens=most,
-            max_length=None,
-            do_sample=False,
-            num_return_sequences=1,
-            num_beams=settings.beam if settings.method == "beam" else 1,
-            **(
-                {"length_penalty": settings.length_penalty, "early_stopping": STOPS[settings.stop]}
-                if settings is beams
-                else {}
-            ),
+            **_asked(theirs, generation, draws.pad),
+            **{there: limits[name] for name, (there, _) in RULES.items()},
+            num_beams=settings.beam if settings is beams else 1,
+            **(beamed if settings is beams else {}),
         )
-        different = sum(mine != ended(row.tolist()[1:], generation) for mine, row in zip(ours, chosen, strict=True))
+        begun = source.size(1) if alone else 1
+        answers = [ended(row.tolist()[begun:], generation.special.eos) for row in chosen]
+        different = sum(mine != other for mine, other in zip(ours, answers, strict=True))
         yield Check(f"{name}: sentences with other tokens, of {ROWS}", different)
 
 
-def ended(row: list[int], generation: Generation) -> list[int]:
-    """Their answer without the padding behind it: up to its first end."""
-    end = generation.special.eos
-    if end in row:
-        return row[: row.index(end) + 1]
-    while row and row[-1] == generation.pad:
-        row = row[:-1]
-    return row
+def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
+    """What their search must be told, so that it goes by our reading of the files and by nothing else."""
+    special = generation.special
+    theirs.generation_config.forced_eos_token_id = None  # an end that is forced is no end that was found
+    theirs.generation_config.bad_words_ids = None  # they are among those that are suppressed
+    told = (
+        {"decoder_start_token_id": special.bos} if theirs.config.is_encoder_decoder else {"bos_token_id": special.bos}
+    )
+    return told | {
+        "max_length": None,
+        "min_new_tokens": None,
+        "do_sample": False,
+        "num_return_sequences": 1,
+        "pad_token_id": pad,
+        "eos_token_id": special.eos,
+        "forced_bos_token_id": special.first,
+        "suppress_tokens": list(special.suppress) or None,
+    }
+
+
+def _to_the_right(ids: Tensor, real: Tensor, pad: int) -> tuple[Tensor, Tensor]:
+    """Rows padded on the left, as their search for one stack wants them."""
+    moved = [
+        torch.cat([row.new_full((int((~valid).sum()),), pad), row[valid]]) for row, valid in zip(ids, real, strict=True)
+    ]
+    return torch.stack(moved), real.flip(1)
+
+
+def ended(row: list[int], end: int) -> list[int]:
+    """Their answer without the padding behind it: up to its first end. One without an end has the whole length."""
+    return row[: row.index(end) + 1] if end in row else row

@@ -13,45 +13,53 @@ import torch
 from torch import Tensor
 
 from transept.errors import InvalidConfig, InvalidData, nearest
+from transept.hub import pickles
 from transept.hub.files import bare, member, present, read_json
 from transept.hub.tensors import Declared, header, read
 from transept.models import Built, Topology
 from transept.names import Names, hinted
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 Files = dict[Path, dict[str, Declared]]
 
 
-def find(root: Path) -> Files:
-    """The files that hold the weights, with what their headers declare. Pickles are not opened."""
-    if (root / WEIGHTS).is_symlink() or (root / WEIGHTS).exists():
-        path = member(root, WEIGHTS)
-        return {path: header(path)}
-    if (root / INDEX).is_symlink() or (root / INDEX).exists():
-        return sharded(root)
-    pickles = sorted(path.name for path in root.iterdir() if path.suffix in PICKLES)
-    if pickles:
+def find(root: Path, allow_pickle: bool = False) -> Files:
+    """The files that hold the weights, with what they declare. A pickle is opened only where it is allowed."""
+    for whole, index in ((WEIGHTS, INDEX), *([(PICKLE, PICKLE_INDEX)] if allow_pickle else [])):
+        if (root / whole).is_symlink() or (root / whole).exists():
+            path = member(root, whole)
+            return {path: declared_in(path)}
+        if (root / index).is_symlink() or (root / index).exists():
+            return sharded(root, index)
+    names = sorted(path.name for path in root.iterdir() if path.suffix in PICKLES)
+    if names:
         raise InvalidData(
-            f"the weights are a pickle ({pickles[0]}), which can run any program when it is read",
+            f"the weights are a pickle ({names[0]}), which can run any program when it is read",
             where=root,
-            remedy="If you trust it, convert it once where it can do no harm, with transformers:"
-            " AutoModelForSeq2SeqLM.from_pretrained(DIR).save_pretrained(OUT) writes model.safetensors.",
+            remedy="If you trust it: `transept import DIR OUT --allow-pickle` (allow_pickle=True) takes nothing but"
+            f" tensors out of {PICKLE}, and OUT has model.safetensors.",
         )
     raise InvalidData(f"{WEIGHTS} is missing", where=root, remedy=present(root))
 
 
-def sharded(root: Path) -> Files:
+def declared_in(path: Path) -> dict[str, Declared]:
+    """What a file declares, of either form."""
+    return pickles.header(path) if path.suffix == ".bin" else header(path)
+
+
+def sharded(root: Path, index: str = INDEX) -> Files:
     """Weights in several files: each tensor is in the one file that the index names, and nowhere else."""
-    path = member(root, INDEX)
+    path, suffix = member(root, index), ".bin" if index == PICKLE_INDEX else ".safetensors"
     places = read_json(path).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise InvalidData("there is no weight_map", where=path)
     for name, file in places.items():
-        if not isinstance(file, str) or not bare(file) or not file.endswith(".safetensors"):
-            raise InvalidData(f"{name} is said to be in {file!r}, which is no safetensors file beside it", where=path)
-    files = {member(root, file): header(member(root, file)) for file in dict.fromkeys(places.values())}
+        if not isinstance(file, str) or not bare(file) or not file.endswith(suffix):
+            raise InvalidData(f"{name} is said to be in {file!r}, which is no {suffix[1:]} file beside it", where=path)
+    files = {member(root, file): declared_in(member(root, file)) for file in dict.fromkeys(places.values())}
     for file, declared in files.items():
         for name in declared:
             if places.get(name) != file.name:
@@ -62,18 +70,20 @@ def sharded(root: Path) -> Files:
     return files
 
 
-def load(root: Path, spec: Topology, names: Names | None, dtype: str | None) -> tuple[Built, dict[str, str]]:
+def load(
+    root: Path, spec: Topology, names: Names | None, dtype: str | None, allow_pickle: bool = False
+) -> tuple[Built, dict[str, str]]:
     """The built model with its weights, of the type that they are stored in, and what was left out with its reason.
 
     `names` is None where the file has our own names. `dtype` is what the configuration declares.
     """
-    files = find(root)
+    files = find(root, allow_pickle)
     where = next(iter(files)) if len(files) == 1 else root
     declared = {name: what for content in files.values() for name, what in content.items()}
-    check_types(declared, dtype, where)
     model = blank(spec, len(declared), root)
     wanted = model.state_dict()
-    empty, _ = ours(names, {name: what.empty() for name, what in declared.items()}, wanted, where)
+    empty, aside = ours(names, {name: what.empty() for name, what in declared.items()}, wanted, where)
+    check_types({name: what for name, what in declared.items() if name not in aside}, dtype, where)
     for name, tensor in empty.items():
         if tensor.shape != wanted[name].shape:
             theirs = names.their_name(name) if names else name
@@ -82,7 +92,9 @@ def load(root: Path, spec: Topology, names: Names | None, dtype: str | None) -> 
                 where=where,
                 remedy="The weights and the configuration must be of one model.",
             )
-    found = {name: tensor for path, content in files.items() for name, tensor in read(path, content).items()}
+    found: dict[str, Tensor] = {}
+    for path, content in files.items():
+        found |= pickles.read(path, content) if path.suffix == ".bin" else read(path, content)
     state, dropped = ours(names, found, wanted, where)
     model.load_state_dict(state, assign=True)
     left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]

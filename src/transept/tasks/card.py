@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from transept.data.cache import TokenPairs
+from transept.data.dates import EXAMPLE as DATE
+from transept.data.dates import TAGS
 from transept.hub.card import Measure, Record, Text
 from transept.models import Seq2SeqLayer
 from transept.tasks.score import RESAMPLES
@@ -38,7 +40,13 @@ def record_of(task: Translation, model: Seq2SeqLayer, told: Mapping[str, Any]) -
         recipe=told["recipe"],
         versions=told["versions"],
         notes=list(notes(task, told)),
+        example=example(task),
     )
+
+
+def example(task: Translation) -> str:
+    """An input that shows how the model is used, with the tags that it needs; "" leaves it to the samples."""
+    return DATE if set(TAGS) <= set(task.tokenizer.tags) else ""
 
 
 def names(tokens: TokenPairs) -> str:

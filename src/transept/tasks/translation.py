@@ -16,7 +16,7 @@ from transept.data.batches import PairBatch, collate, plan
 from transept.data.cache import Rows, TokenPairs, tokenise, within
 from transept.data.config import Split
 from transept.data.pairs import Pairs, read_pairs
-from transept.data.tokenizer import Tokenizer
+from transept.data.subwords import Subwords
 from transept.decode.config import Search
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
@@ -41,7 +41,7 @@ class PairBatches:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> PairBatch:
-        return collate(self.tokens, self.plan[index], bos=Tokenizer.bos, pad=Tokenizer.pad)
+        return collate(self.tokens, self.plan[index], bos=Subwords.bos, pad=Subwords.pad)
 
     def largest(self) -> int:
         """The batch with the most positions, padding counted; of equals the one with the longest pair."""
@@ -64,7 +64,7 @@ class Translation:
         text = self._read("train")
         self.begin: dict[str, Tensor] | None = None  # the weights to go on from
         if recipe.start is None:
-            self.tokenizer = Tokenizer.train([*text.source, *text.target], recipe.data.vocabulary)
+            self.tokenizer = Subwords.train([*text.source, *text.target], recipe.data.vocabulary)
             self.spec = _declared(recipe, self.tokenizer.vocab)
         else:
             self.spec, self.tokenizer, self.begin = _started(Path(recipe.start))
@@ -174,7 +174,7 @@ class Translation:
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         card = record_of(self, _seq2seq(model), record)
-        generation = Generation(self.recipe.search, SPECIAL, Tokenizer.pad, self.longest)
+        generation = Generation(self.recipe.search, SPECIAL, Subwords.pad, self.longest)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
 
@@ -188,10 +188,13 @@ def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:
     return spec
 
 
-def _started(start: Path) -> tuple[Seq2Seq, Tokenizer, dict[str, Tensor]]:
-    model, tokenizer, _ = read(start)
+def _started(start: Path) -> tuple[Seq2Seq, Subwords, dict[str, Tensor]]:
+    stored = read(start)
+    model, tokenizer = stored.model, stored.tokenizer
     if tokenizer is None:
         raise InvalidConfig("the model has no tokenizer.json to go on with", where=start)
+    if not isinstance(tokenizer, Subwords):
+        raise InvalidConfig("its vocabulary was not learned here, and translation cannot go on with it", where=start)
     if not isinstance(model, Seq2SeqLayer):
         raise InvalidConfig("the model has no encoder and decoder, as translation needs", where=start)
     return model.spec, tokenizer, {name: tensor.float() for name, tensor in model.state_dict().items()}

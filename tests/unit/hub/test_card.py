@@ -1,6 +1,7 @@
 """Model cards: what the record says, nothing more, and code that runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ RECORD = Record(
 
 
 def test_a_card_says_what_the_record_says() -> None:
-    card = write_card(RECORD, model().spec, 15_616, "MarianMTModel", True)
+    card = write_card(RECORD, model().spec, 15_616, "MarianMTModel", tokenizer())
     head, body = card.text.split("---\n")[1:3]
     assert yaml.safe_load(head) == {"language": ["en", "no"], "library_name": "transformers", "tags": ["transept"]}
     for words in (
@@ -56,8 +57,8 @@ def test_a_card_says_what_the_record_says() -> None:
 
 
 def test_a_card_claims_their_search_only_where_it_is_the_same() -> None:
-    same = write_card(RECORD, model().spec, 1, "MarianMTModel", True).text
-    other = write_card(RECORD, model().spec, 1, "MarianMTModel", True, ["it knows no Wu penalty"]).text
+    same = write_card(RECORD, model().spec, 1, "MarianMTModel", tokenizer()).text
+    other = write_card(RECORD, model().spec, 1, "MarianMTModel", tokenizer(), ["it knows no Wu penalty"]).text
     claim = "takes the search from `generation_config.json`"
     assert claim in same
     assert claim not in other
@@ -65,7 +66,7 @@ def test_a_card_claims_their_search_only_where_it_is_the_same() -> None:
 
 
 def test_what_is_unknown_is_left_out() -> None:
-    card = write_card(Record("x"), model(norm="before").spec, 1, None, False)
+    card = write_card(Record("x"), model(norm="before").spec, 1, None, None)
     assert not card.pictures
     for absent in ("## Results", "## Examples", "## Training", "## Notes", "from_pretrained", "translate", "language:"):
         assert absent not in card.text
@@ -74,8 +75,8 @@ def test_what_is_unknown_is_left_out() -> None:
 
 
 def test_a_sample_cannot_break_its_table_or_the_page() -> None:
-    text = write_card(RECORD, model().spec, 1, None, True).text
-    (row,) = [line for line in text.splitlines() if "alert" in line]
+    text = write_card(RECORD, model().spec, 1, None, tokenizer()).text
+    (row,) = [line for line in text.splitlines() if "alert" in line and line.startswith("|")]
     assert row == r"| a \| b &lt;script>alert(1)&lt;/script> | ein Haus |"
 
 
@@ -91,7 +92,7 @@ def test_a_card_is_kept_with_its_pictures(tmp_path: Path) -> None:
     kept = read_card(tmp_path / "m")
     assert kept is not None
     assert kept.pictures == {"curve.png": (tmp_path / "m" / "curve.png").read_bytes()}
-    save(tmp_path / "again", model(), card=kept)
+    save(tmp_path / "again", model(), tokenizer=tokenizer(), card=kept)
     assert read_card(tmp_path / "again") == kept
     (tmp_path / "bare").mkdir()
     assert read_card(tmp_path / "bare") is None
@@ -119,3 +120,47 @@ def test_the_code_of_a_card_runs(tmp_path: Path) -> None:
     for block in blocks:
         code = block.split("```")[0].replace("PATH/TO/THIS/DIRECTORY", str(tmp_path / "m"))
         exec(code.replace("generate(", "generate(max_length=8, "), {})
+
+
+def test_the_demos_card_shows_a_date_with_its_tag(tmp_path: Path) -> None:
+    from transept.data.config import Vocabulary
+    from transept.data.dates import EXAMPLE, TAGS
+    from transept.data.subwords import Subwords
+
+    tagged = Subwords.train(["5 March 2026"], Vocabulary(kind="bytes", merges=3, special=list(TAGS)))
+    spec = model(vocab=tagged.vocab).spec
+    text = write_card(Record("x", example=EXAMPLE), spec, 1, None, tagged).text
+    assert 'print(model.translate("<2de> 5 March 2026"))' in text
+    assert '`transept translate PATH/TO/THIS/DIRECTORY "<2de> 5 March 2026"`' in text
+    assert 'model.translate("<2ar> A text.")' in write_card(Record("x"), spec, 1, None, tagged).text
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "shown"),
+    [
+        ("bert", {"head": "classes"}, 'print(model.classify("A text."))'),
+        ("bert", {"head": "masked"}, 'print(model.fill("A [MASK] text."))'),
+        ("bert", {"head": "tags"}, 'print(model.tag("A text."))'),
+        ("bert", {"head": "spans"}, 'print(model.answer("Who wrote this?", "A stranger wrote this."))'),
+        ("bert", {"head": "pooled"}, 'print(model.embed("A text."))'),
+        ("vit", {}, 'print(model.see("picture.png"))'),
+        ("wav2vec2", {"vocab": 32}, 'print(model.transcribe("speech.wav"))'),
+        ("gpt2", {"vocab": 420}, 'print(model.generate("A text that"))'),
+    ],
+)
+def test_every_kind_of_model_is_shown_by_its_verb(
+    family: str, changes: dict[str, Any], shown: str, tmp_path: Path
+) -> None:
+    from transept.data.foreign import read_tokenizer
+    from unit.data.test_foreign import gpt2, letters, word_pieces
+    from unit.hub.test_kinds import built
+
+    maker = {"bert": word_pieces, "gpt2": gpt2, "wav2vec2": letters}.get(family)
+    (tmp_path / "files").mkdir()
+    words = read_tokenizer(maker(tmp_path / "files")) if maker else None
+    save(tmp_path / "m", built(family, **changes), tokenizer=words)
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert shown in text
+    assert f"transept {shown.split('.')[1].split('(')[0]} PATH/TO/THIS/DIRECTORY" in text
+    theirs = text.split("```python\n")[2].split("```")[0].replace("PATH/TO/THIS/DIRECTORY", str(tmp_path / "m"))
+    exec(theirs.replace("generate(", "generate(max_length=8, "), {})

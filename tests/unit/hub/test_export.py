@@ -1,5 +1,6 @@
 """Import, export and the comparison that they end with."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from transept.decode.config import Search
 from transept.errors import TranseptError, UsageError
+from transept.hub.card import Record, read_card
 from transept.hub.directory import read, save
-from transept.hub.export import export_hf, fetch, import_hf
+from transept.hub.export import export_hf, import_hf
 from transept.hub.generation import Generation
 from transept.hub.verify import Check, Report, verify
 from unit.hub.made import directory, model, tokenizer
@@ -23,9 +25,8 @@ def test_a_model_is_exported_and_compared(tmp_path: Path) -> None:
     assert 0 < report.largest < 1e-5
     assert [check.name.split(":")[0] for check in report.checks[1:]] == [
         "encoder states",
-        "decoder states",
-        "logits",
-        "loss",
+        "states",
+        "output",
         "greedy",
         "beam of 5",
     ]
@@ -97,7 +98,7 @@ def test_a_difference_is_found(key: str, tmp_path: Path) -> None:
     report = verify(one, other)
     assert not report.good
     assert "DIFFERENT" in str(report)
-    with pytest.raises(TranseptError, match="logits: largest difference .* more than"):
+    with pytest.raises(TranseptError, match="output: largest difference .* more than"):
         report.demand()
 
 
@@ -144,23 +145,39 @@ def test_the_card_comes_along(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n\nUnder a licence.\n"
 
 
-def test_a_name_is_fetched_only_where_it_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="neither a directory here nor a name"):
-        import_hf("no such place", tmp_path / "out")
-    monkeypatch.setenv("TRANSEPT_OFFLINE", "1")
-    with pytest.raises(UsageError, match="TRANSEPT_OFFLINE forbids the network"):
-        import_hf("owner/name", tmp_path / "out")
-    monkeypatch.delenv("TRANSEPT_OFFLINE")
-    asked = {}
+def test_a_search_that_they_do_not_know_is_compared_as_far_as_they_do(tmp_path: Path) -> None:
+    """Wu's penalty has no word there: both divide by the length, and the report says what was not compared."""
+    save(tmp_path / "m", model(), generation=Search(penalty="wu", length_penalty=0.6, max_ratio=0.0, max_extra=9))
+    report = verify(tmp_path / "m")
+    assert report.good, str(report)
+    assert [note for note in report.notes if "knows no Wu penalty" in note]
+    assert "not compared: it knows no Wu penalty" in str(report)
+    assert json.loads(json.dumps(report.to_dict()))["notes"] == list(report.notes)
 
-    def snapshot_download(name: str, **options: object) -> str:
-        asked[name] = options
-        raise OSError("no route\nto the hub")
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(TranseptError, match="owner/name could not be fetched: no route$"):
-        fetch("owner/name")
-    assert asked == {"owner/name": {"allow_patterns": ["*.json", "*.safetensors", "README.md"]}}
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: str(directory(tmp_path)))
-    assert import_hf("owner/name", tmp_path / "out", check=False) is None
-    assert read(tmp_path / "out").model.spec == model().spec
+def test_a_title_that_is_the_directorys_name_follows_it(tmp_path: Path) -> None:
+    source = save(tmp_path / "old", model(), tokenizer=tokenizer())
+    export_hf(source, tmp_path / "new", check=False)
+    text = (tmp_path / "new" / "README.md").read_text()
+    assert "\n# new\n" in text
+    assert "# old" not in text
+    run = tmp_path / "runs"
+    save(run / "model", model(), card=Record("A title of its own"))
+    export_hf(run, tmp_path / "out", check=False)
+    assert "\n# A title of its own\n" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_words_on_use_are_made_again_for_the_place(tmp_path: Path) -> None:
+    """A model that Hugging Face could not say, changed into one that it can, is not said to be unreadable there."""
+    one = save(tmp_path / "one", model(norm="before"), tokenizer=tokenizer(), card=Record("x", example="my <b> text"))
+    card = read_card(one)
+    assert card is not None
+    assert "Transept alone reads it" in card.text
+    save(tmp_path / "other", model(), tokenizer=tokenizer(), card=card)
+    text = (tmp_path / "other" / "README.md").read_text()
+    assert "Transept alone reads it" not in text
+    assert "MarianMTModel.from_pretrained" in text
+    assert text.count('"my <b> text"') == 3
+    save(tmp_path / "bare", model(), card="# Theirs\n\nWords of theirs.\n")
+    export_hf(tmp_path / "bare", tmp_path / "back", check=False)
+    assert (tmp_path / "back" / "README.md").read_text() == "# Theirs\n\nWords of theirs.\n"

@@ -21,13 +21,15 @@ SEARCHES = [
     Search(method="greedy"),
     Search(method="sample"),
     Search(method="sample", temperature=0.7, top_k=10, top_p=0.9, n_best=2),
+    Search(beam=4, length_penalty=2.0, stop="first", min_length=56, no_repeat_ngram=3, repetition_penalty=1.2),
 ]
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_there_and_back(search: Search) -> None:
-    generation = Generation(search, Special(5, 6, (0, 5)), 0, 77)
-    assert from_hf(generation.to_hf(), 77) == generation
+    for special in (Special(5, 6, (0, 5)), Special(6, 6, (), 4)):
+        generation = Generation(search, special, 0, 77)
+        assert from_hf(generation.to_hf(), 77) == generation
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
@@ -87,14 +89,40 @@ def test_a_checkpoint_of_theirs() -> None:
     assert from_hf(IDS, 64).search == Search(method="greedy")
     assert from_hf(IDS | {"do_sample": True}, 64).search == Search(method="sample", top_k=50)  # their default
     assert from_hf(IDS | {"max_new_tokens": 9}, 64).search.max_extra == 9
+    assert from_hf(IDS | {"min_new_tokens": 9, "min_length": 4}, 64).search.min_length == 10
+
+
+def test_a_summary_of_theirs() -> None:
+    """What bart-large-cnn asks for."""
+    asked = {
+        "bos_token_id": 0,
+        "decoder_start_token_id": 2,
+        "early_stopping": True,
+        "eos_token_id": 2,
+        "forced_bos_token_id": 0,
+        "forced_eos_token_id": 2,
+        "length_penalty": 2.0,
+        "max_length": 142,
+        "min_length": 56,
+        "no_repeat_ngram_size": 3,
+        "num_beams": 4,
+        "pad_token_id": 1,
+    }
+    found = from_hf(asked, 1024)
+    assert found.search == Search(
+        beam=4, length_penalty=2.0, stop="first", max_ratio=0.0, max_extra=141, min_length=56, no_repeat_ngram=3
+    )
+    assert (found.special, found.pad) == (Special(2, 2, (), 0), 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"no_repeat_ngram_size": 3}, "no_repeat_ngram_size is 3: Transept's search has no such setting"),
-        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2"),
-        ({"min_length": 5}, "min_length is 5"),
+        ({"encoder_no_repeat_ngram_size": 3}, "encoder_no_repeat_ngram_size is 3: Transept's search has no such"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be a number above 0"),
+        ({"min_length": -5}, "min_length must be a whole number"),
+        ({"forced_bos_token_id": [7, 8]}, "forced_bos_token_id must be one token id"),
+        ({"forced_bos_token_id": 7, "suppress_tokens": [7]}, "forces token 7, which is suppressed"),
         ({"num_beams": 4, "do_sample": True}, "do_sample with 4 num_beams"),
         ({"num_beams": 4, "length_penalty": -1.0}, "length_penalty"),
         ({"num_beams": 2, "num_return_sequences": 3}, "n_best is 3"),
@@ -105,7 +133,6 @@ def test_a_checkpoint_of_theirs() -> None:
         ({"eos_token_id": [2, 3]}, "eos_token_id must be one token id"),
         ({"eos_token_id": -1}, "eos_token_id must be a token id"),
         ({"eos_token_id": None}, "eos_token_id must be one token id, not none"),
-        ({"forced_bos_token_id": 7}, "may not force another token"),
         ({"forced_eos_token_id": 7}, "may not force another token"),
         ({"nmu_beams": 4}, "unknown keys for a search: 'nmu_beams' Did you mean 'num_beams'"),
         ({"transept": {"penalty": "gnmt"}}, "penalty: Input should be"),

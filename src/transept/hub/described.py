@@ -1,0 +1,106 @@
+"""What a configuration describes, and which family's configuration can say a description."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
+from transept.families.configuration import differences
+from transept.families.hugging_face import architecture
+from transept.families.registry import all_families, family_of_hf
+from transept.hub.files import member, present, read_json
+from transept.models import Topology
+from transept.names import Names
+from transept.spec import from_json
+
+CONFIG, SPEC = "config.json", "transept.json"
+OWN_TYPE = "transept"
+
+Made = TypeVar("Made")
+
+
+def described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | None]:
+    """The description of a directory, and the table of names that its weights are under (None: our own names).
+
+    Raises InvalidConfig or InvalidData with the file, the key and the nearest name.
+    """
+    kind = config.get("model_type")
+    family = family_of_hf(kind) if isinstance(kind, str) else None
+    if family is None and kind != OWN_TYPE:
+        known = [theirs for module in readable() for theirs in module.HF_MODELS] + [OWN_TYPE]
+        raise InvalidConfig(
+            f"model_type is {kind!r}, which Transept does not read.{nearest(str(kind), known)}",
+            where=root / CONFIG,
+            remedy=f"It reads {', '.join(known)}.",
+        )
+    spec = _own_spec(root)
+    if family is None:
+        if spec is None:
+            raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
+        return spec, None
+    at(root / CONFIG, architecture, config, family.HF_MODELS)
+    said: Topology = at(root / CONFIG, family.from_hf, config)
+    if spec is not None:
+        again = at(root / SPEC, lambda: family.from_hf(family.to_hf(spec)))
+        for path, one, other in differences(again, said):
+            raise InvalidConfig(
+                f"{path} is {one} in {SPEC} and {other} in {CONFIG}: they describe different models",
+                where=root,
+                remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
+            )
+    return spec or said, family.names(spec or said)
+
+
+def _own_spec(root: Path) -> Topology | None:
+    if not (root / SPEC).is_symlink() and not (root / SPEC).exists():
+        return None
+    path = member(root, SPEC)
+    read_json(path)  # its size, its encoding, its numbers
+    spec = at(path, from_json, path.read_text(encoding="utf-8"))
+    if not isinstance(spec, Topology):
+        raise InvalidConfig(f"it describes a {type(spec).__name__}, not a whole model", where=path)
+    return spec
+
+
+def at(file: Path, make: Callable[..., Made], *given: Any) -> Made:
+    """What a reader of configurations makes, its complaints with the file that they are about."""
+    try:
+        return make(*given)
+    except InvalidConfig as error:
+        raise InvalidConfig(error.what, where=file, remedy=error.remedy) from None
+
+
+def readable() -> Iterator[ModuleType]:
+    """The families that Hugging Face has too."""
+    return (module for module in all_families().values() if hasattr(module, "HF_MODELS"))
+
+
+def saying(spec: Topology, kind: str | None = None) -> ModuleType | None:
+    """The family whose Hugging Face configuration can say a model, or None; that of the model_type `kind` first."""
+    first = family_of_hf(kind) if kind else None
+    order = [first] if first else []
+    order += [module for module in readable() if module is not first]
+    return next((module for module in order if _refusal(module, spec) is None), None)
+
+
+def unsayable(spec: Topology, where: Path) -> UsageError:
+    """Why no configuration of Hugging Face's can say a model: the nearest family's reason, and its remedy."""
+    reasons = [error for module in readable() if (error := _refusal(module, spec)) is not None]
+    near = min(reasons, key=lambda error: (error.remedy is None, _clauses(error.what), len(error.what)))
+    return UsageError(near.what, where=where, remedy=near.remedy)
+
+
+def _clauses(reason: str) -> int:
+    """How many things a reason names; it ends with "and 3 more" where it names only the first."""
+    more = re.search(r" and (\d+) more$", reason)
+    return reason.count(";") + (int(more[1]) if more else 0)
+
+
+def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:
+    try:
+        family.to_hf(spec)
+    except InvalidConfig as error:
+        return error
+    return None

@@ -1,0 +1,49 @@
+"""Models of the hub, by their names there: in the cache where they are, and over the network where that is allowed."""
+
+import os
+import re
+from pathlib import Path
+
+from transept.errors import InvalidData
+
+NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "README.md"]  # never a pickle unasked, never code
+PICKLES = ["pytorch_model*.bin"]
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be a model's name at the hub: NAME or OWNER/NAME, where no folder OWNER is here."""
+    if not NAME.fullmatch(text) or ".." in text or "--" in text:
+        return False
+    return "/" not in text or not Path(text).parent.is_dir()
+
+
+def fetch(name: str, *, allow_pickle: bool = False) -> Path:
+    """The directory of a model of the hub, in its usual cache. The only function that uses the network.
+
+    HF_HUB_OFFLINE or TRANSEPT_OFFLINE leaves it to the cache. `allow_pickle` takes pickled weights where there are no
+    others. Raises InvalidData with the reason where nothing is found.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    switch = next((key for key in ("TRANSEPT_OFFLINE", "HF_HUB_OFFLINE") if _on(os.environ.get(key, ""))), None)
+    offline = switch is not None or constants.HF_HUB_OFFLINE
+    try:
+        root = Path(huggingface_hub.snapshot_download(name, allow_patterns=FILES, local_files_only=offline))
+        if allow_pickle and not any(root.glob("*.safetensors")):
+            more = [*FILES, *PICKLES]
+            root = Path(huggingface_hub.snapshot_download(name, allow_patterns=more, local_files_only=offline))
+    except Exception as error:  # of several libraries: no network, no such name, no permission, not in the cache
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        why = f"the cache of the hub has no model of this name, and {switch or 'HF_HUB_OFFLINE'} forbids the network"
+        raise InvalidData(
+            f"there is no such directory: {name}; and {why if offline else f'it could not be fetched: {reason}'}",
+            remedy="A model is a directory that Transept or Hugging Face wrote, a run directory of training, or a name"
+            " at the hub: OWNER/NAME.",
+        ) from error
+    return root
+
+
+def _on(value: str) -> bool:
+    return value.strip().upper() in ("1", "ON", "YES", "TRUE")

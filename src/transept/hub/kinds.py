@@ -1,0 +1,92 @@
+"""What a description is for: whether it writes text, how many tokens it knows, which classes it names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from transept.errors import InvalidConfig
+from transept.heads.classes import Classes, Spans, Tags
+from transept.heads.letters import Letters
+from transept.heads.vocabulary import Vocabulary
+from transept.inputs.patches import Patches
+from transept.inputs.tokens import Tokens
+from transept.inputs.waveform import Waveform
+from transept.models import Model, Seq2Seq, Topology
+from transept.parts.attention import Attention
+from transept.parts.stack import Stack
+
+LOOK = 64  # positions on a side of which a stack's patterns are asked
+
+
+def is_causal(stack: Stack) -> bool:
+    """Whether no position of a stack looks at a later one."""
+    at = torch.arange(LOOK, device="cpu")
+    q, k = at[:, None], at
+    own = [p for block in stack.cycle() for p in block.parts if isinstance(p, Attention) and p.source == "self"]
+    return bool(own) and not any((part.pattern.allows(q, k) & (k > q)).any() for part in own)
+
+
+def writes_text(spec: Topology) -> bool:
+    """Whether a model chooses one token after another."""
+    if isinstance(spec, Seq2Seq):
+        return isinstance(spec.head, Vocabulary)
+    return isinstance(spec, Model) and isinstance(spec.head, Vocabulary) and is_causal(spec.stack)
+
+
+def reads(spec: Topology) -> str:
+    """What enters a model: "text", "pictures", "sound", or the name of the part that takes it."""
+    first = spec.source or spec.embed if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
+    known = {Tokens: "text", Patches: "pictures", Waveform: "sound"}
+    return known.get(type(first), type(first).__name__)
+
+
+def verb_of(spec: Topology) -> str | None:
+    """The verb that shows best what a model does, or None."""
+    kind, head = reads(spec), getattr(spec, "head", None)
+    if kind == "pictures":
+        return "see" if isinstance(head, Classes) else None
+    if kind == "sound":
+        return "transcribe" if isinstance(head, Letters) else None
+    if kind != "text":
+        return None
+    if isinstance(head, Vocabulary):
+        return "translate" if isinstance(spec, Seq2Seq) else "generate" if writes_text(spec) else "fill"
+    words: dict[type, str] = {Classes: "classify", Tags: "tag", Spans: "answer"}
+    return words.get(type(head), "embed")
+
+
+def scored(spec: Topology) -> int:
+    """How many tokens a model that writes text chooses from."""
+    head = getattr(spec, "head", None)
+    assert isinstance(head, Vocabulary), "a model that writes text"
+    return head.size
+
+
+def rows_of(spec: Topology) -> int | None:
+    """How many tokens a model knows, read or written; None where it has no tokens."""
+    inputs = [getattr(spec, name, None) for name in ("embed", "source")]
+    counts = [part.vocab for part in inputs if isinstance(part, Tokens)]
+    head = getattr(spec, "head", None)
+    counts += [head.size] if isinstance(head, Vocabulary) else [head.count] if isinstance(head, Letters) else []
+    return max(counts, default=None)
+
+
+def classes(spec: Topology) -> int:
+    """How many classes with names the head scores; 0 where it scores none."""
+    head = getattr(spec, "head", None)
+    return head.count if isinstance(head, (Classes, Tags)) else 0
+
+
+def read_labels(config: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    """The names of `count` classes in a configuration; LABEL_0 and so on where it names none.
+
+    Raises InvalidConfig where they are not as many, or not numbered from 0.
+    """
+    named = config.get("id2label")
+    if not count or named is None:
+        return tuple(f"LABEL_{i}" for i in range(count))
+    if not isinstance(named, Mapping) or {str(key) for key in named} != {str(i) for i in range(count)}:
+        raise InvalidConfig(f"id2label must name {count} classes, from 0 on", remedy="So many does the head score.")
+    by_number = {str(key): str(name) for key, name in named.items()}
+    return tuple(by_number[str(i)] for i in range(count))

@@ -1,0 +1,189 @@
+"""Hugging Face's side of a comparison: its model, inputs that both take, and what comes out under names of ours."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transept.errors import TranseptError
+from transept.heads.classes import Classes
+from transept.hub.directory import Stored
+from transept.hub.kinds import reads
+from transept.models import Built, Model, Seq2Seq
+
+ROWS, LENGTH = 8, 24
+SAMPLES = 4000  # of a sound: a quarter of a second, twelve frames
+
+# Where their outputs have what our head gives, in this order.
+GIVEN = ("prediction_logits", "logits", "start_logits", "projected_states", "pooler_output", "last_hidden_state")
+
+
+def load_theirs(root: Path, architecture: str) -> tuple[Any, int]:
+    """Hugging Face's model, and how many tensors were missing, left over or of another shape when it was loaded.
+
+    Raises TranseptError with the command that installs it.
+    """
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError:
+        raise TranseptError(
+            "comparing with Hugging Face needs transformers, which is not installed",
+            remedy="Install it: pip install 'transept[hf]'",
+        ) from None
+    kind = getattr(transformers, architecture)
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, info = kind.from_pretrained(
+            root, attn_implementation="eager", dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    finally:
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+    return model.eval(), sum(len(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+
+
+# ------------------------------------------------------------------ inputs
+
+
+@dataclass(frozen=True)
+class Given:
+    """The same input for both, as arguments of `forward`.
+
+    `real` (B, T) and `source` (B, S) are true where the states of the last stack and of an encoder before it are to be
+    compared, None where all are.
+    """
+
+    ours: dict[str, Tensor]
+    theirs: dict[str, Tensor]
+    real: Tensor | None = None
+    source: Tensor | None = None
+
+
+class Draws:
+    """Random inputs of the kind that a model takes, the same for the same seed."""
+
+    def __init__(self, stored: Stored, theirs: Any, seed: int) -> None:
+        self.spec: Any = stored.model.spec
+        self.generator = torch.Generator().manual_seed(seed)
+        config, special = theirs.config, stored.generation.special if stored.generation else None
+        pads = (stored.generation.pad if stored.generation else None, getattr(config, "pad_token_id", None))
+        self.has_pad = any(pad is not None for pad in pads)
+        self.pad = next((pad for pad in pads if pad is not None), 0)
+        self.eos: int | None = special.eos if special else getattr(config, "eos_token_id", None)
+        self.start: int | None = special.bos if special else getattr(config, "decoder_start_token_id", None)
+        self.special = {self.pad, self.eos, *(special.tokens() if special else ())}
+        longest = stored.generation.longest if stored.generation else self.spec.limit() or LENGTH
+        self.longest = min(LENGTH, longest)
+
+    def given(self) -> Given:
+        """An input for `forward`."""
+        kind = reads(self.spec)
+        if kind == "pictures":
+            embed = self.spec.embed
+            pictures = torch.randn(2, embed.channels, *embed.size, generator=self.generator)
+            return Given({"inputs": pictures}, {"pixel_values": pictures})
+        if kind == "sound":
+            waves = torch.randn(2, SAMPLES, generator=self.generator)
+            return Given({"inputs": waves}, {"input_values": waves})
+        return self._pairs() if isinstance(self.spec, Seq2Seq) else self._texts()
+
+    def tokens(
+        self, vocab: int, *, longest: int | None = None, even: bool = False, close: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Random tokens (B, S) without special ones inside, padded on the right, and which are real.
+
+        `close` ends rows with the end token where there is one; `even` makes them equally long.
+        """
+        most = longest or self.longest
+        lengths = torch.randint(1, most + 1, (ROWS,), generator=self.generator)
+        lengths = torch.full_like(lengths, most) if even else lengths
+        lengths[0] = most
+        common = torch.tensor([token for token in range(vocab) if token not in self.special] or [self.eos or 0])
+        columns = torch.arange(most)
+        ids = common[torch.randint(len(common), (ROWS, most), generator=self.generator)]
+        ids = ids.masked_fill(columns >= lengths[:, None], self.pad)
+        if close and self.eos is not None and self.eos < vocab:
+            ids[torch.arange(ROWS), lengths - 1] = self.eos
+        return ids, columns < lengths[:, None]
+
+    def _texts(self) -> Given:
+        embed, head = self.spec.embed, self.spec.head
+        # Their classes of a whole row look for its last token by the id of padding.
+        ids, real = self.tokens(embed.vocab, even=isinstance(head, Classes) and not self.has_pad)
+        ours, theirs = {"inputs": ids, "valid": real}, {"input_ids": ids, "attention_mask": real.long()}
+        if embed.segments > 1:
+            segments = torch.randint(embed.segments, ids.shape, generator=self.generator).masked_fill(~real, 0)
+            ours["segments"] = theirs["token_type_ids"] = segments
+        return Given(ours, theirs, real)
+
+    def _pairs(self) -> Given:
+        source, real = self.tokens((self.spec.source or self.spec.embed).vocab)
+        # A classifier reads its source twice (BART); all others answer it.
+        labels, valid = (source, real) if isinstance(self.spec.head, Classes) else self.tokens(self.spec.embed.vocab)
+        target = torch.cat([torch.full_like(labels[:, :1], self.start or 0), labels[:, :-1]], 1)
+        return Given(
+            {"source": source, "target": target, "source_valid": real, "target_valid": valid},
+            {
+                "input_ids": source,
+                "attention_mask": real.long(),
+                "decoder_input_ids": target,
+                "decoder_attention_mask": valid.long(),
+            },
+            valid,
+            real,
+        )
+
+
+# ------------------------------------------------------------------ what comes out
+
+
+def of_ours(model: Built, given: Given) -> dict[str, Tensor]:
+    """What our model computes, by name."""
+    out = model(**given.ours)
+    found = {"states": out.hidden, "output": out.logits}
+    if out.memory is not None:
+        found["encoder states"] = out.memory.states
+    if out.second is not None:
+        found["second output"] = out.second
+    return found
+
+
+def of_theirs(model: Any, given: Given) -> dict[str, Tensor]:
+    """The same of theirs, as far as it hands it out."""
+    inner: list[Any] = []  # what the model without its head gives: its states are those that the head reads
+    hook = model.base_model.register_forward_hook(lambda module, args, out: inner.append(out))
+    try:
+        out: Mapping[str, Any] = model(**given.theirs, output_hidden_states=True, return_dict=True)
+    finally:
+        hook.remove()
+    name = next(name for name in GIVEN if out.get(name) is not None)
+    found: dict[str, Tensor] = {"output": out[name]}
+    if name == "start_logits":
+        found["output"] = torch.stack([out["start_logits"], out["end_logits"]], -1)
+    if name == "projected_states":
+        found["output"] = torch.stack([out["projected_states"], out["projected_quantized_states"]], 2)
+    if out.get("seq_relationship_logits") is not None:
+        found["second output"] = out["seq_relationship_logits"]
+    states = inner[0].get("last_hidden_state") if inner else None
+    if states is None:
+        states = (out.get("decoder_hidden_states") or out["hidden_states"])[-1]
+    found["states"] = states
+    if out.get("encoder_last_hidden_state") is not None:
+        found["encoder states"] = out["encoder_last_hidden_state"]
+    return found
+
+
+def on_real(name: str, value: Tensor, given: Given) -> Tensor:
+    """What is to be compared of a result: that of real positions."""
+    real = given.source if name.startswith("encoder") else given.real
+    return value[real] if real is not None and value.shape[:2] == real.shape else value
+
+
+def is_decoder(stored: Stored) -> bool:
+    """Whether a model continues what it reads, with one stack."""
+    return stored.generation is not None and isinstance(stored.model.spec, Model)
