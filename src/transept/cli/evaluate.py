@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
-from transept.cli.translate import split_settings
+from transept.cli.lines import split_settings
 from transept.errors import InvalidConfig, InvalidData, UsageError
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ def evaluate(
     BLEU and chrF are sacreBLEU's, with 95 % intervals and the signatures that repeat them.
     """
     from transept.data.cache import tokenise
+    from transept.data.subwords import Subwords
     from transept.decode.config import Search
     from transept.models import Seq2SeqLayer
     from transept.tasks.measure import demand_fitting, measure
     from transept.tasks.score import RESAMPLES
     from transept.use.loaded import load
 
-    changes, strange = split_settings(settings or [], set(Search.model_fields))
+    changes, strange = split_settings(settings or [], Search.model_fields)
     if strange:
         raise UsageError(f"{strange[0]!r} is no setting of the search", remedy="Files are named by --data.")
     if data and split:
@@ -69,8 +70,8 @@ def evaluate(
     if out is not None:
         demand_free(out, overwrite)
     loaded = load(model, device=device)
-    if not isinstance(loaded.model, Seq2SeqLayer) or loaded.tokenizer is None:
-        raise UsageError("only a model that reads and writes text can be scored so", where=model)
+    if not isinstance(loaded.model, Seq2SeqLayer) or not isinstance(loaded.tokenizer, Subwords):
+        raise UsageError("only a model whose vocabulary was learned here, from text to text, is scored so", where=model)
     search = loaded.settings(**changes)
     recipe = recipe_of(model)
     name, pairs = chosen(recipe, data, split)

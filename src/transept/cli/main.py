@@ -7,7 +7,27 @@ from typing import Annotated
 import typer
 
 import transept
-from transept.cli import average, check, demo, doctor, evaluate, hub, recipes, show, train, translate
+from transept.cli import (
+    answer,
+    average,
+    check,
+    classify,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    fill,
+    generate,
+    hub,
+    recipes,
+    see,
+    show,
+    summarize,
+    tag,
+    train,
+    transcribe,
+    translate,
+)
 from transept.cli.common import USAGE, listing
 
 EXAMPLES = (
@@ -46,7 +66,9 @@ def root(
         raise typer.Exit(USAGE)
 
 
-for verbs in (demo, train, check, recipes, translate, evaluate, show, average, hub, doctor):
+TRAINING = (demo, train, check, recipes)
+USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, transcribe)
+for verbs in (*TRAINING, *USING, evaluate, show, average, hub, doctor):
     verbs.add(app)
 
 

@@ -1,33 +1,52 @@
 """`transept.load`: a model with what it needs to be used, and the verbs of the command line as methods."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
-from pydantic import ValidationError
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor
 
-from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.device import find_device
-from transept.errors import UsageError, nearest
+from transept.errors import UsageError
 from transept.hub.card import read_card
-from transept.hub.directory import Stored, locate, read, save
-from transept.hub.generation import Generation
-from transept.models import Topology
-from transept.use.translate import Translation, translate
+from transept.hub.directory import locate, read, save
+from transept.models import Seq2SeqLayer
+from transept.use.answer import LONGEST, Answer, answer
+from transept.use.classify import Label, classify
+from transept.use.embed import chosen, embed
+from transept.use.fill import Filled, fill
+from transept.use.generate import MOST, Stream, generate
+from transept.use.opened import Opened, changed
+from transept.use.see import Picture, see
+from transept.use.summarize import asked, summarize
+from transept.use.tag import Tagged, tag
+from transept.use.text import Text
+from transept.use.transcribe import Transcript, transcribe
+from transept.use.translate import translate
+
+Say = Callable[[str], None]
+Pair = tuple[str, str]
 
 
-class Loaded:
-    """A model directory in memory: `model` is an ordinary module in evaluation mode, `spec` its description."""
+def warn(text: str) -> None:
+    """A warning of Python's, for who named nobody to tell."""
+    warnings.warn(text, stacklevel=4)
 
-    def __init__(self, path: Path, stored: Stored) -> None:
-        self.path = path
-        self.model: nn.Module = stored.model
-        self.spec: Topology = stored.model.spec
-        self.tokenizer: Tokenizer | None = stored.tokenizer
-        self.generation: Generation = stored.generation
+
+class Loaded(Opened):
+    """A model directory in memory, and its verbs: one in, one out; a list in, a list out.
+
+    A verb that the model does not have raises UsageError with what it is and what it can do (`verbs`). A text longer
+    than the model takes raises InvalidData with its number and length, counted from `first`, which is how many texts
+    came before these: nothing is cut. `search` changes settings of the model's own search for one call (`beam=5`,
+    `method="greedy"`, `temperature=0.7`, `n_best=3`, ...: `transept.decode.config.Search`).
+    """
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, **options: Any) -> "Loaded":
@@ -41,29 +60,31 @@ class Loaded:
             self.model,
             tokenizer=self.tokenizer,
             generation=self.generation,
+            labels=self.labels,
+            processor=self.processor,
+            beside=self.beside,
             card=read_card(self.path),
             overwrite=overwrite,
         )
 
+    # ------------------------------------------------------------------ texts to texts
+
     @overload
-    def translate(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Translation: ...
+    def translate(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
 
     @overload
     def translate(
         self, text: Sequence[str], *, prefix: Sequence[str] | None = None, first: int = 0, **search: Any
-    ) -> list[Translation]: ...
+    ) -> list[Text]: ...
 
     def translate(
         self, text: str | Sequence[str], *, prefix: str | Sequence[str] | None = None, first: int = 0, **search: Any
-    ) -> Translation | list[Translation]:
-        """A text to its translation, a list of texts to a list. Blank texts stay blank.
+    ) -> Text | list[Text]:
+        """The translation of a text. Blank texts stay blank; `prefix` is what each translation must begin with.
 
-        `prefix` is what each translation must begin with. `first` counts the texts before these, where many come in
-        parts: a text draws by its number, so that sampling gives the same however they are parted. `search` changes
-        settings of the model's own search for this call (`beam=5`, `method="greedy"`, `n_best=3`, ... :
-        `transept.decode.config.Search`). A text longer than the model takes raises InvalidData with its number and
-        length: nothing is cut.
+        A text draws by its number (`first` on), so that sampling gives the same however many texts are parted.
         """
+        self.demand("translate")
         if isinstance(text, str):
             assert prefix is None or isinstance(prefix, str), "one text, one prefix"
             return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
@@ -71,29 +92,229 @@ class Loaded:
             raise UsageError(f"{len(text)} texts need as many prefixes")
         return translate(self, text, prefix, self.settings(**search), first)
 
-    def settings(self, **changes: Any) -> Search:
-        """The model's own search with changes. Raises UsageError with the setting and the nearest one."""
-        known = Search.model_fields
-        if unknown := [name for name in changes if name not in known]:
-            raise UsageError(
-                f"there is no search setting {unknown[0]!r}.{nearest(unknown[0], known)}",
-                remedy=f"There are: {', '.join(known)}.",
-            )
-        try:
-            return Search(**self.generation.search.model_dump() | changes)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{name}: {first['msg']}" if name else first["msg"]) from None
+    @overload
+    def summarize(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
+
+    @overload
+    def summarize(
+        self, text: Sequence[str], *, prefix: str | None = None, first: int = 0, **search: Any
+    ) -> list[Text]: ...
+
+    def summarize(
+        self, text: str | Sequence[str], *, prefix: str | None = None, first: int = 0, **search: Any
+    ) -> Text | list[Text]:
+        """The summary of a text, by the search that config.json has for summaries, else the model's own.
+
+        `prefix` comes before every text; None is what config.json says there, "summarize: " for T5.
+        """
+        self.demand("summarize")
+        before, own = asked(self.config, self.demand_search())
+        texts = [text] if isinstance(text, str) else text
+        found = summarize(self, texts, before if prefix is None else prefix, changed(own, search), first)
+        return found[0] if isinstance(text, str) else found
+
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        until: str | Sequence[str] = (),
+        echo: bool = False,
+        first: int = 0,
+        **search: Any,
+    ) -> Text: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        until: str | Sequence[str] = (),
+        echo: bool = False,
+        first: int = 0,
+        **search: Any,
+    ) -> list[Text]: ...
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        until: str | Sequence[str] = (),
+        echo: bool = False,
+        first: int = 0,
+        **search: Any,
+    ) -> Text | list[Text]:
+        """What the model writes after a prompt, or for a source where it has an encoder.
+
+        At most `max_tokens` are written (None: what the model's own search says, else 256); the text is cut before the
+        first of the strings `until`; `echo` puts the prompt before it. `finish` of the result says why it ended.
+        """
+        settings = self._continuing(max_tokens, search)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        found = generate(self, prompts, settings, until, echo, first)
+        return found[0] if isinstance(prompt, str) else found
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        until: str | Sequence[str] = (),
+        echo: bool = False,
+        number: int = 0,
+        **search: Any,
+    ) -> Stream:
+        """`generate` for one prompt, piece by piece while it is written; then `.answer` is the whole.
+
+        No piece holds half a character. A beam is known only at its end: UsageError.
+        """
+        return Stream(self, prompt, self._continuing(max_tokens, search), until, echo, number)
+
+    def _continuing(self, most: int | None, changes: dict[str, Any]) -> Search:
+        self.demand("generate")
+        own = self.demand_search().search
+        limits: dict[str, Any] = {} if most is None else {"max_ratio": 0.0, "max_extra": most}
+        if most is None and own.max_ratio and not isinstance(self.model, Seq2SeqLayer):
+            limits = {"max_ratio": 0.0, "max_extra": MOST}
+        return changed(own, limits | changes)
+
+    # ------------------------------------------------------------------ texts to what they are
+
+    @overload
+    def fill(self, text: str, *, count: int = 5, first: int = 0) -> list[list[Filled]]: ...
+
+    @overload
+    def fill(self, text: Sequence[str], *, count: int = 5, first: int = 0) -> list[list[list[Filled]]]: ...
+
+    def fill(
+        self, text: str | Sequence[str], *, count: int = 5, first: int = 0
+    ) -> list[list[Filled]] | list[list[list[Filled]]]:
+        """For each mask of a text the `count` likeliest tokens, best first.
+
+        A mask is written `[MASK]`, or as the model's tokenizer spells it. Several are filled each by itself.
+        """
+        texts = [text] if isinstance(text, str) else text
+        found = fill(self, texts, count, first)
+        return found[0] if isinstance(text, str) else found
+
+    @overload
+    def classify(self, text: str | Pair, *, first: int = 0) -> Label: ...
+
+    @overload
+    def classify(self, text: Sequence[str] | Sequence[Pair], *, first: int = 0) -> list[Label]: ...
+
+    def classify(self, text: str | Pair | Sequence[str] | Sequence[Pair], *, first: int = 0) -> Label | list[Label]:
+        """The label of a text, or of a pair of texts (a tuple of two), with its probability and all scores."""
+        if isinstance(text, str):
+            return classify(self, [text], first)[0]
+        if isinstance(text, tuple) and len(text) == 2 and all(isinstance(one, str) for one in text):
+            return classify(self, [(str(text[0]), str(text[1]))], first)[0]
+        return classify(self, text, first)  # type: ignore[arg-type]
+
+    @overload
+    def tag(self, text: str, *, first: int = 0) -> Tagged: ...
+
+    @overload
+    def tag(self, text: Sequence[str], *, first: int = 0) -> list[Tagged]: ...
+
+    def tag(self, text: str | Sequence[str], *, first: int = 0) -> Tagged | list[Tagged]:
+        """The words of a text, each with its label and place; `spans` groups those that B- and I- put together."""
+        found = tag(self, [text] if isinstance(text, str) else text, first)
+        return found[0] if isinstance(text, str) else found
+
+    @overload
+    def answer(self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False) -> Answer: ...
+
+    @overload
+    def answer(
+        self, question: Sequence[str], context: str | Sequence[str], *, longest: int = LONGEST, empty: bool = False
+    ) -> list[Answer]: ...
+
+    def answer(
+        self,
+        question: str | Sequence[str],
+        context: str | Sequence[str],
+        *,
+        longest: int = LONGEST,
+        empty: bool = False,
+    ) -> Answer | list[Answer]:
+        """The piece of a context that answers a question, with its place and probability; T5 writes it instead.
+
+        A context that is too long for one row is read in windows that overlap: `windows` of the answer says how many.
+        An answer has at most `longest` tokens; with `empty` it may be that there is none (SQuAD 2.0). One context may
+        serve many questions.
+        """
+        questions = [question] if isinstance(question, str) else question
+        contexts = [context] * len(questions) if isinstance(context, str) else context
+        found = answer(self, questions, contexts, longest, empty)
+        return found[0] if isinstance(question, str) else found
+
+    def embed(
+        self,
+        text: str | Sequence[str],
+        *,
+        pool: str | None = None,
+        normalise: bool | None = None,
+        truncate: bool = False,
+        first: int = 0,
+        say: Say = warn,
+    ) -> NDArray[np.float32]:
+        """The vector of a text, (D,), or of texts, (N, D).
+
+        `pool` is "mean", "class" or "last"; None, as `normalise` None, is what modules.json of sentence-transformers
+        says, else the mean, not normalised: `embedding` tells. A text that is too long is refused; with `truncate` its
+        last tokens are left out, and `say` hears it.
+        """
+        texts = [text] if isinstance(text, str) else text
+        found = embed(self, texts, chosen(self, pool, normalise), say if truncate else None, first)
+        return found[0] if isinstance(text, str) else found
+
+    # ------------------------------------------------------------------ pictures and sound
+
+    @overload
+    def see(self, picture: str | Path | Tensor) -> Label: ...
+
+    @overload
+    def see(self, picture: Sequence[Picture]) -> list[Label]: ...
+
+    def see(self, picture: Picture | Sequence[Picture]) -> Label | list[Label]:
+        """The label of a picture: of a file, or of a tensor (channels, height, width) that is prepared already."""
+        if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
+            return see(self, [picture])[0]
+        return see(self, list(picture))
+
+    @overload
+    def transcribe(self, file: str | Path, *, resample: bool = False, say: Say = warn) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self, file: Sequence[str | Path], *, resample: bool = False, say: Say = warn
+    ) -> list[Transcript]: ...
+
+    def transcribe(
+        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, say: Say = warn
+    ) -> Transcript | list[Transcript]:
+        """What is said in a sound file, by the best letter at every frame.
+
+        A file of another sampling rate than the model's is refused; with `resample` it is changed, and `say` hears it.
+        """
+        files = [Path(file)] if isinstance(file, str | Path) else [Path(one) for one in file]
+        found = transcribe(self, files, resample, say)
+        return found[0] if isinstance(file, str | Path) else found
 
 
-def load(directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Loaded:
-    """The model of a model directory or of a run directory (its `model/`).
+def load(
+    directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None, allow_pickle: bool = False
+) -> Loaded:
+    """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
-    `dtype` None leaves the weights as they are stored. Raises InvalidData or InvalidConfig with the file, the tensor or
-    key, and the way out.
+    `dtype` None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
+    it but tensors. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
     """
-    root, place = locate(directory), find_device(device)
-    stored = read(root)
-    return Loaded(root, stored._replace(model=stored.model.to(device=place, dtype=dtype)))
+    root, place = locate(directory, allow_pickle=allow_pickle), find_device(device)
+    stored = read(root, allow_pickle=allow_pickle)
+    return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=dtype)))

@@ -13,7 +13,8 @@ from transept.hub.directory import read, save
 from transept.hub.generation import Generation
 from transept.models import Model
 from transept.use.loaded import Loaded, load
-from transept.use.translate import Translation
+from transept.use.opened import changed
+from transept.use.text import Text
 from unit.hub.made import directory, edit, model, tokenizer
 
 TEXTS = ["a small house", "the cat sees the house", "ein Haus"]
@@ -30,7 +31,7 @@ def test_one_text_and_many(loaded: Loaded) -> None:
     many = loaded.translate(TEXTS)
     assert isinstance(many, list)
     assert [loaded.translate(text) for text in TEXTS] == many
-    assert all(type(one) is Translation for one in many)
+    assert all(type(one) is Text for one in many)
     assert loaded.translate([]) == []
 
 
@@ -87,7 +88,10 @@ def test_blank_stays_blank(loaded: Loaded) -> None:
         ({"baem": 3}, "there is no search setting 'baem'. Did you mean 'beam'"),
         ({"beam": 0}, "beam: Input should be greater"),
         ({"beam": "3"}, "beam: Input should be a valid integer"),
-        ({"temperature": 0.5}, "temperature is 0.5, but beam draws nothing"),
+        ({"temperature": 0.5, "method": "beam"}, "temperature is 0.5, but beam draws nothing"),
+        ({"temperature": 0.5, "beam": 2}, "temperature is 0.5, but beam draws nothing"),
+        ({"beam": 2, "method": "greedy"}, "beam is of a beam, and the method is greedy"),
+        ({"n_best": 2, "method": "greedy"}, "n_best is 2, but greedy finds one"),
         ({"n_best": 9}, "n_best is 9, more than the beam of 3"),
     ],
 )
@@ -121,8 +125,20 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "m", single.build(), tokenizer=tokenizer())
     found = load(tmp_path / "m")
     assert found.spec == single
-    with pytest.raises(UsageError, match="this model cannot translate: it is a Model with one stack"):
+    with pytest.raises(UsageError, match=r"this model cannot translate: it is an encoder that reads text") as caught:
         found.translate("a")
+    assert caught.value.remedy == f"It can fill, embed: `transept fill {tmp_path / 'm'}`."
+    assert found.verbs == ("fill", "embed")
+
+
+def test_a_setting_of_one_method_asks_for_that_method(loaded: Loaded) -> None:
+    assert loaded.settings(temperature=0.7).method == "sample"
+    assert loaded.settings(top_p=0.9, n_best=2).n_best == 2
+    greedy = changed(Search(method="greedy"), {"beam": 3})
+    assert (greedy.method, greedy.beam) == ("beam", 3)
+    drawn = Search(method="sample", temperature=0.7, n_best=3)
+    assert changed(drawn, {"method": "greedy"}) == Search(method="greedy")
+    assert changed(drawn, {"top_k": 4}).temperature == 0.7
 
 
 def test_familiar_names(loaded: Loaded, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""`transept answer`: questions about a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.lines import FileOption, Lines, parted
+from transept.errors import UsageError
+
+if TYPE_CHECKING:
+    from transept.use.answer import Answer
+
+TOGETHER = 16  # questions that are answered together
+
+QuestionsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[QUESTION]... [CONTEXT]", help="Else lines of stdin.")
+]
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        'transept answer models/squad "Who wrote it?" "Faust was written by Goethe."',
+        "transept answer models/squad -f questions.txt --context-file article.txt",
+        "cat questions-and-contexts.tsv | transept answer models/squad --json",
+    )(answer)
+
+
+def answer(
+    model: ModelArgument,
+    questions: QuestionsArgument = None,
+    file: FileOption = None,
+    context: Annotated[str | None, typer.Option("--context", help="The text that the answers stand in.")] = None,
+    context_file: Annotated[Path | None, typer.Option("--context-file", help="The file that they stand in.")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Let the answer be that there is none.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Put the probability and a TAB before each answer.")] = False,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Answer questions about a text.
+
+    A question and its context; or questions about one --context; or lines, each a question, a TAB and its context. A
+    context that is too long for the model is read in parts that overlap, which is said.
+    """
+    from transept.data.lines import read_lines
+    from transept.use.loaded import load
+
+    if context is not None and context_file is not None:
+        raise UsageError("--context and --context-file were both given", remedy="Leave one of them out.")
+    given = questions or []
+    if context is None and context_file is None and len(given) == 2 and "\t" not in given[0]:
+        given, context = given[:1], given[1]
+    lines = Lines(given, file, TOGETHER)
+    loaded = load(model, device=device)
+    loaded.demand("answer")
+    if context_file is not None:
+        context = "\n".join(read_lines(context_file))
+
+    def ask(batch: list[str], first: int) -> list[Answer]:
+        if context is not None:
+            return loaded.answer(batch, context, empty=empty)
+        pairs = [parted(line, first + i, "the question and its context") for i, line in enumerate(batch, 1)]
+        return loaded.answer([q for q, _ in pairs], [c for _, c in pairs], empty=empty)
+
+    for number, question, found in lines.answered(ask):
+        if found.windows > 1:
+            say(f"the context of question {number} was read in {found.windows} parts that overlap")
+        if as_json:
+            told = {name: getattr(found, name) for name in ("probability", "start", "end", "windows")}
+            emit({"line": number, "source": question, "text": str(found)} | told)
+        else:
+            print(f"{found.probability:.4f}\t{found}" if scores else found)

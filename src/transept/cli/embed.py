@@ -1,0 +1,73 @@
+"""`transept embed`: one vector for each text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, say, verb
+from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption
+from transept.errors import UsageError
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        'transept embed models/minilm "A cat sits." "A dog lies." --json',
+        "transept embed models/minilm -f sentences.txt --out vectors.npy",
+        "transept embed models/bert -f sentences.txt --pool class --normalise",
+    )(embed)
+
+
+def embed(
+    model: ModelArgument,
+    texts: PlainTextsArgument = None,
+    file: FileOption = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="mean, class or last; else as modules.json says.")] = None,
+    normalise: Annotated[
+        bool | None, typer.Option("--normalise/--plain", help="Vectors of length 1 or not; else as modules.json says.")
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Leave out the end of what is too long.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write them there, as a matrix of NumPy.")] = None,
+    overwrite: OverwriteOption = False,
+    window: WindowOption = WINDOW,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Embed texts: one vector for each line.
+
+    The numbers of a vector on a line, spaces between them. How vectors are made is said, and what was cut.
+    """
+    import numpy as np
+
+    from transept.durable import replace_file
+    from transept.use.embed import chosen
+    from transept.use.loaded import load
+
+    if out is not None and (out.is_dir() or (out.exists() and not overwrite)):
+        raise UsageError("this is there already", where=out, remedy="Name another file, or use --overwrite.")
+    lines = Lines(texts or [], file, window)
+    loaded = load(model, device=device)
+    loaded.demand("embed")
+    say(f"a vector is {chosen(loaded, pool, normalise)}; --pool and --normalise change it")
+    found = []
+    for number, text, vector in lines.answered(
+        lambda batch, first: list(
+            loaded.embed(batch, pool=pool, normalise=normalise, truncate=truncate, first=first, say=say)
+        )
+    ):
+        if out is not None:
+            found.append(vector)
+        elif as_json:
+            emit({"line": number, "source": text, "vector": vector.tolist()})
+        else:
+            print(" ".join(f"{value:.6g}" for value in vector))
+    if out is not None:
+        from io import BytesIO
+
+        matrix, content = np.array(found, np.float32).reshape(len(found), -1), BytesIO()
+        np.save(content, matrix)
+        replace_file(out, content.getvalue())
+        print(f"{out}: {matrix.shape[0]} vectors of {matrix.shape[1]} numbers")

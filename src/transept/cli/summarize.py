@@ -1,0 +1,58 @@
+"""`transept summarize`: summaries of texts, by the search and the words that the model asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, say, verb
+from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
+from transept.cli.translate import NBestOption, ScoresOption, show
+
+TOGETHER = 16  # texts that are summarised together
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        "transept summarize models/bart-cnn -f article.txt --whole",
+        "transept summarize models/t5-small -f articles.txt > summaries.txt",
+        'transept summarize models/t5-small "A long text ..." beam=4 min_length=30 --json',
+    )(summarize)
+
+
+def summarize(
+    model: ModelArgument,
+    texts: TextsArgument = None,
+    file: FileOption = None,
+    whole: WholeOption = False,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="What comes before every text; else what config.json says.")
+    ] = None,
+    n_best: NBestOption = None,
+    scores: ScoresOption = False,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Summarise texts, a file, or stdin line by line.
+
+    Each line is a text, or the file is one with --whole. A blank line stays blank; nothing is ever cut.
+    """
+    from transept.decode.config import Search
+    from transept.use.loaded import load
+
+    settings, given = split_settings(texts or [], Search.model_fields)
+    if n_best is not None:
+        settings["n_best"] = n_best
+    lines = Lines(given, file, TOGETHER, whole)
+    loaded = load(model, device=device)
+    loaded.summarize([], prefix=prefix, **settings)  # what is wrong is told before any line is read
+    cut = 0
+    for number, text, answer in lines.answered(
+        lambda batch, first: loaded.summarize(batch, prefix=prefix, first=first, **settings)
+    ):
+        cut += answer.finish == "length"
+        show(number, text, answer, scores, as_json)
+    if cut:
+        say(f"{cut} of {lines.count} summaries ended at the maximal length: max_ratio and max_extra set it")

@@ -1,0 +1,82 @@
+"""Pictures as a model takes them: read by Pillow, and brought to the size, the range and the mean that it knows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transept.errors import InvalidData, TranseptError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes numbers, in this order; what is None is not done.
+
+    `size` (height, width) to scale to, or the `shortest` side; `crop` (height, width) from the middle; `scale` by which
+    the 256 values are multiplied; then (x - `mean`) / `std`, for each channel. `resample` is Pillow's number of a
+    filter.
+    """
+
+    size: tuple[int, int] | None = None
+    shortest: int | None = None
+    crop: tuple[int, int] | None = None
+    resample: int = 2
+    scale: float | None = 1 / 255
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def apply(self, picture: "Image") -> Floats:
+        """The numbers of a picture, (channels, height, width)."""
+        width, height = picture.size
+        to = self.size
+        if self.shortest is not None:
+            short = min(width, height)
+            to = (int(self.shortest * height / short), int(self.shortest * width / short))
+        if to is not None:
+            picture = picture.resize((to[1], to[0]), self.resample)
+        values = np.asarray(picture, np.float32)
+        values = values[..., None] if values.ndim == 2 else values
+        if self.crop is not None:
+            values = _middle(values, self.crop)
+        if self.scale is not None:
+            values = values * np.float32(self.scale)
+        if self.mean is not None and self.std is not None:
+            values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def read_picture(path: Path, channels: int = 3) -> "Image":
+    """A picture in its right orientation, in colours or in shades of grey. InvalidData where it is none."""
+    try:
+        from PIL import Image, ImageOps, UnidentifiedImageError
+    except ImportError:
+        raise TranseptError(
+            "pictures are read by Pillow", remedy="Install it: pip install 'transept[images]'"
+        ) from None
+    try:
+        with Image.open(path) as opened:
+            picture: Image.Image = ImageOps.exif_transpose(opened)
+            return picture.convert("RGB" if channels == 3 else "L")
+    except UnidentifiedImageError:
+        raise InvalidData("this is no picture that Pillow reads", where=path) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidData(
+            f"the picture cannot be read: {getattr(error, 'strerror', None) or error}", where=path
+        ) from None
+
+
+def _middle(values: Floats, size: tuple[int, int]) -> Floats:
+    """The middle of a picture (H, W, C)."""
+    top, left = (values.shape[0] - size[0]) // 2, (values.shape[1] - size[1]) // 2
+    if top < 0 or left < 0:
+        raise InvalidData(
+            f"a picture of {values.shape[0]} x {values.shape[1]} pixels has no {size[0]} x {size[1]} in it"
+        )
+    return values[top : top + size[0], left : left + size[1]]

@@ -1,0 +1,105 @@
+"""Sound as a model takes it: samples of one channel at its rate, read by the standard library or by soundfile."""
+
+import math
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transept.errors import InvalidData
+
+Floats = NDArray[np.float32]
+
+ZEROS = 16  # crossings of the sinc that the filter keeps on either side
+ROLLOFF = 0.95  # how much of the band below half the lower rate is kept
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Samples between -1 and 1, (N, channels), so many of them a second."""
+
+    samples: Floats
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate
+
+    def mono(self) -> Floats:
+        """The mean of the channels, (N,)."""
+        return self.samples.mean(1, dtype=np.float32)
+
+
+def read_sound(path: Path) -> Sound:
+    """The sound of a file: PCM .wav always, what soundfile reads where that is installed.
+
+    InvalidData where it is neither.
+    """
+    try:
+        return _wave(path)
+    except (wave.Error, EOFError) as error:
+        return _by_soundfile(path, str(error))
+    except OSError as error:
+        raise InvalidData(f"cannot be read: {error.strerror}", where=path) from None
+
+
+def _wave(path: Path) -> Sound:
+    with wave.open(str(path), "rb") as file:
+        channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+        raw = file.readframes(file.getnframes())
+    if width == 1:  # the only width without a sign
+        values = np.frombuffer(raw, np.uint8).astype(np.float32) - 128.0
+    elif width == 3:
+        parts = np.frombuffer(raw, np.uint8).reshape(-1, 3).astype(np.int32)
+        values = ((parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24) >> 8).astype(np.float32)
+    else:
+        values = np.frombuffer(raw, f"<i{width}").astype(np.float32)
+    return Sound((values / np.float32(2 ** (8 * width - 1))).reshape(-1, channels), rate)
+
+
+def _by_soundfile(path: Path, why: str) -> Sound:
+    try:
+        import soundfile
+    except ImportError:
+        raise InvalidData(
+            f"no PCM .wav file: {why}",
+            where=path,
+            remedy="Other kinds are read by soundfile: pip install 'transept[audio]'.",
+        ) from None
+    module: Any = soundfile
+    try:
+        samples, rate = module.read(str(path), dtype="float32", always_2d=True)
+    except (RuntimeError, OSError) as error:  # soundfile's own error is a RuntimeError
+        raise InvalidData(f"the sound cannot be read: {error}", where=path) from None
+    return Sound(samples, int(rate))
+
+
+def resampled(samples: Floats, rate: int, to: int) -> Floats:
+    """The samples (N,) at another rate: what lies above half the lower rate is filtered away.
+
+    A sinc in a window of half a cosine squared, sampled at each of the places that a sample can have between two
+    (Smith, Digital Audio Resampling).
+    """
+    shared = math.gcd(rate, to)
+    old, new = rate // shared, to // shared
+    band = min(old, new) * ROLLOFF
+    reach = math.ceil(ZEROS * old / band)
+    padded = np.pad(samples.astype(np.float64), (reach, reach + old))
+    count = math.ceil(len(samples) * new / old)
+    out = np.zeros((math.ceil(count / new), new))
+    at = np.arange(-reach, reach + old)
+    for phase in range(new):
+        t = np.clip((at / old - phase / new) * band, -ZEROS, ZEROS)
+        kernel = np.sinc(t) * np.cos(t * np.pi / ZEROS / 2) ** 2 * band / old
+        frames = np.lib.stride_tricks.sliding_window_view(padded, len(kernel))[::old]
+        out[:, phase] = frames[: len(out)] @ kernel
+    return out.reshape(-1)[:count].astype(np.float32)
+
+
+def normalised(samples: Floats) -> Floats:
+    """Mean 0 and variance 1 (wav2vec 2.0's feature extractor)."""
+    return (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))

@@ -1,0 +1,70 @@
+"""Classification: one label, or several, for a text, a pair of texts, or a picture; or a number."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+from torch import Tensor
+
+from transept.use.reading import Given, encodings, through
+
+if TYPE_CHECKING:
+    from transept.use.opened import Opened
+
+Kind = Literal["one", "several", "number"]
+
+
+class Label(str):
+    """The best label of a text or a picture. It is its own text; beside it stands how sure the model is.
+
+    `scores` has every label with its probability, the best first: of one label among all (they add up to 1), or of
+    each by itself where several may hold at once. A model that gives a number has that in `number`, None elsewhere, and
+    its text is that number.
+    """
+
+    __slots__ = ("number", "scores")
+
+    scores: dict[str, float]
+    number: float | None
+
+    @classmethod
+    def of(cls, scores: Tensor, labels: Sequence[str], kind: Kind) -> Self:
+        """What scores (C,) say."""
+        if kind == "number":
+            made = cls(f"{float(scores[0]):.6g}")
+            made.scores, made.number = {}, float(scores[0])
+            return made
+        shares = scores.softmax(0) if kind == "one" else scores.sigmoid()
+        order = shares.argsort(descending=True, stable=True).tolist()
+        made = cls(labels[order[0]])
+        made.scores, made.number = {labels[i]: float(shares[i]) for i in order}, None
+        return made
+
+    @property
+    def probability(self) -> float | None:
+        """How sure the model is of its best label; None where it gives a number."""
+        return next(iter(self.scores.values()), None)
+
+
+def kind_of(count: int, problem: str | None) -> Kind:
+    """What scores mean: by config.json's problem_type, else a number where there is one of them."""
+    said: dict[str | None, Kind] = {
+        "regression": "number",
+        "single_label_classification": "one",
+        "multi_label_classification": "several",
+    }
+    return said.get(problem) or ("number" if count == 1 else "one")
+
+
+def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label]:
+    """The label of each text or pair. See `Loaded.classify`."""
+    loaded.demand("classify")
+    rows = encodings(loaded, given, first)
+    head = loaded.model.head
+    scores = through(loaded.model, rows, lambda one: list(head(one.states, one.entered).float()), start=loaded.start)
+    return labelled(loaded, scores)
+
+
+def labelled(loaded: "Opened", scores: Sequence[Tensor]) -> list[Label]:
+    """Scores (C,) with the names that config.json has for them."""
+    kind = kind_of(loaded.model.spec.head.count, loaded.beside.get("problem_type"))
+    return [Label.of(one, loaded.labels, kind) for one in scores]

@@ -1,0 +1,48 @@
+"""Embeddings: one vector for a text, by the mean of its states, its first one or its last."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from transept.errors import UsageError, nearest
+from transept.heads.classes import pooled
+from transept.use.pooling import KINDS, Embedding, Kind
+from transept.use.reading import Pass, encodings, through
+
+if TYPE_CHECKING:
+    from transept.use.opened import Opened
+
+
+def chosen(loaded: "Opened", pool: str | None, normalise: bool | None) -> Embedding:
+    """How a call embeds: what it says, and for the rest what the model directory says."""
+    if pool is not None and pool not in KINDS:
+        raise UsageError(
+            f"there is no pooling {pool!r}.{nearest(pool, KINDS)}", remedy=f"There are: {', '.join(KINDS)}."
+        )
+    if pool is not None and normalise is not None:
+        return Embedding(cast(Kind, pool), normalise, None, "as asked")
+    own = loaded.embedding
+    if pool is not None:
+        own = replace(own, pool=cast(Kind, pool), source="as asked")
+    return own if normalise is None else replace(own, normalise=normalise, source="as asked")
+
+
+def embed(
+    loaded: "Opened", texts: Sequence[str], how: Embedding, cut: Callable[[str], None] | None, first: int
+) -> NDArray[np.float32]:
+    """A vector for each text, (N, D). See `Loaded.embed`."""
+    loaded.demand("embed")
+    rows = encodings(loaded, texts, first, longest=how.longest, cut=cut)
+
+    def vectors(one: Pass) -> list[Tensor]:
+        made = pooled(one.states, one.entered.valid, KINDS[how.pool]).float()
+        return list(F.normalize(made, dim=-1) if how.normalise else made)
+
+    found = through(loaded.model, rows, vectors)
+    return torch.stack(found).numpy() if found else np.zeros((0, loaded.model.spec.width), np.float32)

@@ -1,0 +1,131 @@
+"""A model directory in memory: what it holds, what it can do, and what its files say of how to use it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from transept.data.pictures import Preparation
+from transept.data.tokenizer import Tokenizer
+from transept.decode.config import Search
+from transept.errors import InvalidData, UsageError, nearest
+from transept.hub.described import CONFIG
+from transept.hub.directory import LONGEST, Stored
+from transept.hub.files import member, read_json
+from transept.hub.generation import Generation
+from transept.hub.processor import PREPARED, Hearing, Processor
+from transept.models import Built, Topology
+from transept.use import kinds
+from transept.use.pooling import Embedding, declared
+
+DRAWS = ("temperature", "top_k", "top_p")  # settings that only sampling has,
+BEAMS = ("beam", "penalty", "length_penalty", "stop")  # and those that only a beam has
+
+
+class Opened:
+    """`model` is an ordinary module in evaluation mode, `spec` its description, `verbs` what it can be asked for."""
+
+    def __init__(self, path: Path, stored: Stored) -> None:
+        self.path = path
+        self.model: Built = stored.model
+        self.spec: Topology = stored.model.spec
+        self.tokenizer: Tokenizer | None = stored.tokenizer
+        self.generation: Generation | None = stored.generation
+        self.labels: tuple[str, ...] = stored.labels
+        self.processor: Processor | None = stored.processor
+        self.beside: Mapping[str, Any] = stored.beside
+        self.unread = stored.unread
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The verbs that this model has, the most fitting first."""
+        return kinds.verbs(self.spec, str(self.beside.get("model_type", "")))
+
+    def demand(self, verb: str) -> None:
+        """Refuse a verb that this model does not have: UsageError says what it is, and what it can do."""
+        kinds.demand(self.spec, verb, self.verbs, self.path)
+
+    def demand_search(self) -> Generation:
+        """How this model is asked for text; InvalidData where nobody says it."""
+        if self.generation is None:
+            raise InvalidData(
+                "nobody says which tokens begin and end what this model writes",
+                where=self.path,
+                remedy="Its generation_config.json, or its config.json, should have bos_token_id and eos_token_id.",
+            )
+        return self.generation
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json, as it stands there."""
+        return read_json(member(self.path, CONFIG))
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a text, with what stands around it."""
+        limits = [self.spec.limit(), self.generation.longest if self.generation else None]
+        return min((limit for limit in limits if limit is not None), default=LONGEST)
+
+    @property
+    def start(self) -> int:
+        """The token that opens a target, of a model with two stacks."""
+        return self.generation.special.bos if self.generation else int(self.beside.get("decoder_start_token_id") or 0)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """How this model embeds texts, and who says so."""
+        return declared(self.path)
+
+    def demand_preparation(self) -> Preparation:
+        """What is done to a picture before this model sees it; InvalidData where nobody says it."""
+        if not isinstance(self.processor, Preparation):
+            raise self._unprepared("pictures")
+        return self.processor
+
+    def demand_hearing(self) -> Hearing:
+        """What is done to sound before this model hears it; InvalidData where nobody says it."""
+        if not isinstance(self.processor, Hearing):
+            raise self._unprepared("sound")
+        return self.processor
+
+    def _unprepared(self, what: str) -> InvalidData:
+        return InvalidData(
+            f"{PREPARED} is missing, which says how {what} are prepared".replace("sound are", "sound is"),
+            where=self.path,
+            remedy="Copy it from where the model comes from, or give its module, `.model`, what it reads.",
+        )
+
+    def settings(self, **changes: Any) -> Search:
+        """The model's own search with changes. Raises UsageError with the setting and the nearest one.
+
+        A setting that only one method has asks for that method: `temperature=0.7` samples, `beam=4` is a beam.
+        """
+        return changed(self.demand_search().search, changes)
+
+
+def changed(search: Search, changes: Mapping[str, Any]) -> Search:
+    """A search with changes. See `Opened.settings`."""
+    known = Search.model_fields
+    if unknown := [name for name in changes if name not in known]:
+        raise UsageError(
+            f"there is no search setting {unknown[0]!r}.{nearest(unknown[0], known)}",
+            remedy=f"There are: {', '.join(known)}.",
+        )
+    draws, beams = ([name for name in names if name in changes] for names in (DRAWS, BEAMS))
+    wanted = changes.get("method", "sample" if draws and not beams else "beam" if beams and not draws else None)
+    if beams and (wanted or search.method) != "beam":
+        raise UsageError(
+            f"{beams[0]} is of a beam, and the method is {wanted or search.method}",
+            remedy="Leave one of them out, or choose by method=...",
+        )
+    own = search.model_dump()
+    if wanted is not None and wanted != search.method:
+        own |= {name: known[name].default for name in (*DRAWS, "n_best")} | {"method": wanted}
+    try:
+        return Search(**own | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{name}: {first['msg']}" if name else first["msg"]) from None

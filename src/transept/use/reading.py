@@ -1,0 +1,159 @@
+"""Texts as a model reads them: ids with their segments and places, in batches, refused where they are too long."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from transept.data.tokenizer import Encoding, Tokenizer
+from transept.decode.batch import NARROW, pad, plan
+from transept.errors import InvalidData
+from transept.inputs.tokens import Tokens
+from transept.models import Built, ModelLayer, Seq2SeqLayer
+from transept.parts.entered import Entered
+
+if TYPE_CHECKING:
+    from transept.use.opened import Opened
+
+ROOM = 4096  # tokens of a batch, padding counted
+
+Given = str | tuple[str, str]  # a text, or a pair of texts that stand in one row
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A batch that went through a model: which rows, how many columns stand before each, and what came out.
+
+    states (B, S, D), what a head reads, with what entered.
+    """
+
+    rows: list[int]
+    before: list[int]
+    states: Tensor
+    entered: Entered
+
+    def own(self, scores: Tensor) -> list[Tensor]:
+        """The columns of each row that are its own. (B, S, ...) -> (S of the row, ...) each"""
+        return [row[before:] for row, before in zip(scores, self.before, strict=True)]
+
+
+def demand_tokenizer(loaded: "Opened") -> Tokenizer:
+    """The model's tokenizer; InvalidData where it has none."""
+    if loaded.tokenizer is None:
+        raise InvalidData(
+            loaded.unread or "this model has no tokenizer.json, so it reads no text",
+            where=loaded.path,
+            remedy="Put its tokenizer.json there, or give token ids to its module, `.model`.",
+        )
+    return loaded.tokenizer
+
+
+def prompt_ids(loaded: "Opened", prompt: str) -> list[int]:
+    """A prompt as the model reads it, open at its end; an empty one is the token that every text begins with.
+
+    A source keeps the end that its encoder was trained to see.
+    """
+    tokenizer = demand_tokenizer(loaded)
+    ids, special = tokenizer.encode(prompt), loaded.demand_search().special
+    if isinstance(loaded.model, Seq2SeqLayer):
+        return ids
+    ids = ids[:-1] if ids and ids[-1] == special.eos and tokenizer.encode("") != [] else ids
+    return ids or [special.bos]
+
+
+def encodings(
+    loaded: "Opened",
+    given: Sequence[Given],
+    first: int,
+    *,
+    longest: int | None = None,
+    cut: Callable[[str], None] | None = None,
+) -> list[Encoding]:
+    """Texts or pairs with what the model has around them. `first` counts those before these.
+
+    InvalidData names a text that is too long, unless it may be cut: then `cut` hears how many were, and the last tokens
+    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes.
+    """
+    most = min(loaded.longest, longest or loaded.longest)
+    texts, others = apart(given)
+    found = demand_tokenizer(loaded).encodings(texts, others)
+    long = [i for i, one in enumerate(found) if len(one.ids) > most]
+    if long and cut is None:
+        raise InvalidData(
+            f"text {first + long[0] + 1} has {len(found[long[0]].ids)} tokens, and the model takes {most}"
+            f" (it begins {texts[long[0]][:40]!r})",
+            remedy="Split it: nothing is cut in silence.",
+        )
+    for i in long:
+        found[i] = shortened(found[i], most)
+    if long and cut is not None:
+        cut(f"{len(long)} of {len(found)} texts were cut to {most} tokens")
+    return found
+
+
+def apart(given: Sequence[Given]) -> tuple[list[str], list[str] | None]:
+    """The first texts, and the second ones where they are pairs."""
+    pairs = [one for one in given if not isinstance(one, str)]
+    if pairs and len(pairs) < len(given):
+        raise InvalidData("some rows are a text and some are a pair of texts", remedy="Give each kind in its own call.")
+    texts = [one if isinstance(one, str) else one[0] for one in given]
+    return texts, [second for _, second in pairs] if pairs else None
+
+
+def shortened(one: Encoding, longest: int) -> Encoding:
+    """The encoding with so many tokens: the last ones of the last text go, what stands around stays."""
+    last = max((text for text in one.texts if text is not None), default=0)
+    own = [at for at, text in enumerate(one.texts) if text == last]
+    gone = set(own[max(0, len(own) - (len(one.ids) - longest)) :])
+    if len(one.ids) - len(gone) > longest:
+        raise InvalidData(f"{len(one.ids) - len(gone)} tokens stand around what may be cut; the model takes {longest}")
+    return chosen(one, [at for at in range(len(one.ids)) if at not in gone])
+
+
+def chosen(one: Encoding, tokens: Sequence[int]) -> Encoding:
+    """Some tokens of an encoding."""
+    return Encoding(
+        *([values[at] for at in tokens] for values in (one.ids, one.segments, one.texts, one.spans, one.words))
+    )
+
+
+@torch.inference_mode()
+def through(
+    model: Built,
+    rows: Sequence[Encoding],
+    what: Callable[[Pass], Sequence[Tensor]],
+    *,
+    start: int | None = None,
+    room: int = ROOM,
+) -> list[Tensor]:
+    """What is made of each row by a model in evaluation mode, in batches of like length: in order, on the processor.
+
+    Two stacks read it with the first alone, or with both where `start` is what opens a target: the second reads the
+    row again, one token later (Lewis et al. 2020, section 3.1).
+    """
+    found: dict[int, Tensor] = {}
+    training = model.training
+    model.train(False)
+    try:
+        for batch in plan([(len(row.ids), 0) for row in rows], room):
+            ids, valid = pad([rows[i].ids for i in batch], model.device, NARROW)
+            before = [ids.size(1) - len(rows[i].ids) for i in batch]
+            if isinstance(model, ModelLayer):
+                more = {}
+                if isinstance(model.spec.embed, Tokens) and model.spec.embed.segments > 1:
+                    more["segments"] = pad([rows[i].segments for i in batch], model.device, NARROW)[0]
+                one = Pass(batch, before, *model.hidden(ids, valid, **more))
+            else:
+                assert isinstance(model, Seq2SeqLayer)
+                if start is None:
+                    memory = model.encode(ids, valid)
+                    one = Pass(batch, before, memory.states, Entered(memory.states, memory.valid))
+                else:
+                    target, _ = pad([[start, *rows[i].ids[:-1]] for i in batch], model.device, NARROW)
+                    one = Pass(batch, before, *model.hidden(ids, target, valid, valid))
+            found |= {i: made.cpu() for i, made in zip(batch, what(one), strict=True)}
+    finally:
+        model.train(training)
+    return [found[i] for i in range(len(rows))]

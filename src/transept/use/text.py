@@ -1,0 +1,82 @@
+"""A text that a model wrote: itself, and beside it how the search came to it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Self
+
+from transept.decode.hypothesis import Finish, Hypothesis
+
+Decode = Callable[[list[int]], str]
+
+UNKNOWN = "\ufffd"  # what stands for bytes that are no character, or not yet
+LETTER = 4  # bytes of a character at most, and a token holds one at least
+AROUND = 64  # tokens at the end in which a stop string is looked for at each step
+
+
+class Text(str):
+    """A text that a model wrote. It is its own text; beside it stands how the search came to it.
+
+    `ids` and `tokens` are what was chosen, the end token with them where `finish` is "end"; "length" says that the
+    maximal length stopped the search, "stop" that the text was cut before a stop string, whose tokens are among `ids`.
+    `logprobs` has the log-probability of each, `score` their sum over the length penalty. `others` are the next best,
+    as many as `n_best` asked for.
+    """
+
+    __slots__ = ("finish", "ids", "logprobs", "others", "score", "tokens")
+
+    ids: list[int]
+    tokens: list[str]
+    logprobs: list[float]
+    score: float
+    finish: Finish
+    others: list[Self]
+
+    @classmethod
+    def of(cls, text: str, tokens: list[str], found: Hypothesis, others: list[Self] | None = None) -> Self:
+        """The text that a hypothesis stands for."""
+        made = cls(text)
+        made.ids, made.tokens, made.logprobs = found.tokens, tokens, found.logprobs
+        made.score, made.finish, made.others = found.score, found.finish, others or []
+        return made
+
+    @property
+    def text(self) -> str:
+        """The text alone."""
+        return str.__str__(self)
+
+
+def continued(decode: Decode, before: list[int], tokens: list[int]) -> str:
+    """What tokens add to the text of those before them: alone they might lose the space that they begin with."""
+    head, whole = decode(before), decode([*before, *tokens])
+    return whole[len(head) :] if whole.startswith(head) else decode(tokens)
+
+
+class Until:
+    """Strings before which a text is cut.
+
+    `fits(tokens)` is whether a search that wrote these may end; the cut itself is made in the text.
+    """
+
+    def __init__(self, strings: str | Sequence[str], decode: Decode) -> None:
+        self.strings = tuple(filter(None, [strings] if isinstance(strings, str) else strings))
+        self.decode = decode
+        self.reach = max(AROUND, LETTER * max((len(string.encode()) for string in self.strings), default=0))
+
+    def fits(self, tokens: list[int]) -> bool:
+        """Whether one of the strings is in the text of the last tokens."""
+        return self.at(self.decode(tokens[-self.reach :])) is not None
+
+    def at(self, text: str) -> int | None:
+        """Where the first of the strings begins in a text."""
+        return min((at for string in self.strings if (at := text.find(string)) >= 0), default=None)
+
+    def cut(self, text: str, found: Hypothesis) -> tuple[str, Hypothesis]:
+        """The text before the strings, and its hypothesis with the reason of its end."""
+        at = self.at(text)
+        return (text, found) if at is None else (text[:at], replace(found, finish="stop"))
+
+    def settled(self, text: str) -> str:
+        """What of a text that still grows is certain: whole characters, and no beginning of one of the strings."""
+        text = text.rstrip(UNKNOWN)
+        open_ends = (n for string in self.strings for n in range(1, len(string)) if text.endswith(string[:n]))
+        return text[: len(text) - max(open_ends, default=0)]

@@ -1,0 +1,68 @@
+"""Transcription: speech written down, by the best letter at every frame."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import torch
+
+from transept.data.sound import normalised, read_sound, resampled
+from transept.decode.ctc import best_path
+from transept.errors import InvalidData
+from transept.heads.letters import Letters
+from transept.models import ModelLayer
+from transept.use.reading import demand_tokenizer
+
+if TYPE_CHECKING:
+    from transept.use.opened import Opened
+
+
+class Transcript(str):
+    """What was said. It is its own text; `seconds` is how long the sound is."""
+
+    __slots__ = ("seconds",)
+
+    seconds: float
+
+    @classmethod
+    def of(cls, text: str, seconds: float) -> Self:
+        """A text that took so long to say."""
+        made = cls(text)
+        made.seconds = seconds
+        return made
+
+
+@torch.inference_mode()
+def transcribe(loaded: "Opened", files: Sequence[Path], resample: bool, say: Callable[[str], None]) -> list[Transcript]:
+    """What is said in each file. See `Loaded.transcribe`."""
+    loaded.demand("transcribe")
+    tokenizer, hears, model = demand_tokenizer(loaded), loaded.demand_hearing(), loaded.model
+    assert isinstance(model, ModelLayer)
+    head = model.spec.head
+    assert isinstance(head, Letters)
+    found = []
+    training = model.training
+    model.train(False)
+    try:
+        for path in files:
+            sound = read_sound(path)
+            samples = sound.mono()
+            if sound.samples.shape[1] > 1:
+                say(f"{path}: {sound.samples.shape[1]} channels were mixed to one")
+            if sound.rate != hears.rate:
+                if not resample:
+                    raise InvalidData(
+                        f"{sound.rate:,} samples a second, and the model listens to {hears.rate:,}",
+                        where=path,
+                        remedy="Let it be changed by --resample (resample=True), or change the file.",
+                    )
+                samples = resampled(samples, sound.rate, hears.rate)
+                say(f"{path}: resampled from {sound.rate:,} to {hears.rate:,} a second")
+            samples = normalised(samples) if hears.normalise else samples
+            # Alone: what stands beside a sound in a batch is padding, and sounds differ much in length.
+            states, entered = model.hidden(torch.from_numpy(samples)[None].to(model.device))
+            (letters,) = best_path(model.head(states, entered).float(), entered.valid, head.blank)
+            found.append(Transcript.of(tokenizer.decode(letters), sound.seconds))
+    finally:
+        model.train(training)
+    return found
