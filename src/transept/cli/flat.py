@@ -152,9 +152,13 @@ class _Walk:
 
 
 def _span(numbers: list[int]) -> str:
-    """0-5 where they follow one another, else 0,2,4."""
-    if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}-{numbers[-1]}"
+    """0-5 where they follow one another, 0,2-8 where they do in equal steps, else 0,2,5."""
+    if len(numbers) > 1:
+        first, second, last = numbers[0], numbers[1], numbers[-1]
+        if numbers == list(range(first, last + 1)):
+            return f"{first}-{last}"
+        if len(numbers) > 3 and numbers == list(range(first, last + 1, second - first)):
+            return f"{first},{second}-{last}"
     return ",".join(map(str, numbers))
 
 

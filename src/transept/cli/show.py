@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from transept.cli.flat import Row
     from transept.models import Built, Topology
 
-VOCAB = 32_000  # of a family shown without a model, where no vocabulary is known yet
 DRAWN = 8  # tokens on a side of a drawn pattern
 
 
@@ -97,8 +96,9 @@ def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
             remedy=f"Families: {', '.join(all_families())}; as FAMILY:SIZE, such as transformer:base.",
         )
     given = {"family": kind, "size": size or next(iter(family(kind).SIZES))} | _settings(settings)
-    title = f"{kind}:{given['size']} with a vocabulary of {given.get('vocab', VOCAB):,}"
-    return title, declared(given, VOCAB)
+    spec: Any = declared(given, getattr(family(kind), "GOLDEN_VOCAB", 0))
+    vocab = getattr(spec.embed, "vocab", None)
+    return f"{kind}:{given['size']}" + (f" with a vocabulary of {vocab:,}" if vocab else ""), spec
 
 
 def _settings(settings: list[str]) -> dict[str, Any]:

@@ -49,6 +49,9 @@ def test_equal_blocks_are_one_line_and_others_their_own():
     assert "encoder.blocks.0-2" in names
     assert {"decoder.blocks.0,2", "decoder.blocks.1,3"} < set(names)
     assert list(patterns(mixed).values()) == [Full(), Causal(), Full(), Causal() & Window(2)]
+    deep = replace(spec, decoder=replace(spec.decoder, block=(block, banded, banded), depth=12)).build()
+    names = {row.name for row in flatten(deep, 5)}
+    assert {"decoder.blocks.0,3-9", "decoder.blocks.1,2,4,5,7,8,10,11"} < names
 
 
 def test_flattening_a_model_without_memory_for_its_weights():
