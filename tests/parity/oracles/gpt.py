@@ -21,6 +21,8 @@ from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
 
 COMPUTED = (".attn.bias",)  # the mask of each block
+SUMMARY = ("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout")
+IDLE = (*SUMMARY, "tie_word_embeddings")  # of a head for choices, and of a model without scores of a vocabulary
 
 
 def gpt(architecture: str = "OpenAIGPTLMHeadModel", **changes: Any) -> Any:

@@ -6,12 +6,14 @@ from typing import Any
 import transformers
 
 from laws.subjects import on
-from parity.oracles.gpt import of_a_gpt
+from parity.oracles.gpt import SUMMARY, of_a_gpt
 from parity.subjects import PAD, VOCAB, Change, perturb
 from transept.heads.classes import Classes, Tags
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.stack import Stack
+
+IDLE = (*SUMMARY, "tie_word_embeddings")  # of a head for choices, and of a model without scores of a vocabulary
 
 
 def gpt2(architecture: str = "GPT2LMHeadModel", **changes: Any) -> Any:

@@ -16,6 +16,7 @@ from transept.parts.stack import Stack
 from transept.spec import replace
 
 DOUBLE = False  # their scores are of float32, whatever the weights are
+IDLE = ("tie_word_embeddings", "classifier_dropout", "window_size")  # of other heads, and of layers without a window
 
 
 def neo(architecture: str = "GPTNeoForCausalLM", **changes: Any) -> Any:

@@ -22,6 +22,8 @@ from transept.parts.stack import Stack
 SIDES = ("none", "right", "left")  # their rotations tell distances, so padding on the left moves nothing
 DOUBLE = False  # their norms and their softmax are of float32, whatever the weights are
 COMPUTED = ("inv_freq",)
+IDLE = ("tie_word_embeddings",)  # of a model without scores of a vocabulary
+IDLE += ("use_sliding_window", "sliding_window", "max_window_layers")  # of Qwen2, whose layer_types tell
 
 
 def of_kind(kind: str, architecture: str, **changes: Any) -> Any:
