@@ -83,7 +83,7 @@ def evaluate(
     found = measure(
         loaded.model,
         loaded.tokenizer,
-        demand_fitting(tokenise(pairs, loaded.tokenizer, None, say), loaded.generation.longest),
+        demand_fitting(tokenise(pairs, loaded.tokenizer, None, say), loaded.longest),
         search,
         tokenize=tokenize or (recipe.evaluate.tokenize if recipe else "13a"),
         case="lower" if recipe and recipe.data.vocabulary.lower else "mixed",

@@ -41,14 +41,15 @@ class Preparation:
             to = (int(self.shortest * height / short), int(self.shortest * width / short))
         if to is not None:
             picture = picture.resize((to[1], to[0]), self.resample)
-        values = np.asarray(picture, np.float32)
+        values: Floats = np.asarray(picture, np.float32)
         values = values[..., None] if values.ndim == 2 else values
         if self.crop is not None:
             values = _middle(values, self.crop)
         if self.scale is not None:
             values = values * np.float32(self.scale)
         if self.mean is not None and self.std is not None:
-            values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+            mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
+            values = np.divide(values - mean, std, dtype=np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 

@@ -31,7 +31,8 @@ class Sound:
 
     def mono(self) -> Floats:
         """The mean of the channels, (N,)."""
-        return self.samples.mean(1, dtype=np.float32)
+        mean: Floats = self.samples.mean(1, dtype=np.float32)
+        return mean
 
 
 def read_sound(path: Path) -> Sound:
@@ -102,4 +103,5 @@ def resampled(samples: Floats, rate: int, to: int) -> Floats:
 
 def normalised(samples: Floats) -> Floats:
     """Mean 0 and variance 1 (wav2vec 2.0's feature extractor)."""
-    return (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
+    made: Floats = (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
+    return made

@@ -104,6 +104,7 @@ class Tokenizer:
             with guarded("the text cannot be encoded"):
                 made = self._backend.encode_batch(bodies)
             for lead, encoding, body in zip(leads, made, bodies, strict=True):
+                nothing: list[int | None] = [None] * len(lead)
                 first = len(texts[len(found)]) - len(body if isinstance(body, str) else body[0])
                 shift = [first if of == 0 else 0 for of in encoding.sequence_ids]
                 spans = [(a + by, b + by) for (a, b), by in zip(encoding.offsets, shift, strict=True)]
@@ -111,9 +112,9 @@ class Tokenizer:
                     Encoding(
                         lead + encoding.ids,
                         [0] * len(lead) + encoding.type_ids,
-                        [None] * len(lead) + encoding.sequence_ids,
+                        nothing + encoding.sequence_ids,
                         [(0, 0)] * len(lead) + spans,
-                        [None] * len(lead) + encoding.word_ids,
+                        nothing + encoding.word_ids,
                     )
                 )
         return found

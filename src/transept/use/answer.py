@@ -8,7 +8,7 @@ from torch import Tensor
 
 from transept.data.tokenizer import Encoding
 from transept.errors import InvalidData, UsageError
-from transept.heads.vocabulary import Vocabulary
+from transept.heads.vocabulary import VocabularyLayer
 from transept.use.generate import generate
 from transept.use.reading import chosen, demand_tokenizer, through
 
@@ -50,11 +50,11 @@ def answer(
     loaded.demand("answer")
     if len(questions) != len(contexts):
         raise UsageError(f"{len(questions)} questions need as many contexts, not {len(contexts)}")
-    if isinstance(loaded.model.spec.head, Vocabulary):
+    if isinstance(loaded.head, VocabularyLayer):
         return _written(loaded, questions, contexts)
     rows = [_windows(loaded, *both, i) for i, both in enumerate(zip(questions, contexts, strict=True))]
     windows = [window for each in rows for window in each]
-    head = loaded.model.head
+    head = loaded.head
     scores = iter(
         through(loaded.model, windows, lambda one: one.own(head(one.states, one.entered).float()), start=loaded.start)
     )

@@ -59,12 +59,12 @@ def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label
     """The label of each text or pair. See `Loaded.classify`."""
     loaded.demand("classify")
     rows = encodings(loaded, given, first)
-    head = loaded.model.head
+    head = loaded.head
     scores = through(loaded.model, rows, lambda one: list(head(one.states, one.entered).float()), start=loaded.start)
     return labelled(loaded, scores)
 
 
 def labelled(loaded: "Opened", scores: Sequence[Tensor]) -> list[Label]:
     """Scores (C,) with the names that config.json has for them."""
-    kind = kind_of(loaded.model.spec.head.count, loaded.beside.get("problem_type"))
+    kind = kind_of(len(loaded.labels), loaded.beside.get("problem_type"))
     return [Label.of(one, loaded.labels, kind) for one in scores]

@@ -45,4 +45,4 @@ def embed(
         return list(F.normalize(made, dim=-1) if how.normalise else made)
 
     found = through(loaded.model, rows, vectors)
-    return torch.stack(found).numpy() if found else np.zeros((0, loaded.model.spec.width), np.float32)
+    return torch.stack(found).numpy() if found else np.zeros((0, loaded.width), np.float32)

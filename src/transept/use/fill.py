@@ -46,7 +46,7 @@ def fill(loaded: "Opened", texts: Sequence[str], count: int, first: int) -> list
             raise InvalidData(
                 f"text {first + i + 1} has no mask: {texts[i][:60]!r}", remedy=f"Write {MASK} where a word is wanted."
             )
-    head = loaded.model.head
+    head = loaded.head
 
     def shares(one: Pass) -> list[Tensor]:
         # The head alone at the masks: everywhere else its scores would be most of the work.

@@ -182,9 +182,10 @@ class Loaded(Opened):
         return changed(own, limits | changes)
 
     # ------------------------------------------------------------------ texts to what they are
+    # A text is a sequence of texts too, hence the overlaps.
 
     @overload
-    def fill(self, text: str, *, count: int = 5, first: int = 0) -> list[list[Filled]]: ...
+    def fill(self, text: str, *, count: int = 5, first: int = 0) -> list[list[Filled]]: ...  # type: ignore[overload-overlap]
 
     @overload
     def fill(self, text: Sequence[str], *, count: int = 5, first: int = 0) -> list[list[list[Filled]]]: ...
@@ -201,7 +202,7 @@ class Loaded(Opened):
         return found[0] if isinstance(text, str) else found
 
     @overload
-    def classify(self, text: str | Pair, *, first: int = 0) -> Label: ...
+    def classify(self, text: str | Pair, *, first: int = 0) -> Label: ...  # type: ignore[overload-overlap]
 
     @overload
     def classify(self, text: Sequence[str] | Sequence[Pair], *, first: int = 0) -> list[Label]: ...
@@ -212,10 +213,10 @@ class Loaded(Opened):
             return classify(self, [text], first)[0]
         if isinstance(text, tuple) and len(text) == 2 and all(isinstance(one, str) for one in text):
             return classify(self, [(str(text[0]), str(text[1]))], first)[0]
-        return classify(self, text, first)  # type: ignore[arg-type]
+        return classify(self, text, first)
 
     @overload
-    def tag(self, text: str, *, first: int = 0) -> Tagged: ...
+    def tag(self, text: str, *, first: int = 0) -> Tagged: ...  # type: ignore[overload-overlap]
 
     @overload
     def tag(self, text: Sequence[str], *, first: int = 0) -> list[Tagged]: ...
@@ -226,7 +227,9 @@ class Loaded(Opened):
         return found[0] if isinstance(text, str) else found
 
     @overload
-    def answer(self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False) -> Answer: ...
+    def answer(  # type: ignore[overload-overlap]
+        self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False
+    ) -> Answer: ...
 
     @overload
     def answer(
@@ -275,7 +278,7 @@ class Loaded(Opened):
     # ------------------------------------------------------------------ pictures and sound
 
     @overload
-    def see(self, picture: str | Path | Tensor) -> Label: ...
+    def see(self, picture: str | Path | Tensor) -> Label: ...  # type: ignore[overload-overlap]
 
     @overload
     def see(self, picture: Sequence[Picture]) -> list[Label]: ...
@@ -287,7 +290,7 @@ class Loaded(Opened):
         return see(self, list(picture))
 
     @overload
-    def transcribe(self, file: str | Path, *, resample: bool = False, say: Say = warn) -> Transcript: ...
+    def transcribe(self, file: str | Path, *, resample: bool = False, say: Say = warn) -> Transcript: ...  # type: ignore[overload-overlap]
 
     @overload
     def transcribe(

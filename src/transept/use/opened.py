@@ -11,12 +11,13 @@ from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidData, UsageError, nearest
+from transept.heads.head import HeadLayer
 from transept.hub.described import CONFIG
 from transept.hub.directory import LONGEST, Stored
 from transept.hub.files import member, read_json
 from transept.hub.generation import Generation
 from transept.hub.processor import PREPARED, Hearing, Processor
-from transept.models import Built, Topology
+from transept.models import Built, Model, Seq2Seq, Topology
 from transept.use import kinds
 from transept.use.pooling import Embedding, declared
 
@@ -56,6 +57,19 @@ class Opened:
                 remedy="Its generation_config.json, or its config.json, should have bos_token_id and eos_token_id.",
             )
         return self.generation
+
+    @property
+    def head(self) -> HeadLayer:
+        """What scores the states of the model."""
+        head = self.model.head
+        assert isinstance(head, HeadLayer)
+        return head
+
+    @property
+    def width(self) -> int:
+        """How many numbers a state has."""
+        assert isinstance(self.spec, Model | Seq2Seq)
+        return self.spec.width
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -120,11 +134,11 @@ def changed(search: Search, changes: Mapping[str, Any]) -> Search:
             f"{beams[0]} is of a beam, and the method is {wanted or search.method}",
             remedy="Leave one of them out, or choose by method=...",
         )
-    own = search.model_dump()
+    own: dict[str, Any] = search.model_dump()
     if wanted is not None and wanted != search.method:
         own |= {name: known[name].default for name in (*DRAWS, "n_best")} | {"method": wanted}
     try:
-        return Search(**own | changes)
+        return Search(**own | dict(changes))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))

@@ -115,7 +115,11 @@ def shortened(one: Encoding, longest: int) -> Encoding:
 def chosen(one: Encoding, tokens: Sequence[int]) -> Encoding:
     """Some tokens of an encoding."""
     return Encoding(
-        *([values[at] for at in tokens] for values in (one.ids, one.segments, one.texts, one.spans, one.words))
+        [one.ids[at] for at in tokens],
+        [one.segments[at] for at in tokens],
+        [one.texts[at] for at in tokens],
+        [one.spans[at] for at in tokens],
+        [one.words[at] for at in tokens],
     )
 
 
@@ -144,7 +148,7 @@ def through(
                 more = {}
                 if isinstance(model.spec.embed, Tokens) and model.spec.embed.segments > 1:
                     more["segments"] = pad([rows[i].segments for i in batch], model.device, NARROW)[0]
-                one = Pass(batch, before, *model.hidden(ids, valid, **more))
+                one = Pass(batch, before, *model.hidden(ids, valid, None, **more))
             else:
                 assert isinstance(model, Seq2SeqLayer)
                 if start is None:

@@ -54,7 +54,7 @@ def tag(loaded: "Opened", texts: Sequence[str], first: int) -> list[Tagged]:
     """Each text with its words labelled. See `Loaded.tag`."""
     loaded.demand("tag")
     rows = encodings(loaded, texts, first)
-    head = loaded.model.head
+    head = loaded.head
     shares = through(loaded.model, rows, lambda one: one.own(head(one.states, one.entered).float().softmax(-1)))
     return [
         Tagged(text, list(_words(text, row, share, loaded.labels)))
