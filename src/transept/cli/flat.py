@@ -1,12 +1,14 @@
 """A model laid flat: every part with its weights, shapes, parameters and operations, for `transept show`.
 
 Shapes: D width, H heads, E head width, V vocabulary. Operations are the multiplications and additions of matrix
-products (two for each weight and token); norms, activations and look-ups are left out, being far below one percent.
+products and convolutions (two for each weight and token); norms, activations and look-ups are left out, being far below
+one percent.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -81,7 +83,7 @@ def brief(part: Part) -> str:
         value = getattr(part, field.name)
         if isinstance(value, Pattern):
             told.append(f"{field.name}={value}")
-        elif isinstance(value, tuple) or value == field.default:
+        elif value == field.default or (isinstance(value, tuple) and any(isinstance(item, Part) for item in value)):
             continue
         elif isinstance(value, Part):
             told.append(f"{field.name}={brief(value)}")
@@ -136,11 +138,15 @@ class _Walk:
             yield from self.module(label, stack.blocks[members[0]], depth, sets * len(members), times * applied)
 
     def flops(self, module: nn.Module) -> int:
-        """Operations per token: a matrix's, an attention's scores and mix, a tied head's product."""
+        """Operations per token: a matrix's, an attention's scores and mix, a tied head's product, a convolution's.
+
+        A frame of sound is a token, of which the convolutions before the last run several times.
+        """
         from torch import nn
 
         from transept.heads.vocabulary import VocabularyLayer
         from transept.parts.attention import AttentionLayer
+        from transept.parts.convolution import ConvolutionsLayer, ConvolvedLayer
 
         if isinstance(module, nn.Linear):
             return 2 * module.in_features * module.out_features
@@ -148,6 +154,13 @@ class _Walk:
             return 2 * 2 * self.length * module.spec.heads * module.head_width
         if isinstance(module, VocabularyLayer) and module.spec.tied:
             return 2 * module.spec.size * self.width
+        if isinstance(module, nn.Conv2d):
+            return 2 * module.weight.numel()
+        if isinstance(module, ConvolvedLayer):
+            return 2 * module.direction.numel()
+        if isinstance(module, ConvolutionsLayer):
+            convs, strides = [conv for conv in module.convs if isinstance(conv, nn.Conv1d)], module.spec.strides
+            return sum(2 * conv.weight.numel() * math.prod(strides[i + 1 :]) for i, conv in enumerate(convs))
         return 0
 
 

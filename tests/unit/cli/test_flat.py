@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from transept.cli.flat import brief, draw, flatten, patterns
+from transept.families import vit, wav2vec2
 from transept.families.transformer import declare
 from transept.parts.attention import Attention
 from transept.parts.norm import Norm
@@ -38,6 +39,15 @@ def test_operations_by_hand():
     feed = 2 * 2 * width * hidden
     expected = 3 * (attention + feed) + 3 * (2 * attention + feed) + 2 * width * vocab
     assert sum(row.flops for row in flatten(declare(**SMALL).build(), length)) == expected
+
+
+def test_operations_of_convolutions_by_hand():
+    picture = flatten(vit.declare(**vit.TOY).build(), 5)
+    assert next(row.flops for row in picture if row.name == "embed.project") == 2 * 32 * 3 * 4 * 4
+    sound = {row.name: row for row in flatten(wav2vec2.declare(**wav2vec2.TOY).build(), 5)}
+    assert sound["embed.features"].flops == 2 * 8 * 5 * 2 + 2 * 12 * 8 * 3  # the second of them runs half as often
+    assert sound["embed.position"].flops == 2 * 32 * 8 * 6
+    assert "kernels=(5, 3)" in sound["embed.features"].part
 
 
 def test_equal_blocks_are_one_line_and_others_their_own():
