@@ -8,14 +8,14 @@ tokens and None where all are.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
 from transept.heads.contrast import Contrast
-from transept.heads.head import Head
+from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
@@ -86,6 +86,10 @@ def _fit(head: Head, embed: Entry) -> None:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
 
+def _scored(head: HeadLayer, states: Tensor, entered: Entered, last: bool) -> Tensor:
+    return head(states[:, -1:] if last else states, entered)
+
+
 class Model(Topology):
     """One stack: an encoder, or a decoder without a memory, as its patterns say.
 
@@ -140,20 +144,31 @@ class ModelLayer(Built):
 
         `valid` (B, S) is true for what is real of them, None where all is; `more` is the input part's.
         """
-        states, entered = self.hidden(inputs, valid, **more)
+        states, entered = self.hidden(inputs, valid, None, **more)
         second = None if self.second is None else self.second(states, entered)
         return Output(self.head(states, entered), states, None, second, entered)
 
     def decode(
-        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+        self,
+        target: Tensor,
+        memory: Memory | None = None,
+        cache: Cache | None = None,
+        valid: Tensor | None = None,
+        last: bool = False,
     ) -> Tensor:
-        """Logits (B, T, V) of the next token after each of the target; with a cache, of what follows its columns."""
-        logits: Tensor = self.head(*self.hidden(target, valid, cache))
-        return logits
+        """Logits (B, T, V) of the next token after each of the target; with a cache, of what follows its columns.
+
+        With `last`, of what follows the last alone, (B, 1, V): a long prompt needs no others.
+        """
+        return _scored(self.head, *self.hidden(target, valid, cache), last)
 
 
 class Seq2Seq(Topology):
-    """Two stacks; the second reads the first through its cross-attention. `source` None: both sides share `embed`."""
+    """Two stacks; the second reads the first through its cross-attention.
+
+    `source` None: both sides share `embed`. Else it is what enters the encoder, and `share` tells what of `embed` it
+    takes: "table" leaves each side its own positions and norm around one table of tokens (BART).
+    """
 
     width: int
     embed: Tokens
@@ -162,10 +177,16 @@ class Seq2Seq(Topology):
     head: Head
     source: Tokens | None = None
     initial: Initial = Xavier()
+    share: Literal["nothing", "table"] = "nothing"
 
     def validate(self) -> None:
         self.hold(1, "width")
         _fit(self.head, self.embed)
+        if self.share == "table":
+            if self.source is None:
+                raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
+            if self.source.vocab != self.embed.vocab:
+                raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
     def limit(self) -> int | None:
         limits = [tokens.limit() for tokens in (self.embed, self.source) if tokens]
@@ -179,7 +200,7 @@ class Seq2SeqLayer(Built):
     def __init__(self, spec: Seq2Seq) -> None:
         super().__init__()
         self.spec: Seq2Seq = spec
-        self.source = spec.source.build(spec.width) if spec.source else None
+        self.source = spec.source.build(spec.width, table=spec.share == "nothing") if spec.source else None
         self.embed = spec.embed.build(spec.width)
         self.encoder: StackLayer = spec.encoder.build(spec.width)
         self.decoder: StackLayer = spec.decoder.build(spec.width)
@@ -189,7 +210,8 @@ class Seq2SeqLayer(Built):
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
         """What the decoder will read of the source (B, S)."""
         embed: EntryLayer = self.embed if self.source is None else self.source
-        entered = embed(source, valid)
+        lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
+        entered = embed(source, valid, **lent)
         return Memory(self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position)), valid)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
@@ -207,14 +229,18 @@ class Seq2SeqLayer(Built):
         return self.decoder(entered.x, view, cache.slots if cache else None), entered
 
     def decode(
-        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+        self,
+        target: Tensor,
+        memory: Memory | None = None,
+        cache: Cache | None = None,
+        valid: Tensor | None = None,
+        last: bool = False,
     ) -> Tensor:
-        """Logits (B, T, V) of the next token after each of the target.
+        """Logits (B, T, V) of the next token after each of the target; with `last`, after the last alone, (B, 1, V).
 
         The memory comes from the cache where there is one.
         """
-        logits: Tensor = self.head(*self._decode(target, memory, cache, valid))
-        return logits
+        return _scored(self.head, *self._decode(target, memory, cache, valid), last)
 
     def hidden(
         self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None

@@ -3,7 +3,7 @@
 Shapes: B sentences of a batch, W hypotheses of each, P tokens of a start, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from transept.decode.hypothesis import Hypothesis
 from transept.decode.protocol import Decoder
+from transept.decode.rules import Rules
 from transept.decode.score import log_probabilities
 from transept.parts.memory import Memory
 
@@ -84,18 +85,26 @@ def decode_batch(
     limits: NDArray[np.int64],
     suppress: Tensor,
     chooser: Chooser,
-) -> None:
-    """Run a chooser until all its sentences are over. `limits` (B,) counts the tokens that it may choose."""
+    rules: Rules | None = None,
+) -> Iterator[Move]:
+    """Run a chooser until all its sentences are over, a step at a time: the model computes when the next is asked for.
+
+    `limits` (B,) counts the tokens that it may choose; `rules` narrow them down.
+    """
     start, valid = pad(starts, model.device)
     sentences, group, step = np.arange(len(starts)), 1, 0
     cache = model.cache(len(starts), max(NARROW, start.size(1) + GROWTH), memory)
-    logits = model.decode(start, cache=cache, valid=valid)[:, -1]
+    logits = model.decode(start, cache=cache, valid=valid, last=True)[:, -1]
     while True:
-        logprobs = log_probabilities(logits, suppress).unflatten(0, (len(sentences), group))
-        move = chooser.choose(logprobs, sentences)
+        logprobs = log_probabilities(logits if rules is None else rules.change(logits), suppress)
+        logprobs = logprobs if rules is None else rules.restrict(logprobs)
+        move = chooser.choose(logprobs.unflatten(0, (len(sentences), group)), sentences)
         step += 1
+        yield move
         if move.over.all():
             return
+        if rules is not None:
+            rules.follow(move.parents, move.tokens)
         rows = move.parents + group * np.arange(len(sentences))[:, None]
         tokens = move.tokens
         if group != rows.shape[1] or not np.array_equal(rows.ravel(), np.arange(rows.size)):
@@ -106,6 +115,8 @@ def decode_batch(
             stay = np.flatnonzero(~gone)
             cache.keep(_on(stay, model.device), group)
             sentences, tokens = sentences[stay], tokens[stay]
+            if rules is not None:
+                rules.keep(stay)
         if start.size(1) + step > cache.size:
             cache.resize(cache.size + max(GROWTH, cache.size // 4))
         logits = model.decode(_on(tokens.reshape(-1, 1), model.device), cache=cache)[:, -1]

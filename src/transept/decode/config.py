@@ -35,6 +35,16 @@ class Search(BaseModel):
         default=2.0, ge=0.0, description="an answer has at most max_ratio * source + max_extra tokens, its end counted"
     )
     max_extra: int = Field(default=50, ge=0, description="see max_ratio")
+    min_length: int = Field(default=0, ge=0, description="an answer has at least so many tokens, its end counted")
+    no_repeat_ngram: int = Field(
+        default=0, ge=0, description="so many tokens in a row come once at most, the start counted; 0: any may again"
+    )
+    repetition_penalty: float = Field(
+        default=1.0,
+        gt=0.0,
+        description="divides the logits of tokens that were there, or multiplies those below 0 (Keskar et al. 2019); in"
+        " a beam it multiplies log-probabilities",
+    )
     temperature: float = Field(default=1.0, ge=0.0, description="divides the scores of a draw; 0 is greedy (sample)")
     top_k: int | None = Field(default=None, ge=1, description="draw among the k likeliest tokens only (sample)")
     top_p: float | None = Field(

@@ -1,10 +1,14 @@
 """What a search returns, the tokens that it must know, and what it raises."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from transept.decode.config import Search
 from transept.errors import TranseptError, UsageError
+
+Finish = Literal["end", "stop", "length"]
+Stop = Callable[[list[int]], bool]  # whether an answer, by its tokens so far, is long enough
 
 
 @dataclass(frozen=True)
@@ -12,31 +16,43 @@ class Hypothesis:
     """One answer.
 
     `tokens` are those that the search chose: without bos and a forced prefix or prompt, with the end token where
-    `finish` is "end"; "length" says that the maximal length stopped it. `logprobs` holds the model's own
-    log-probability of each token, also where it was drawn at another temperature; `score` is their sum over the length
-    penalty.
+    `finish` is "end"; "length" says that the maximal length stopped it, "stop" that the caller did. `logprobs` holds
+    the model's own log-probability of each token, also where it was drawn at another temperature; `score` is their sum
+    over the length penalty.
     """
 
     tokens: list[int]
     score: float
     logprobs: list[float]
-    finish: Literal["end", "length"]
+    finish: Finish
 
 
 @dataclass(frozen=True)
 class Special:
     """`bos` opens every target, `eos` ends it, and what is in `suppress` (padding, say) is never chosen.
 
-    A suppressed token keeps its share of the probability: the others are not scaled up.
+    A suppressed token keeps its share of the probability: the others are not scaled up. `first` is chosen first, at no
+    cost, whatever the scores: BART's <s>, the language of mBART.
     """
 
     bos: int
     eos: int
     suppress: tuple[int, ...] = field(default=())
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if self.eos in self.suppress:
             raise UsageError(f"the end token {self.eos} is suppressed, so no sentence could end")
+        if self.first in self.suppress:
+            raise UsageError(f"the token {self.first} comes first, and is suppressed")
+
+    def tokens(self) -> tuple[int, ...]:
+        """All of them, which a vocabulary must have."""
+        return (self.bos, self.eos, *self.suppress, *(() if self.first is None else (self.first,)))
+
+    def start(self, prefix: Sequence[int] = ()) -> list[int]:
+        """What stands before an answer that must begin with a prefix."""
+        return [self.bos, *([self.first] if prefix and self.first is not None else []), *prefix]
 
 
 class Undecodable(TranseptError):

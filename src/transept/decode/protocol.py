@@ -26,7 +26,12 @@ class Decoder(Protocol):
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache: ...
 
     def decode(
-        self, target: Tensor, memory: Memory | None = None, cache: Cache | None = None, valid: Tensor | None = None
+        self,
+        target: Tensor,
+        memory: Memory | None = None,
+        cache: Cache | None = None,
+        valid: Tensor | None = None,
+        last: bool = False,
     ) -> Tensor: ...
 
 

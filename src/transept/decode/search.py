@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from transept.decode.batch import NARROW, Chooser, decode_batch, pad, plan
 from transept.decode.beam import Beam
 from transept.decode.config import Search
-from transept.decode.hypothesis import Hypothesis, Special, Undecodable
+from transept.decode.hypothesis import Hypothesis, Special, Stop, Undecodable
 from transept.decode.protocol import Decoder, Translator
+from transept.decode.rules import rules_of
 from transept.decode.single import Single
 from transept.errors import InvalidData, UsageError
 from transept.parts.memory import Memory
@@ -25,32 +26,43 @@ def search(
     special: Special,
     prefix: Ids | None = None,
     numbers: Sequence[int] | None = None,
+    stop: Stop | None = None,
 ) -> list[list[Hypothesis]]:
     """Up to `settings.n_best` targets for each source, best first, in the order of the sources.
 
     `prefix` holds the tokens that each target must begin with; they are neither scored nor returned. `numbers` names
-    the sources, whose places here are their names otherwise: a draw hangs on the seed and on this. A source or a
-    start longer than the model's limit raises InvalidData; scores that are no numbers raise Undecodable, which has the
-    others' results. The model decodes in evaluation mode and is left as it was.
+    the sources, whose places here are their names otherwise: a draw hangs on the seed and on this. `stop` is as in
+    `extend`. A source or a start longer than the model's limit raises InvalidData; scores that are no numbers raise
+    Undecodable, which has the others' results. The model decodes in evaluation mode and is left as it was.
     """
     forced = [[]] * len(sources) if prefix is None else prefix
     if len(forced) != len(sources):
         raise UsageError(
             f"{len(forced)} prefixes for {len(sources)} sources", remedy="Give an empty one where none is."
         )
-    starts = [[special.bos, *tokens] for tokens in forced]
+    starts = [special.start(tokens) for tokens in forced]
 
     def encode(rows: Sequence[int]) -> Memory:
         return model.encode(*pad([sources[i] for i in rows], model.device, NARROW))
 
-    return _search(
-        model, encode, sources, starts, settings, special, range(len(sources)) if numbers is None else numbers
-    )
+    counted = range(len(sources)) if numbers is None else numbers
+    return _search(model, encode, sources, starts, settings, special, counted, stop)
 
 
-def extend(model: Decoder, prompts: Ids, settings: Search, special: Special) -> list[list[Hypothesis]]:
-    """What follows each prompt: as `search`, for a model without an encoder. A prompt is taken as it is: no bos."""
-    return _search(model, lambda rows: None, prompts, prompts, settings, special, range(len(prompts)))
+def extend(
+    model: Decoder,
+    prompts: Ids,
+    settings: Search,
+    special: Special,
+    numbers: Sequence[int] | None = None,
+    stop: Stop | None = None,
+) -> list[list[Hypothesis]]:
+    """What follows each prompt: as `search`, for a model without an encoder. A prompt is taken as it is: no bos.
+
+    `stop` may end an answer after any of its tokens; a beam, whose hypotheses change places, does not ask it.
+    """
+    counted = range(len(prompts)) if numbers is None else numbers
+    return _search(model, lambda rows: None, prompts, prompts, settings, special, counted, stop)
 
 
 @torch.inference_mode()
@@ -62,9 +74,10 @@ def _search(
     settings: Search,
     special: Special,
     numbers: Sequence[int],
+    stop: Stop | None,
 ) -> list[list[Hypothesis]]:
     assert len(numbers) == len(sources), "a number for each"
-    limits = _limits(sources, starts, settings, model.spec.limit())
+    limits = limits_of(sources, starts, settings, model.spec.limit())
     results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length")] for _ in sources]
     failed: list[int] = []
     asked = [i for i in range(len(sources)) if limits[i] > 0]
@@ -74,8 +87,11 @@ def _search(
     try:
         for batch in plan([(len(sources[i]), len(starts[i])) for i in asked], settings.batch_tokens):
             rows = [asked[i] for i in batch]
-            chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows])
-            decode_batch(model, encode(rows), [starts[i] for i in rows], limits[rows], suppress, chooser)
+            chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows], stop)
+            begun = [starts[i] for i in rows]
+            rules = rules_of(settings, special, begun)
+            for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
+                pass
             for at, i in enumerate(rows):
                 results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)
                 failed += [i] if chooser.failed[at] else []
@@ -86,13 +102,15 @@ def _search(
     return results
 
 
-def _chooser(settings: Search, eos: int, limits: NDArray[np.int64], numbers: Sequence[int]) -> Chooser:
+def _chooser(
+    settings: Search, eos: int, limits: NDArray[np.int64], numbers: Sequence[int], stop: Stop | None
+) -> Chooser:
     if settings.method == "beam":
         return Beam(settings, eos, limits)
-    return Single(settings, eos, limits, numbers)
+    return Single(settings, eos, limits, numbers, stop)
 
 
-def _limits(sources: Ids, starts: Ids, settings: Search, most: int | None) -> NDArray[np.int64]:
+def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> NDArray[np.int64]:
     """How many tokens each sentence may get: what the settings say, and never more than the model has positions for."""
     limits = np.array([int(settings.max_ratio * len(source)) + settings.max_extra for source in sources], np.int64)
     for i, (source, start) in enumerate(zip(sources, starts, strict=True)):

@@ -4,7 +4,6 @@ Shapes: B sentences, W draws of each (1 where greedy), V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,15 +12,25 @@ from torch import Tensor
 
 from transept.decode.batch import Move
 from transept.decode.config import Search
-from transept.decode.hypothesis import Hypothesis, divisor
+from transept.decode.hypothesis import Finish, Hypothesis, Stop, divisor
 from transept.decode.score import best
 
 
 class Single:
-    """The best token each time, or a drawn one. `numbers` names the sentences: each draws from its own stream."""
+    """The best token each time, or a drawn one. `numbers` names the sentences: each draws from its own stream.
 
-    def __init__(self, settings: Search, eos: int, limits: NDArray[np.int64], numbers: Sequence[int]) -> None:
-        self.settings, self.eos, self.limits = settings, eos, limits
+    `stop` is asked after each token that does not end its hypothesis.
+    """
+
+    def __init__(
+        self,
+        settings: Search,
+        eos: int,
+        limits: NDArray[np.int64],
+        numbers: Sequence[int],
+        stop: Stop | None = None,
+    ) -> None:
+        self.settings, self.eos, self.limits, self.stop = settings, eos, limits, stop
         self.drawn = settings.method == "sample" and settings.temperature > 0
         self.width = settings.n_best if self.drawn else 1
         shape, steps = (len(limits), self.width), int(limits.max())
@@ -29,6 +38,7 @@ class Single:
         self.running = np.zeros(shape, np.float32)
         self.length = np.zeros(shape, np.int64)
         self.ended = np.zeros(shape, bool)  # by the end token
+        self.stopped = np.zeros(shape, bool)  # by the caller
         self.failed = np.zeros(len(limits), bool)
         self.tokens = np.zeros((*shape, steps), np.int64)
         self.logprobs = np.zeros((*shape, steps), np.float32)
@@ -42,16 +52,24 @@ class Single:
         token, logprob = self._draw(logprobs, sentences) if self.drawn else self._best(logprobs, sentences)
         bad = np.isnan(logprob)
         self.failed[sentences] |= bad.any(1)
-        live = ~self.ended[sentences] & (self.step < self.limits[sentences])[:, None] & ~bad
+        live = ~self._done(sentences) & (self.step < self.limits[sentences])[:, None] & ~bad
         self.tokens[sentences, :, self.step] = np.where(live, token, 0)
         self.logprobs[sentences, :, self.step] = np.where(live, logprob, 0)
         self.running[sentences] += np.where(live, logprob, 0)
         self.length[sentences] += live
         self.ended[sentences] |= live & (token == self.eos)
+        if self.stop is not None:
+            for row, w in np.argwhere(live & ~self.ended[sentences]):
+                sentence = sentences[row]
+                self.stopped[sentence, w] = self.stop(self.tokens[sentence, w, : self.step + 1].tolist())
         self.step += 1
-        over = self.ended[sentences].all(1) | (self.step >= self.limits[sentences]) | self.failed[sentences]
+        over = self._done(sentences).all(1) | (self.step >= self.limits[sentences]) | self.failed[sentences]
         parents = np.zeros_like(token) if first else np.broadcast_to(np.arange(self.width), token.shape)
         return Move(np.where(live, token, self.eos), parents, over)
+
+    def _done(self, sentences: NDArray[np.int64]) -> NDArray[np.bool_]:
+        done: NDArray[np.bool_] = self.ended[sentences] | self.stopped[sentences]
+        return done
 
     def _best(self, logprobs: Tensor, sentences: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         # The same call as a beam of one makes, so that the two choose alike where scores are nearly tied.
@@ -71,7 +89,7 @@ class Single:
         found = []
         for w in range(self.width):
             length = int(self.length[sentence, w])
-            finish: Literal["end", "length"] = "end" if self.ended[sentence, w] else "length"
+            finish: Finish = "end" if self.ended[sentence, w] else "stop" if self.stopped[sentence, w] else "length"
             score = float(self.running[sentence, w] / divisor(length, self.settings))
             tokens, logprobs = self.tokens[sentence, w, :length], self.logprobs[sentence, w, :length]
             found.append(Hypothesis(tokens.tolist(), score, logprobs.tolist(), finish))

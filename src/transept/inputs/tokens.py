@@ -34,15 +34,16 @@ class Tokens(Entry):
     def limit(self) -> int | None:
         return self.position.limit() if self.position else None
 
-    def build(self, width: int) -> "TokensLayer":
-        return TokensLayer(self, width)
+    def build(self, width: int, table: bool = True) -> "TokensLayer":
+        """With table=False it has none of its own, and is given another's at each call."""
+        return TokensLayer(self, width, table)
 
 
 class TokensLayer(EntryLayer):
-    def __init__(self, spec: Tokens, width: int) -> None:
+    def __init__(self, spec: Tokens, width: int, table: bool = True) -> None:
         super().__init__()
         self.spec = spec
-        self.table = nn.Embedding(spec.vocab, width)
+        self.table = nn.Embedding(spec.vocab, width) if table else None
         self.position = spec.position.build(width) if spec.position else None
         self.segment = nn.Embedding(spec.segments, width) if spec.segments else None
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
@@ -53,12 +54,17 @@ class TokensLayer(EntryLayer):
         valid: Tensor | None = None,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
+        table: Tensor | None = None,
     ) -> Entered:
         """ids (B, S) int64; positions (B or 1, S), counted over real tokens where they are not given.
 
-        segments (B, S) int64 tells the text that each token is of; all are of the first where it is not given.
+        segments (B, S) int64 tells the text that each token is of; all are of the first where it is not given. table
+        (V, D) is another input's, where this one has none.
         """
-        x = self.table(ids) * self.spec.scale
+        if self.table is not None:
+            table = self.table.weight
+        assert table is not None, "tokens without a table of their own need one"
+        x = nn.functional.embedding(ids, table) * self.spec.scale
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         elif segments is not None:
@@ -70,4 +76,4 @@ class TokensLayer(EntryLayer):
                 )
             x = x + self.position(positions).to(x.dtype)
         x = dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
-        return Entered(x, valid, self.table.weight)
+        return Entered(x, valid, table)

@@ -32,10 +32,13 @@ class Initial(Part):
                 self.matrix(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding | LearnedLayer | BucketsLayer | RelativeKeysLayer):
+            elif isinstance(module, nn.Embedding):
                 self.table(module.weight, width)
+            elif isinstance(module, LearnedLayer | BucketsLayer | RelativeKeysLayer):
+                self.order(module.weight, width)
             elif isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm):
                 module.reset_parameters()
+                self.norm(module.weight)
         for module in model.modules():
             if isinstance(module, AttentionLayer):
                 self.attention(module)
@@ -49,6 +52,13 @@ class Initial(Part):
 
     def table(self, weight: torch.Tensor, width: int) -> None:
         raise NotImplementedError(type(self).__name__)
+
+    def order(self, weight: torch.Tensor, width: int) -> None:
+        """A table of positions: as any other by default."""
+        self.table(weight, width)
+
+    def norm(self, gain: torch.Tensor) -> None:
+        """Whatever the scheme does differently with gains of one; nothing by default."""
 
     def attention(self, layer: AttentionLayer) -> None:
         """Whatever the scheme does differently in attention; nothing by default."""
@@ -103,3 +113,28 @@ class Normal(Initial):
                 if isinstance(module, AttentionLayer | FeedForwardLayer):
                     last = module.o if isinstance(module, AttentionLayer) else module.down
                     last.weight.mul_(writers**-0.5)
+
+
+class FanIn(Initial):
+    """N(0, 1 / in) for a matrix with `in` inputs; tables of tokens are N(0, 1), of positions N(0, 1/D).
+
+    Queries are divided by the root of the head width too, which T5 does not divide the scores by (Raffel et al. 2020).
+    `factor` multiplies everything, the gains of norms as well.
+    """
+
+    factor: float = 1.0
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.normal_(weight, std=self.factor * weight[0].numel() ** -0.5)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=self.factor)
+
+    def order(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=self.factor * width**-0.5)
+
+    def norm(self, gain: torch.Tensor) -> None:
+        gain.mul_(self.factor)
+
+    def attention(self, layer: AttentionLayer) -> None:
+        layer.q.weight.mul_(layer.head_width**-0.5)

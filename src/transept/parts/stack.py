@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.parts.attention import Attention
 from transept.parts.block import Block, BlockLayer
 from transept.parts.cache import Slots
+from transept.parts.dropout import dropout
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
 from transept.parts.scored import Scored
@@ -18,9 +19,9 @@ class Stack(Part):
     """`depth` applications of a block. A tuple of blocks is cycled: `Stack((dense, banded), 12)` alternates.
 
     `weights` sets of parameters are spread over the depth, each kind of block over its own applications: None gives
-    every application its own, 1 shares one set among all (ALBERT). `norm` comes once, after the last block. `position`
-    scores pairs of positions, shared by all blocks. In training a block is left out with the probability `skip`
-    (Fan et al. 2020, LayerDrop).
+    every application its own, 1 shares one set among all (ALBERT). `norm` comes once, after the last block, and
+    `dropout` is on what leaves it (T5). `position` scores pairs of positions, shared by all blocks. In training a block
+    is left out with the probability `skip` (Fan et al. 2020, LayerDrop).
     """
 
     block: Block | tuple[Block, ...]
@@ -29,13 +30,14 @@ class Stack(Part):
     position: Scored | None = None
     weights: int | None = None
     skip: float = 0.0
+    dropout: float = 0.0
 
     def cycle(self) -> tuple[Block, ...]:
         return self.block if isinstance(self.block, tuple) else (self.block,)
 
     def validate(self) -> None:
         self.hold(1, "depth", "weights")
-        self.hold(0, "skip", below=1)
+        self.hold(0, "skip", "dropout", below=1)
         sets = self.depth if self.weights is None else self.weights
         if self.depth % sets or (sets % len(self.cycle()) and sets != self.depth):
             raise InvalidConfig(
@@ -87,5 +89,4 @@ class StackLayer(nn.Module):
                 continue
             block = self.block(i)
             x = block(x, view, [None] * len(block.roles) if slots is None else slots[i])
-        out: Tensor = self.norm(x)
-        return out
+        return dropout(self.norm(x), self.spec.dropout if self.training else 0.0)

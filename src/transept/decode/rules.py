@@ -1,0 +1,89 @@
+"""What the settings forbid or force, whatever the model says: applied in one place to the scores of every search.
+
+Shapes: B sentences, W hypotheses of each, L tokens so far (the start's with them), V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+
+NOTHING = -1  # stands before starts that are shorter than others; no token is equal to it
+
+
+def rules_of(settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> "Rules | None":
+    """The rules of a search, or None where it has none and keeps no account of its tokens."""
+    free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0 and settings.min_length <= 1
+    return None if free and special.first is None else Rules(settings, special, starts)
+
+
+class Rules:
+    """The tokens of every hypothesis, and what may follow them.
+
+    A forced token costs nothing, and a forbidden one keeps its share of the probability. The repetition penalty of
+    Keskar et al. 2019 changes logits, and log-probabilities in a beam, as Hugging Face has it.
+    """
+
+    def __init__(self, settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> None:
+        self.settings, self.special = settings, special
+        size = max(map(len, starts))
+        self.forced = np.array([special.first is not None and len(start) == 1 for start in starts])
+        self.history = np.array([[[NOTHING] * (size - len(start)) + list(start)] for start in starts])  # (B, W, L)
+        self.chosen = 0
+
+    def follow(self, parents: NDArray[np.int64], tokens: NDArray[np.int64]) -> None:
+        """Hypothesis w of sentence b goes on from parents[b, w] with tokens[b, w]; W may change."""
+        past = np.take_along_axis(self.history, parents[..., None], 1)
+        self.history = np.concatenate([past, tokens[..., None]], 2)
+        self.chosen += 1
+
+    def keep(self, sentences: NDArray[np.int64]) -> None:
+        """Go on with some of the sentences."""
+        self.history = self.history[sentences]
+
+    def change(self, logits: Tensor) -> Tensor:
+        """The logits (B*W, V) that probabilities are made of."""
+        return logits if self.settings.method == "beam" else self._penalised(logits.float())
+
+    def restrict(self, logprobs: Tensor) -> Tensor:
+        """The log-probabilities (B*W, V) to choose by; they are overwritten."""
+        settings, end = self.settings, self.special.eos
+        if settings.method == "beam":
+            logprobs = self._penalised(logprobs)
+        if settings.no_repeat_ngram:
+            ending = logprobs[:, end].clone()
+            at, token = (torch.from_numpy(found).to(logprobs.device) for found in self.repeats())
+            logprobs[at, token] = float("-inf")
+            stuck = logprobs.amax(-1) == float("-inf")  # where every token would repeat something, the end may come
+            logprobs[:, end] = torch.where(stuck, ending, logprobs[:, end])
+        if self.chosen + 1 < settings.min_length:
+            logprobs[:, end] = float("-inf")
+        if self.chosen == 0 and self.special.first is not None:
+            rows = torch.from_numpy(self.forced).to(logprobs.device)
+            free = torch.where(logprobs[:, self.special.first].isnan(), torch.nan, 0.0)  # what failed has failed
+            logprobs[rows] = float("-inf")
+            logprobs[rows, self.special.first] = free[rows]
+        return logprobs
+
+    def repeats(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of B*W and the tokens that would end n tokens that stand there already."""
+        size, rows = self.settings.no_repeat_ngram, self.history.reshape(-1, self.history.shape[2])
+        if rows.shape[1] < size:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        windows = np.lib.stride_tricks.sliding_window_view(rows, size, axis=1)
+        last = rows[:, None, rows.shape[1] - size + 1 :]
+        row, place = np.nonzero((windows[..., :-1] == last).all(-1) & (windows[..., -1] != NOTHING))
+        return row, windows[row, place, -1]
+
+    def _penalised(self, scores: Tensor) -> Tensor:
+        if (penalty := self.settings.repetition_penalty) != 1:
+            rows = self.history.reshape(-1, self.history.shape[2])
+            seen = torch.from_numpy(np.where(rows == NOTHING, rows[:, -1:], rows)).to(scores.device)
+            own = scores.gather(1, seen)
+            scores.scatter_(1, seen, torch.where(own < 0, own * penalty, own / penalty))
+        return scores
