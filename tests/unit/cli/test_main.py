@@ -13,10 +13,11 @@ from transept.cli import main as command
 from transept.cli.common import guarded, verb
 from transept.errors import Interrupted, InvalidData, OutOfMemory, UsageError, is_out_of_memory
 
-VERBS = ("demo", "train", "check", "recipes", "translate", "eval", "show", "average", "import", "export", "doctor")
+USING = ("translate", "summarize", "generate", "answer", "fill", "classify", "tag", "embed", "see", "transcribe")
+VERBS = ("demo", "train", "check", "recipes", *USING, "eval", "show", "average", "import", "export", "doctor")
 HEAVY = {"torch", "transformers", "numpy", "tokenizers", "sacrebleu", "babel", "matplotlib"}
 
-# Every help in one fresh interpreter: starting eleven of them would only show the same thing eleven times.
+# Every help in one fresh interpreter: starting one for each would only show the same thing so many times.
 HELPS = """
 import sys
 from typer.testing import CliRunner
@@ -51,6 +52,18 @@ def test_the_bare_command_prints_help_and_three_examples_and_ends_with_2():
     assert len([line for line in examples if line.strip().startswith("transept ")]) == 3
 
 
+def test_every_verb_of_a_model_is_a_method_and_shows_three_examples():
+    from transept.use.kinds import NEEDS
+    from transept.use.loaded import Loaded
+
+    assert set(USING) == set(NEEDS)
+    for word in USING:
+        assert callable(getattr(Loaded, word))
+        examples = run(word, "--help")[1].partition("Examples:")[2].strip().splitlines()
+        assert len(examples) == 3
+        assert all(f"transept {word} " in line for line in examples)
+
+
 def test_no_verb_is_cut_short_in_the_list():
     assert "..." not in run("--help")[1].partition("Commands:")[2].partition("Examples:")[0]
 
@@ -74,6 +87,12 @@ def test_the_version_is_the_packages():
         (("demo", "data.dir=mine"), "data.dir=mine would not be read"),
         (("show",), "nothing to show"),
         (("show", "transformr"), "Did you mean 'transformer'"),
+        (("fill", "m", "a [MASK]", "-f", "b.txt"), "texts and --file were both given"),
+        (("generate", "m", "a", "--whole"), "--whole takes a file or stdin as one text"),
+        (("generate", "m", "a", "--stream", "--json"), "Leave out --json"),
+        (("answer", "m", "q", "--context", "c", "--context-file", "d"), "--context and --context-file were both given"),
+        (("embed", "m", "a", "--out", "."), "this is there already"),
+        (("classify", "m", "a", "--top", "0"), "--top"),
     ],
 )
 def test_what_does_not_fit_together_ends_with_2(words, part):
