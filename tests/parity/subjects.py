@@ -237,7 +237,9 @@ def of_theirs(model: Any, given: Batch) -> Results:
     known = inspect.signature(model.forward).parameters
     asked = {name: True for name in ("output_hidden_states", "output_attentions") if name in known or "kwargs" in known}
     ends: list[Tensor] = []
-    hook = model.base_model.register_forward_hook(lambda module, args, out: ends.append(out.last_hidden_state))
+    hook = model.base_model.register_forward_hook(
+        lambda module, args, out: ends.append(out.get("last_hidden_state"))  # T5's is its own base, and has logits
+    )
     try:
         out = model(**given.theirs, **asked, return_dict=True)
     finally:

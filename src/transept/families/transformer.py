@@ -11,7 +11,7 @@ from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Seq2Seq, Topology
-from transept.names import Constant, Copy, Drop, Entry, Names, Tied, linear, reshaped, same
+from transept.names import Constant, Copy, Drop, Entry, Names, Rule, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.feedforward import Activation, FeedForward
@@ -20,7 +20,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal
 from transept.parts.position import Sinusoid
 from transept.parts.stack import Stack
-from transept.spec import replace
+from transept.spec import Part, edit, replace
 
 HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description
@@ -98,30 +98,7 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
     Marian's logits always have a bias, `final_logits_bias`. Raises InvalidConfig with the key.
     """
     keys = Keys(config, "Marian")
-    heads, other_heads = (keys.whole(f"{side}_attention_heads", 16) for side in ("encoder", "decoder"))
-    hidden, other_hidden = (keys.whole(f"{side}_ffn_dim", 4096) for side in ("encoder", "decoder"))
-    dropout = keys.share("dropout", 0.1)
-    spec = declare(
-        vocab=keys.whole("vocab_size", 58101),
-        width=keys.whole("d_model", 1024),
-        hidden=hidden,
-        heads=heads,
-        depth=keys.whole("encoder_layers", 12),
-        decoder_depth=keys.whole("decoder_layers", 12),
-        dropout=dropout,
-        attention_dropout=keys.share("attention_dropout", 0.0),
-        activation_dropout=keys.share("activation_dropout", 0.0),
-        activation=keys.choice("activation_function", "gelu", ACTIVATIONS),
-        head_bias=True,
-        initial=Normal(keys.positive("init_std", 0.02)),
-    )
-    (block,) = spec.decoder.cycle()
-    parts = (
-        replace(first(spec.decoder, Attention), heads=other_heads),
-        replace(first(spec.encoder, Attention), heads=other_heads, source="memory"),
-        replace(first(spec.decoder, FeedForward), hidden=other_hidden),
-    )
-    block = replace(block, parts=parts)
+    spec = declare(vocab=keys.whole("vocab_size", 58101), head_bias=True, **words_of(keys))
     source = replace(spec.embed, scale=spec.width**0.5 if keys.truth("scale_embedding", False) else 1.0)
     shared, tied = keys.truth("share_encoder_decoder_embeddings", True), keys.truth("tie_word_embeddings", True)
     if config.get("decoder_vocab_size") is None:
@@ -133,39 +110,65 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
         raise InvalidConfig(
             f"decoder_vocab_size is {vocab} and vocab_size {source.vocab}, but the two sides share one table"
         )
-    _hold_the_rest(keys, spec.width, heads, spec.encoder.depth)
-    return replace(
-        spec,
+    spec = replace(
+        sided(spec, keys),
         embed=replace(source, vocab=vocab),
-        decoder=replace(spec.decoder, block=block),
         head=replace(spec.head, size=vocab, tied=tied),
         source=None if shared else source,
     )
-
-
-def _hold_the_rest(keys: Keys, width: int, heads: int, depth: int) -> None:
-    """The keys of Marian configurations, old and new, that can have one value only, and those that compute nothing."""
-    for key, meant, value in (
-        ("hidden_size", "d_model", width),
-        ("num_attention_heads", "encoder_attention_heads", heads),
-        ("num_hidden_layers", "encoder_layers", depth),
-    ):
-        keys.alias(key, meant, value)
-    for side in ("encoder", "decoder"):
-        keys.only(
-            f"{side}_layerdrop", 0.0, 0, why="blocks are skipped at random in training, which no block of ours does"
-        )
     norms = "the norms have another place, which Hugging Face's Marian reads and does not honour"
     for key in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
         keys.only(key, False, why=norms)
     keys.only("static_position_embeddings", True, why="positions are learned, which is not Marian's shape")
+    keys.whole("max_position_embeddings", 1024)  # the model directory keeps it as the longest text
+    finish(keys, spec, "classifier_dropout classif_dropout")
+    return spec
+
+
+def words_of(keys: Keys) -> dict[str, Any]:
+    """The words of `declare` in a configuration of Marian's or of BART's, which has the same keys."""
+    return {
+        "width": keys.whole("d_model", 1024),
+        "hidden": keys.whole("encoder_ffn_dim", 4096),
+        "heads": keys.whole("encoder_attention_heads", 16),
+        "depth": keys.whole("encoder_layers", 12),
+        "decoder_depth": keys.whole("decoder_layers", 12),
+        "dropout": keys.share("dropout", 0.1),
+        "attention_dropout": keys.share("attention_dropout", 0.0),
+        "activation_dropout": keys.share("activation_dropout", 0.0),
+        "activation": keys.choice("activation_function", "gelu", ACTIVATIONS),
+        "initial": Normal(keys.positive("init_std", 0.02)),
+    }
+
+
+def sided(spec: Seq2Seq, keys: Keys) -> Seq2Seq:
+    """The description with what a configuration says of one side alone."""
+    heads, hidden = keys.whole("decoder_attention_heads", 16), keys.whole("decoder_ffn_dim", 4096)
+
+    def other(part: Part) -> Part:
+        if isinstance(part, Attention):
+            return replace(part, heads=heads)
+        return replace(part, hidden=hidden) if isinstance(part, FeedForward) else part
+
+    encoder = replace(spec.encoder, skip=keys.share("encoder_layerdrop", 0.0))
+    decoder: Stack = edit(replace(spec.decoder, skip=keys.share("decoder_layerdrop", 0.0)), other)
+    return replace(spec, encoder=encoder, decoder=decoder)
+
+
+def finish(keys: Keys, spec: Seq2Seq, *aside: str) -> None:
+    """The keys, old and new, that can have one value only, and those that compute nothing."""
+    for key, meant, value in (
+        ("hidden_size", "d_model", spec.width),
+        ("num_attention_heads", "encoder_attention_heads", first(spec.encoder, Attention).heads),
+        ("num_hidden_layers", "encoder_layers", spec.encoder.depth),
+    ):
+        keys.alias(key, meant, value)
     keys.only("add_bias_logits", False, why="the bias of the logits is final_logits_bias, which is always there")
     keys.only("is_encoder_decoder", True, why="a decoder alone is another shape")
     keys.only("is_decoder", False, why="a decoder alone is another shape")
     keys.only("tie_encoder_decoder", False, why="the two stacks share their weights")
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
-    keys.whole("max_position_embeddings", 1024)  # the model directory keeps it as the longest text
-    keys.done(BOOKKEEPING, GENERATION, "classifier_dropout classif_dropout extra_pos_embeddings")
+    keys.done(BOOKKEEPING, GENERATION, "extra_pos_embeddings", *aside)
 
 
 def to_hf(spec: Topology) -> dict[str, Any]:
@@ -181,10 +184,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "model_type": "marian",
         "vocab_size": (spec.source or spec.embed).vocab,
         "decoder_vocab_size": spec.embed.vocab,
-        "d_model": spec.width,
-        "dropout": spec.embed.dropout,
-        "init_std": spec.initial.std if isinstance(spec.initial, Normal) else 0.02,
-        "scale_embedding": spec.embed.scale != 1.0,
+        **config_of(spec),
         "share_encoder_decoder_embeddings": spec.source is None,
         "tie_word_embeddings": spec.head.tied,
         "max_position_embeddings": 1024,
@@ -196,18 +196,26 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "decoder_start_token_id": 1,
         "forced_eos_token_id": None,
     }
-    for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
-        attend, feed = first(stack, Attention), first(stack, FeedForward)
-        config |= {
-            f"{side}_layers": stack.depth,
-            f"{side}_attention_heads": attend.heads,
-            f"{side}_ffn_dim": feed.hidden,
-        }
-        config |= {f"{side}_layerdrop": 0.0, "activation_function": activation_word(feed.activation)}
-        config |= {"attention_dropout": attend.dropout, "activation_dropout": feed.dropout}
     said = from_hf(config)
     with_bias = replace(spec, head=replace(spec.head, bias=True))  # without one of ours, final_logits_bias is zero
     demand_said(with_bias, said, "Marian", HF_WORDS)
+    return config
+
+
+def config_of(spec: Seq2Seq) -> dict[str, Any]:
+    """What configurations of Marian's and of BART's both say."""
+    config: dict[str, Any] = {
+        "d_model": spec.width,
+        "dropout": spec.embed.dropout,
+        "init_std": spec.initial.std if isinstance(spec.initial, Normal) else 0.02,
+        "scale_embedding": spec.embed.scale != 1.0,
+    }
+    for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+        attend, feed = first(stack, Attention), first(stack, FeedForward)
+        config |= {f"{side}_layers": stack.depth, f"{side}_attention_heads": attend.heads}
+        config |= {f"{side}_ffn_dim": feed.hidden, f"{side}_layerdrop": stack.skip}
+        config |= {"activation_function": activation_word(feed.activation)}
+        config |= {"attention_dropout": attend.dropout, "activation_dropout": feed.dropout}
     return config
 
 
@@ -232,19 +240,20 @@ def names(spec: Seq2Seq) -> Names:
         Drop(f"model.{side}.embed_positions.weight", "sinusoids, computed here", _sinusoids)
         for side in ("encoder", "decoder")
     )
-    return Names(*tables, score, bias, *positions, *_side("encoder"), *_side("decoder"))
+    return Names(*tables, score, bias, *positions, *blocks("encoder"), *blocks("decoder"))
 
 
-def _side(side: str) -> Iterator[Any]:
-    ours, theirs = f"{side}.blocks.{{i}}", f"model.{side}.layers.{{i}}"
+def blocks(side: str, base: str = "model.") -> Iterator[Rule]:
+    """The blocks of one side, which BART calls so too."""
+    ours, theirs = f"{side}.blocks.{{i}}", f"{base}{side}.layers.{{i}}"
     attentions = [("attention", "self_attn"), ("cross", "encoder_attn")][: 2 if side == "decoder" else 1]
     for mine, other in attentions:
         for part, name in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("o", "out_proj")):
-            yield linear(f"{ours}.{mine}.{part}", f"{theirs}.{other}.{name}")
-        yield linear(f"{ours}.{mine}_norm", f"{theirs}.{other}_layer_norm")
-    yield linear(f"{ours}.feedforward.up", f"{theirs}.fc1")
-    yield linear(f"{ours}.feedforward.down", f"{theirs}.fc2")
-    yield linear(f"{ours}.feedforward_norm", f"{theirs}.final_layer_norm")
+            yield from linear(f"{ours}.{mine}.{part}", f"{theirs}.{other}.{name}")
+        yield from linear(f"{ours}.{mine}_norm", f"{theirs}.{other}_layer_norm")
+    yield from linear(f"{ours}.feedforward.up", f"{theirs}.fc1")
+    yield from linear(f"{ours}.feedforward.down", f"{theirs}.fc2")
+    yield from linear(f"{ours}.feedforward_norm", f"{theirs}.final_layer_norm")
 
 
 def _sinusoids(table: torch.Tensor) -> str | None:
