@@ -1,13 +1,14 @@
 """What wav2vec 2.0 needs beside the laws: padding, the loss of its pretraining, texts of letters, older names."""
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from parity.subjects import NAMED, Batch, imported, of_ours, of_theirs, on_real, oracles, pair
+from parity.subjects import NAMED, Batch, config_of, imported, of_ours, of_theirs, on_real, oracles, pair
 from transept.errors import InvalidConfig
 from transept.families import wav2vec2
 from transept.heads.contrast import draw_negatives
@@ -212,6 +213,25 @@ def test_the_configuration_of_a_published_model() -> None:
     ):
         with pytest.raises(InvalidConfig, match=reason):
             wav2vec2.from_hf(config | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("pretraining", "Wav2Vec2ForPreTraining"),
+        ("letters", "Wav2Vec2ForCTC"),
+        ("classes", "Wav2Vec2ForSequenceClassification"),
+    ],
+)
+def test_the_keys_of_an_architecture_are_honoured_in_it(name: str, architecture: str) -> None:
+    found = pair(f"wav2vec2: {name}")
+    config = config_of(found.theirs)
+    assert config["architectures"] == [architecture]
+    for key in found.oracle.OWN[architecture]:
+        value = config[key]
+        other = True if value is False else value + 0.25 if isinstance(value, float) else 2 * value
+        with suppress(InvalidConfig):
+            assert found.family.from_hf(config | {key: other}) != found.ours.spec, key
 
 
 @torch.no_grad()

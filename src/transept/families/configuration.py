@@ -139,7 +139,7 @@ class Keys:
         known = {*self.read, *" ".join(aside).split()}
         if unknown := [key for key in self.config if key not in known]:
             shown = ", ".join(
-                f"{key!r}{near}" if (near := nearest(key, self.read)) else repr(key) for key in unknown[:3]
+                f"{key!r}{near}" if (near := nearest(key, sorted(known))) else repr(key) for key in unknown[:3]
             )
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise InvalidConfig(

@@ -10,7 +10,7 @@ from parity.oracles import vit
 from parity.subjects import Change, perturb
 from transept.inputs.patches import Patches
 
-SIDES, DOUBLE, batch = vit.SIDES, vit.DOUBLE, vit.batch
+SIDES, DOUBLE, IDLE, batch = vit.SIDES, vit.DOUBLE, vit.IDLE, vit.batch
 
 
 def deit(architecture: str = "DeiTForImageClassificationWithTeacher", **changes: Any) -> Any:

@@ -22,6 +22,7 @@ from transept.parts.stack import Stack
 
 SIDES = ("none",)  # a picture has no padding
 DOUBLE = False  # their softmax is of float32 and stays so
+IDLE = ("encoder_stride",)  # of a head for masked pictures
 
 
 def sizes() -> dict[str, Any]:

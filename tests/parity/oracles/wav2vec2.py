@@ -27,6 +27,18 @@ from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
 
 SIDES = ("none",)
+OWN = {  # the keys of one architecture, which say nothing of the others
+    "Wav2Vec2ForPreTraining": (
+        *("num_codevectors_per_group", "num_codevector_groups", "codevector_dim", "proj_codevector_dim"),
+        *("contrastive_logits_temperature", "num_negatives", "diversity_loss_weight", "feat_quantizer_dropout"),
+    ),
+    "Wav2Vec2ForCTC": ("vocab_size", "final_dropout"),
+    "Wav2Vec2ForSequenceClassification": ("classifier_proj_size", "use_weighted_layer_sum"),
+}
+IDLE = tuple(key for keys in OWN.values() for key in keys)
+IDLE += ("adapter_kernel_size", "adapter_stride", "num_adapter_layers")  # of adapters, which are refused
+IDLE += ("tdnn_dim", "tdnn_kernel", "tdnn_dilation", "xvector_output_dim")  # of a head for voices
+IDLE += ("ctc_loss_reduction", "ctc_zero_infinity")  # of their training
 SAMPLES = (150, 90, 61, 130)
 LARGE = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
 
