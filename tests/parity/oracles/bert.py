@@ -22,6 +22,8 @@ from transept.parts.relative import RelativeKeys
 from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
 
+IDLE = ("tie_word_embeddings", "classifier_dropout")  # of models that score no vocabulary, or no classes
+
 
 def bert(architecture: str = "BertForPreTraining", **changes: Any) -> Any:
     """A BERT of theirs. No two sizes are equal, so that none can be taken for another."""

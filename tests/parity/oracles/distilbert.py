@@ -12,6 +12,9 @@ from transept.heads.classes import Classes
 from transept.inputs.tokens import Tokens
 from transept.parts.dense import Dense
 
+IDLE = ("tie_word_embeddings", "seq_classif_dropout", "qa_dropout")  # each of models with other heads
+IDLE += ("sinusoidal_pos_embds",)  # how a table began that is stored
+
 
 def distilbert(architecture: str = "DistilBertForMaskedLM", **changes: Any) -> Any:
     """A DistilBERT of theirs. No two sizes are equal, so that none can be taken for another."""

@@ -12,6 +12,8 @@ from parity.subjects import VOCAB, Change, perturb
 from transept.heads.classes import Classes
 from transept.parts.dense import Dense
 
+IDLE = ("tie_word_embeddings", "classifier_dropout")  # of models that score no vocabulary, or no classes
+
 
 def roberta(architecture: str = "RobertaForMaskedLM", **changes: Any) -> Any:
     """A RoBERTa of theirs. No two sizes are equal, so that none can be taken for another."""
