@@ -7,8 +7,10 @@ from transept.errors import InvalidConfig
 from transept.families import deit, transformer, vit, wav2vec2
 from transept.families.declared import declared
 from transept.heads.classes import Averaged, Spans
+from transept.heads.contrast import draw_negatives
 from transept.inputs.patches import Patches
 from transept.parts.attention import Attention
+from transept.parts.masking import Masking
 from transept.parts.norm import Norm
 from transept.parts.relative import RelativeKeys
 from transept.spec import edit, from_json, replace, to_json
@@ -90,3 +92,23 @@ def test_blocks_are_left_out_in_training_alone():
     made = [model.train()(waves).hidden for _ in range(20)]
     assert len({float(one.detach()[0, 0, 0]) for one in made}) == 4  # neither, one, the other, both
     assert torch.equal(model.eval()(waves).hidden, model(waves).hidden)
+
+
+def test_pretraining_learns_to_tell_hidden_frames():
+    torch.manual_seed(0)
+    model = wav2vec2.declare(**wav2vec2.TOY | {"head": "contrast", "codes": 40}).build().train()
+    waves, draws = torch.randn(4, 121), torch.Generator().manual_seed(0)
+    hidden = Masking(0.65, 3, 1).draw([model.spec.embed.features.frames(121)] * 4, 19, draws)
+    negatives = draw_negatives(hidden, model.spec.head.negatives, draws)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    found = []
+    for _ in range(150):
+        states, entered = model.hidden(waves, hide=hidden)
+        made = model.head.loss(states, entered, hidden, negatives, temperature=0.5)
+        optimizer.zero_grad()
+        (made.total / made.count).backward()
+        optimizer.step()
+        found.append((float(made.contrast) / made.count, int(made.right) / made.count))
+    assert found[0][0] > 1.2
+    assert sum(loss for loss, _ in found[-10:]) / 10 < 0.4
+    assert sum(right for _, right in found[-10:]) / 10 > 0.85
