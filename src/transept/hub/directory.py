@@ -12,11 +12,12 @@ A directory of Hugging Face's without transept.json is read through its family's
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import torch
 from torch import nn
 
 from transept.data.foreign import Unread, read_tokenizer
@@ -36,17 +37,19 @@ from transept.hub.files import member, present, read_json, write_json
 from transept.hub.generation import Generation, from_hf
 from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
 from transept.hub.processor import Processor, read_processor
-from transept.models import Built, Seq2Seq, Topology
+from transept.models import Built, Seq2Seq, Topology, outline
 from transept.names import Names
 from transept.spec import to_json
 
 SEARCH = "generation_config.json"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
-# What config.json says of tokens beside the model, and is handed back as it was read.
+# What config.json says beside the model and is handed back over what a family would write there.
 BESIDE = """
-    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id
-    forced_bos_token_id forced_eos_token_id id2label label2id problem_type
+    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id id2label
+    label2id problem_type
 """
+# What is never handed back: it is written anew, or stands in generation_config.json.
+ANEW = f"architectures dtype torch_dtype transformers_version {GENERATION}"
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,7 @@ class Stored:
     """What a model directory holds; None is what it has not.
 
     `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
-    unread, where they are of a kind that is not known here. `beside` is what config.json says beside the model: its
-    model_type, the ids of its tokens, the names of its classes.
+    unread, where they are of a kind that is not known here. `beside` is all that config.json says.
     """
 
     model: Built
@@ -122,10 +124,7 @@ def read_blank(directory: str | Path) -> Stored:
     root = locate(directory)
     config = read_json(member(root, CONFIG))
     spec, _ = described(root, config)
-    with torch.device("meta"):
-        model = spec.build()
-    assert isinstance(model, Built)
-    return read_beside(root, config, model)
+    return read_beside(root, config, outline(spec))
 
 
 def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
@@ -141,9 +140,8 @@ def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
     generation = _generation(root, config, spec)
     if generation is not None:
         generation = _speakable(generation, tokenizer, scored(spec))
-    kept = {key: config[key] for key in ("model_type", *BESIDE.split()) if key in config}
     labels = at(root / CONFIG, read_labels, config, classes(spec))
-    return Stored(model, tokenizer, generation, labels, read_processor(root), unread, kept)
+    return Stored(model, tokenizer, generation, labels, read_processor(root), unread, config)
 
 
 def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation | None:
@@ -198,14 +196,13 @@ def save(
         made = _settled(model.spec, tokenizer, generation)
         made = None if made is None else _speakable(made, tokenizer, scored(model.spec))
     check_vocabulary(model, tokenizer, made)
-    kept = dict(beside or {})
-    family, state = saying(model.spec, kept.pop("model_type", None)), dict(model.state_dict())
+    family, state = saying(model.spec, (beside or {}).get("model_type")), dict(model.state_dict())
     if family is None:
         config: dict[str, Any] = {"model_type": OWN_TYPE, "architectures": [type(model.spec).__name__]}
     else:
         table: Names = family.names(model.spec)
         config, state = family.to_hf(model.spec), table.stored(table.to_theirs(state))
-    config |= _tokens(model.spec, tokenizer, made) if beside is None else kept
+    config = config | _tokens(model.spec, tokenizer, made) if beside is None else _with(config, beside, family)
     if made is not None and (family is None or (model.spec.limit() is None and "max_position_embeddings" in config)):
         config["max_position_embeddings"] = made.longest
     if labels and len(labels) != (count := classes(model.spec)):
@@ -233,6 +230,22 @@ def save(
             write_json(folder / processors.PREPARED, processors.to_hf(processor))
         tensors.write(folder / weights.WEIGHTS, state)
     return root
+
+
+def _with(config: dict[str, Any], beside: Mapping[str, Any], family: ModuleType | None) -> dict[str, Any]:
+    """A configuration with what another one says beside the model, as far as it still describes the same one."""
+    over = {key: beside[key] for key in BESIDE.split() if key in beside}
+    more = {key: value for key, value in beside.items() if key not in {*config, *ANEW.split()}}
+    if family is None:
+        return config | over
+    # Several of their types may be one family here: XLM-RoBERTa goes back as such, and not as RoBERTa.
+    own = beside.get("model_type") in family.HF_MODELS
+    kind = {key: beside[key] for key in ("model_type", "architectures") if own and key in beside}
+    for kept in (more | over | kind, more | over):
+        with suppress(InvalidConfig):
+            if family.from_hf(config | kept) == family.from_hf(config):
+                return config | kept
+    return config | over
 
 
 def _tokens(spec: Topology, tokenizer: Tokenizer | None, generation: Generation | None) -> dict[str, Any]:

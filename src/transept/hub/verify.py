@@ -166,6 +166,7 @@ def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
         "max_length": None,
         "min_new_tokens": None,
         "do_sample": False,
+        "use_cache": False,  # theirs has too few places where the two stacks are of other depths
         "num_return_sequences": 1,
         "pad_token_id": pad,
         "eos_token_id": special.eos,
