@@ -8,10 +8,11 @@ tokens and None where all are.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from transept.errors import InvalidConfig
 from transept.heads.contrast import Contrast
@@ -70,6 +71,23 @@ class Built(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+
+def outline(spec: Topology) -> Built:
+    """The built model without data, on the meta device: names, types and shapes, however large it is."""
+    with torch.device("meta"), _Undrawn():
+        model = spec.build()
+    assert isinstance(model, Built)
+    return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Nothing is drawn: there is nowhere to draw it, and torch would load its whole compiler for it (1.4 seconds)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "random_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _fit(head: Head, embed: Entry) -> None:
