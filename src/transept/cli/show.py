@@ -13,7 +13,7 @@ from transept.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from transept.cli.flat import Row
-    from transept.models import Built, Topology
+    from transept.models import Topology
 
 DRAWN = 8  # tokens on a side of a drawn pattern
 
@@ -58,13 +58,11 @@ def show(
 
 
 def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> None:
-    import torch
-
     from transept.cli.flat import flatten, patterns
+    from transept.models import outline
 
     title, spec = _described(name, settings)
-    with torch.device("meta"):
-        layer: Built = spec.build()  # type: ignore[assignment]
+    layer = outline(spec)
     rows = flatten(layer, length)
     if as_json:
         for row in rows:

@@ -104,12 +104,15 @@ def entry(path: Path, name: str, value: Any) -> tuple[Declared, int, int]:
 
 
 def read(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """The named tensors of a file whose `header` was read. Infinite values and NaN are refused by name."""
+    """The named tensors of a file whose `header` was read, mapped: they are the file's memory, and change with it.
+
+    Infinite values and NaN are refused by name.
+    """
     found = {}
     try:
         with safe_open(path, framework="pt") as file:
             for name in names:
-                tensor = file.get_tensor(name).clone()  # a mapped tensor would change under another's in-place write
+                tensor = file.get_tensor(name)
                 demand_finite(name, tensor, path)
                 found[name] = tensor
     except (SafetensorError, OSError, TypeError) as error:
@@ -119,7 +122,8 @@ def read(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 def demand_finite(name: str, tensor: Tensor, where: Path) -> None:
     """Refuse infinite values and NaN, by the tensor's name."""
-    if not torch.isfinite(tensor).all():
+    # A sum takes a tenth of the time of a look at each value, and is not finite where one of them is not.
+    if not math.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
         raise InvalidData(
             f"{name}: {bad} of {tensor.numel()} values are infinite or not a number",

@@ -16,7 +16,7 @@ from transept.errors import InvalidConfig, InvalidData, nearest
 from transept.hub import pickles
 from transept.hub.files import bare, member, present, read_json
 from transept.hub.tensors import Declared, header, read
-from transept.models import Built, Topology
+from transept.models import Built, Topology, outline
 from transept.names import Names, hinted
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -96,10 +96,19 @@ def load(
     for path, content in files.items():
         found |= pickles.read(path, content) if path.suffix == ".bin" else read(path, content)
     state, dropped = ours(names, found, wanted, where)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(owned(state, found), assign=True)
     left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
     assert not left, f"without a value after loading: {left}"
     return model.eval(), dropped
+
+
+def owned(state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each with memory of its own. Those that are still a file's would change under another's writing."""
+    filed = {tensor.untyped_storage().data_ptr() for tensor in found.values()}
+    return {
+        name: tensor.clone() if tensor.untyped_storage().data_ptr() in filed else tensor
+        for name, tensor in state.items()
+    }
 
 
 def ours(
@@ -138,13 +147,10 @@ def blank(spec: Topology, tensors: int, where: Path) -> Built:
     if (deep := max(depths(spec.to_dict()), default=0)) > tensors:
         raise InvalidConfig(f"a stack of {deep} blocks is declared, and {tensors} tensors are stored", where=where)
     try:
-        with torch.device("meta"):
-            model = spec.build()
+        return outline(spec)
     except (RuntimeError, TypeError, OverflowError) as error:  # sizes beyond what a tensor can have
         reason = str(error).splitlines()[0]
         raise InvalidConfig(f"the model cannot be built: {reason}", where=where) from None
-    assert isinstance(model, Built)
-    return model
 
 
 def depths(data: Any) -> Iterator[int]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from transept.data.batches import PairBatch, collate, plan
@@ -22,7 +21,7 @@ from transept.errors import InvalidConfig
 from transept.families.declared import declared
 from transept.hub.directory import LONGEST, read, save
 from transept.hub.generation import Generation
-from transept.models import Seq2Seq, Seq2SeqLayer
+from transept.models import Seq2Seq, Seq2SeqLayer, outline
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.card import record_of
 from transept.tasks.measure import SPECIAL, Measured, demand_fitting, judging, measure, pair_loss, translate
@@ -183,8 +182,7 @@ def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:
     if not isinstance(spec, Seq2Seq):
         reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as translation needs"
         raise InvalidConfig(reason, where=recipe.where("model.family"))
-    with torch.device("meta"):  # what cannot be built is refused now, and without its memory
-        spec.build()
+    outline(spec)  # what cannot be built is refused now, and without its memory
     return spec
 
 

@@ -32,16 +32,6 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
 
 
-def test_what_was_read_does_not_change_with_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    write(path, {"a": torch.ones(1000)})
-    found = read(path, ["a"])["a"]
-    with path.open("r+b") as file:
-        file.seek(-4000, os.SEEK_END)
-        file.write(bytes(4000))
-    assert torch.equal(found, torch.ones(1000))
-
-
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 def test_the_mode_is_any_new_files(mask: int, tmp_path: Path) -> None:
     before = os.umask(mask)
