@@ -82,5 +82,5 @@ def test_a_shape_that_they_do_not_have_is_named(cli, toy):
 def test_a_name_that_nobody_has_is_refused_without_network(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSEPT_OFFLINE", "1")
     ended = cli("import", "nobody/nothing", tmp_path / "out")
-    assert ended.code == 2
+    assert ended.code == 3
     assert "TRANSEPT_OFFLINE" in ended.err

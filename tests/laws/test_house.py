@@ -31,7 +31,7 @@ HOUSE = {
     "families": {"names", "parts", "inputs", "heads", "models"},
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models"},
-    "hub": {"device", "names", "families", "models", "data", "decode"},
+    "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "data", "decode"},
     "use": {"device", "parts", "inputs", "heads", "models", "data", "decode", "hub"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},

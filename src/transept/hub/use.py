@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transept.data.subwords import Subwords
 from transept.data.tokenizer import Tokenizer
-from transept.hub.kinds import reads, verb_of
+from transept.hub.kinds import reads, verb_of, writes_text
 from transept.models import Topology
 
 PLACE = "PATH/TO/THIS/DIRECTORY"
@@ -47,7 +47,7 @@ def use(
     if architecture is None:
         lines += ["", "No class of `transformers` has this shape, so Transept alone reads it."]
     else:
-        lines += ["", _said(verb, unsaid), "", *_python(_theirs(verb, architecture, reads(spec), tokenizer, shown))]
+        lines += ["", _said(spec, unsaid), "", *_python(_theirs(verb, architecture, reads(spec), tokenizer, shown))]
     return "\n".join([*lines, END])
 
 
@@ -69,9 +69,9 @@ def _python(code: Sequence[str]) -> list[str]:
     return ["```python", *code, "```"]
 
 
-def _said(verb: str | None, unsaid: Sequence[str]) -> str:
+def _said(spec: Topology, unsaid: Sequence[str]) -> str:
     """How their class stands to the model."""
-    if verb not in ("translate", "generate"):
+    if not writes_text(spec):
         return "With Hugging Face:"
     if unsaid:
         return f"With Hugging Face, whose `generate` does not search quite as Transept does: {'; '.join(unsaid)}."
