@@ -10,6 +10,7 @@ from transept.decode.batch import NARROW, Chooser, decode_batch, pad, plan
 from transept.decode.beam import Beam
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis, Special, Stop, Undecodable
+from transept.decode.parallel import each
 from transept.decode.protocol import Decoder, Translator
 from transept.decode.rules import rules_of
 from transept.decode.single import Single
@@ -82,16 +83,21 @@ def _search(
     failed: list[int] = []
     asked = [i for i in range(len(sources)) if limits[i] > 0]
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=model.device)
+    batches = plan([(len(sources[i]), len(starts[i])) for i in asked], settings.batch_tokens)
+
+    def run(batch: list[int]) -> tuple[list[int], Chooser]:
+        rows = [asked[i] for i in batch]
+        chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows], stop)
+        begun = [starts[i] for i in rows]
+        rules = rules_of(settings, special, begun)
+        for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
+            pass
+        return rows, chooser
+
     training = model.training
     model.train(False)
     try:
-        for batch in plan([(len(sources[i]), len(starts[i])) for i in asked], settings.batch_tokens):
-            rows = [asked[i] for i in batch]
-            chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows], stop)
-            begun = [starts[i] for i in rows]
-            rules = rules_of(settings, special, begun)
-            for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
-                pass
+        for rows, chooser in each(run, batches, model.device):
             for at, i in enumerate(rows):
                 results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)
                 failed += [i] if chooser.failed[at] else []
