@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from transept.errors import InvalidConfig
-from transept.heads.contrast import Contrast
 from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
-from transept.inputs.waveform import Waveform
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
@@ -91,11 +89,9 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _fit(head: Head, embed: Entry) -> None:
-    if isinstance(head, Contrast):
-        channels = embed.features.channels[-1] if isinstance(embed, Waveform) else None
-        if channels != head.features:
-            had = "hands on none" if channels is None else f"hands on {channels}"
-            raise InvalidConfig(f"a contrast of {head.features} features, and {type(embed).__name__} {had}")
+    if head.needs_raw not in (None, embed.raw):
+        has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
+        raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
     if not head.needs_table:
         return
     if not isinstance(embed, Tokens):

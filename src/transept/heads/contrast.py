@@ -61,6 +61,10 @@ class Contrast(Head):
         if self.code_width % self.groups:
             raise InvalidConfig(f"groups={self.groups} does not divide code_width={self.code_width}")
 
+    @property
+    def needs_raw(self) -> int | None:
+        return self.features
+
     def build(self, width: int) -> "ContrastLayer":
         return ContrastLayer(self, width)
 

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 
 
 class Head(Part):
-    """The description of a head. `needs_table` says that it scores with the input's embeddings."""
+    """The description of a head, with what it needs of the input."""
 
     @property
     def needs_table(self) -> bool:
+        """Whether it scores with the input's embeddings."""
         return False
+
+    @property
+    def needs_raw(self) -> int | None:
+        """The channels of the features that it compares with, before they were projected; None: it does not."""
+        return None
 
     def build(self, width: int) -> "HeadLayer":
         raise NotImplementedError(type(self).__name__)

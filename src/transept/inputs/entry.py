@@ -18,6 +18,11 @@ class Entry(Part):
         """How many positions it has, or None where there is no end."""
         return None
 
+    @property
+    def raw(self) -> int | None:
+        """The channels of the features that it hands on beside the states; None where it hands on none."""
+        return None
+
     def build(self, width: int) -> "EntryLayer":
         raise NotImplementedError(type(self).__name__)
 

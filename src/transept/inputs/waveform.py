@@ -37,6 +37,10 @@ class Waveform(Entry):
     def validate(self) -> None:
         self.hold(0, "project_dropout", "dropout", below=1)
 
+    @property
+    def raw(self) -> int | None:
+        return self.features.channels[-1]
+
     def build(self, width: int) -> "WaveformLayer":
         return WaveformLayer(self, width)
 

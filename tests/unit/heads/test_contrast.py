@@ -141,7 +141,7 @@ def test_what_cannot_be_is_refused(changes, words):
 
 def test_a_contrast_must_fit_what_enters():
     embed = Waveform(Convolutions((4, 7), (5, 3), (3, 2)))
-    with pytest.raises(InvalidConfig, match="a contrast of 6 features, and Waveform hands on 7"):
+    with pytest.raises(InvalidConfig, match="Contrast needs 6 features, and Waveform hands on 7"):
         Model(8, embed, Stack(Block((Attention(2),)), 1), SPEC)
 
 
