@@ -28,7 +28,8 @@ def roberta(architecture: str = "RobertaForMaskedLM", **changes: Any) -> Any:
         "layer_norm_eps": 1e-5,
         "attn_implementation": "eager",
     }
-    model = getattr(transformers, architecture)(transformers.RobertaConfig(**config | changes))
+    made = getattr(transformers, architecture)
+    model = made(made.config_class(**config | changes))
     return perturb(model).eval()
 
 
@@ -46,6 +47,7 @@ SUBJECTS: dict[str, Callable[[], Any]] = {
     "masked words, two tables": separate,
     "masked words, padding is 0": lambda: roberta(pad_token_id=0, bos_token_id=1),
     "pooled, padding is 2": lambda: roberta("RobertaModel", pad_token_id=2, eos_token_id=1),
+    "XLM-RoBERTa": lambda: roberta("XLMRobertaForMaskedLM"),
     "classes": lambda: roberta("RobertaForSequenceClassification", num_labels=5, classifier_dropout=0.3),
     "tags": lambda: roberta("RobertaForTokenClassification", num_labels=5, hidden_act="gelu_new"),
     "spans": lambda: roberta("RobertaForQuestionAnswering"),
