@@ -33,7 +33,7 @@ SAMPLE = Search(method="sample", max_ratio=0.5, max_extra=4)
 
 reorder, keep, resize = Cache.reorder, Cache.keep, Cache.resize
 pad, best, divisor, log_probabilities = batch.pad, score.best, beam.divisor, batch.log_probabilities
-choose, limits = single.Single.choose, search._limits
+choose, limits = single.Single.choose, search.limits_of
 
 
 def widen_only(cache, rows, memory=True):
@@ -129,7 +129,7 @@ MUTANTS: dict[str, Mutant] = {
     "bound stops at once": (put(beam.Beam, "_decided", first_are_enough), by(check_equals_the_slow_search, BEAM)),
     "exact stops like bound": (put(beam.Beam, "_decided", present_length), by(check_equals_the_slow_search, EXACT)),
     "ended sentences go on": (put(single.Single, "choose", never_over), by(check_scores, GREEDY)),
-    "one limit for all": (put(search, "_limits", one_limit), by(check_prefix, GREEDY)),
+    "one limit for all": (put(search, "limits_of", one_limit), by(check_prefix, GREEDY)),
     "greedy takes the second": (
         put(single, "best", lambda *given: replace(found := best(*given), token=found.token[:, ::-1])),
         check_beam_of_one_is_greedy,
