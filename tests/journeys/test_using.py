@@ -117,7 +117,7 @@ def test_a_run_is_shown(cli, trained):
     ended = cli("show", trained)
     assert ended.code == 0, ended.err
     rows = [json.loads(line) for line in cli("show", trained, "--json").out.splitlines()]
-    assert f"{sum(row['parameters'] for row in rows):,} parameters" in ended.out
+    assert f"{sum(row.get('parameters', 0) for row in rows):,} parameters" in ended.out
     assert "decoder self: causal" in ended.out
 
 

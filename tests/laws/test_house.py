@@ -35,7 +35,7 @@ HOUSE = {
     "use": {"device", "parts", "inputs", "heads", "models", "data", "decode", "hub"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
-    "tasks": {"parts.loss", "families", "models", "data", "decode", "hub", "recipes"},
+    "tasks": {"parts.loss", "heads", "families", "models", "data", "decode", "hub", "recipes"},
     "train": {"device", "heap", "tasks.task", "parts.loss"},
     "__main__": {"cli"},
 }

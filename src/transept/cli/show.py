@@ -13,16 +13,19 @@ from transept.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from transept.cli.flat import Row
+    from transept.hub.directory import Stored
     from transept.models import Topology
 
 DRAWN = 8  # tokens on a side of a drawn pattern
+LISTED = 12  # names of classes that a line holds
 
 
 def add(app: typer.Typer) -> None:
     verb(
         app,
         "transept show runs/demo",
-        "transept show transformer:base",
+        "transept show bert:base",
+        "transept show OWNER/NAME",
         "transept show transformer:tiny norm=before kv_heads=1",
         'transept show --pattern "causal & window(4)"',
     )(show)
@@ -61,29 +64,73 @@ def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> N
     from transept.cli.flat import flatten, patterns
     from transept.models import outline
 
-    title, spec = _described(name, settings)
-    layer = outline(spec)
+    stored = _stored(name, settings)
+    title, spec = (name, stored.model.spec) if stored else _declared(name, settings)
+    layer = stored.model if stored else outline(spec)
     rows = flatten(layer, length)
     if as_json:
         for row in rows:
             emit(asdict(row))
+        if stored:
+            emit({"holds": _held(stored)})
         return
     total = sum(row.parameters for row in rows)
     print(f"{title}: {total:,} parameters")
     print(f"Operations: multiplications and additions for one token of each stack, at {length} tokens a side.\n")
     console().print(_table(rows))
     print()
+    if stored:
+        print("\n".join([*_told(stored), ""]))
     _show_patterns({f"{place}: {found}": found for place, found in patterns(layer).items()}, DRAWN, as_json)
 
 
-def _described(name: str, settings: list[str]) -> tuple[str, Topology]:
-    """The title and the description of a directory, or of a family with settings."""
-    if Path(name).exists():
-        if settings:
-            raise UsageError(f"{settings[0]!r} changes a family's declaration; {name} is a model that is built")
-        from transept.hub.directory import read_spec
+def _stored(name: str, settings: list[str]) -> Stored | None:
+    """What a directory holds, or a model of the hub by OWNER/NAME; None where the name is a family's."""
+    if not Path(name).exists() and "/" not in name:
+        return None
+    if settings:
+        raise UsageError(f"{settings[0]!r} changes a family's declaration; {name} is a model that is built")
+    from transept.hub.directory import read_blank
 
-        return name, read_spec(Path(name))
+    return read_blank(name)
+
+
+def _held(stored: Stored) -> dict[str, Any]:
+    """What a model holds beside its weights, as plain data."""
+    words, found = stored.tokenizer, {"labels": list(stored.labels)}
+    told: dict[str, Any] = found | {"tokenizer": None, "unread": stored.unread, "processor": None, "search": None}
+    if words is not None:
+        special = {role: {"id": index, "token": words.tokens([index])[0]} for role, index in words.special.items()}
+        told["tokenizer"] = {"tokens": words.vocab, "special": special, "padding_side": words.side}
+    if stored.processor is not None:
+        told["processor"] = {"kind": type(stored.processor).__name__} | asdict(stored.processor)
+    if stored.generation is not None:
+        told["search"] = stored.generation.search.model_dump() | {"longest": stored.generation.longest}
+    return told
+
+
+def _told(stored: Stored) -> list[str]:
+    """The same in lines for a person."""
+    held, lines = _held(stored), []
+    if labels := held["labels"]:
+        more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
+        lines.append(f"Classes: {', '.join(labels[:LISTED])}{more}")
+    if words := held["tokenizer"]:
+        special = ", ".join(f"{role} {one['token']} = {one['id']}" for role, one in words["special"].items())
+        lines.append(f"Tokens: {words['tokens']:,}, padded on the {words['padding_side']}; {special or 'none special'}")
+    elif stored.unread:
+        lines.append(f"Tokens: left unread. {stored.unread}")
+    if prepared := held["processor"]:
+        kind = {"Hearing": "Sound"}.get(prepared.pop("kind"), "Pictures")
+        lines.append(f"{kind}: {', '.join(f'{name} {value}' for name, value in prepared.items() if value is not None)}")
+    if search := held["search"]:
+        method = f"beam of {search['beam']}" if search["method"] == "beam" else search["method"]
+        lines.append(f"Search: {method}, at most {search['longest']:,} tokens a side")
+    return lines
+
+
+def _declared(name: str, settings: list[str]) -> tuple[str, Topology]:
+    """The title and the description of a family with settings."""
     from transept.families.declared import declared
     from transept.families.registry import all_families, family
 

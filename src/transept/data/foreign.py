@@ -64,10 +64,9 @@ def _words(said: Said) -> Tokenizer:
     backend.no_truncation()  # a file may ask for it, and nothing is cut in silence
     backend.no_padding()
     backend.encode_special_tokens = bool(said.truth("split_special_tokens", False))
-    for index, entry in said.numbered().items():
-        if backend.token_to_id(entry["content"]) != index:
-            found = backend.token_to_id(entry["content"])
-            raise said.refuse(f"{entry['content']} has the id {index}, and the vocabulary gives it {found}")
+    for number, entry in said.numbered().items():
+        if (found := backend.token_to_id(entry["content"])) != number:
+            raise said.refuse(f"{entry['content']} has the id {number}, and the vocabulary gives it {found}")
     ids = {role: index for role, sign in said.special().items() if (index := backend.token_to_id(sign)) is not None}
     tidy = bool(said.truth("clean_up_tokenization_spaces", False)) and type(backend.model).__name__ != "BPE"
     side: Literal["left", "right"] = "left" if said.kind in LEFT else "right"

@@ -52,11 +52,12 @@ def gpt2(said: Said) -> Backend:
 def roberta(said: Said) -> Backend:
     """GPT-2's between <s> and </s>; a pair has two </s> in the middle."""
     backend = gpt2(said)
-    cls, sep = ((said.sign(role), backend.token_to_id(said.sign(role))) for role in ("cls", "sep"))
-    if cls[1] is None or sep[1] is None:
-        raise said.refuse(f"{cls[0]} or {sep[0]} is missing", "vocab.json")
+    cls, sep = said.sign("cls"), said.sign("sep")
+    first, last = backend.token_to_id(cls), backend.token_to_id(sep)
+    if first is None or last is None:
+        raise said.refuse(f"{cls} or {sep} is missing", "vocab.json")
     trim, prefix = bool(said.truth("trim_offsets", True)), bool(said.truth("add_prefix_space", False))
-    backend.post_processor = processors.RobertaProcessing(sep, cls, trim, prefix)
+    backend.post_processor = processors.RobertaProcessing((sep, last), (cls, first), trim, prefix)
     return backend
 
 

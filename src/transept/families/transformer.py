@@ -113,7 +113,7 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
     spec = replace(
         sided(spec, keys),
         embed=replace(source, vocab=vocab),
-        head=replace(spec.head, size=vocab, tied=tied),
+        head=Vocabulary(vocab, tied=tied, bias=True),
         source=None if shared else source,
     )
     norms = "the norms have another place, which Hugging Face's Marian reads and does not honour"
@@ -224,17 +224,18 @@ def config_of(spec: Seq2Seq) -> dict[str, Any]:
 
 def names(spec: Seq2Seq) -> Names:
     """Our weights and MarianMTModel's."""
-    table, vocab = "embed.table.weight", spec.embed.vocab
+    table, vocab, head = "embed.table.weight", spec.embed.vocab, spec.head
+    assert isinstance(head, Vocabulary), "their one architecture scores a vocabulary"
     source, target = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
-    second = Tied if spec.head.tied else Copy  # untied, their loader ties nothing at all
+    second = Tied if head.tied else Copy  # untied, their loader ties nothing at all
     tables: list[Entry] = [same(table, target)]
     if spec.source is None:
         tables = [same(table, "model.shared.weight"), second(table, source), second(table, target)]
     else:
         tables += [same("source.table.weight", source)]
-    score = Tied(table, "lm_head.weight") if spec.head.tied else same("head.score.weight", "lm_head.weight")
+    score = Tied(table, "lm_head.weight") if head.tied else same("head.score.weight", "lm_head.weight")
     bias: Entry = Constant("final_logits_bias", (1, vocab), 0.0, "Declare head_bias: true to keep it.")
-    if spec.head.bias:
+    if head.bias:
         bias = reshaped("head.bias", "final_logits_bias", (vocab,), (1, vocab))
     positions = (
         Drop(f"model.{side}.embed_positions.weight", "sinusoids, computed here", _sinusoids)

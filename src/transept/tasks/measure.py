@@ -16,6 +16,7 @@ from transept.decode.config import Search
 from transept.decode.hypothesis import Special
 from transept.decode.search import search
 from transept.errors import InvalidData
+from transept.heads.vocabulary import VocabularyLayer
 from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.score import Case, Score, bleu, chrf, exact_match
@@ -47,6 +48,7 @@ def pair_loss(model: Seq2SeqLayer, batch: PairBatch, smoothing: Smoothing) -> Lo
     its labels leave the padding out. So the decoder needs no mask and takes the kernel for causal attention.
     """
     states, entered = model.hidden(batch.source, batch.target, batch.source_valid)
+    assert isinstance(model.head, VocabularyLayer), "what translates scores a vocabulary"
     return model.head.loss(states, entered, batch.labels, smoothing)
 
 

@@ -21,7 +21,6 @@ from transept.parts.position import Learned, Sinusoid
 from transept.parts.stack import Stack
 
 ROOM = 80  # positions
-IDLE = ("classifier_dropout",)  # where there is no classifier
 
 
 def bart(architecture: str = "BartForConditionalGeneration", **changes: Any) -> Any:

@@ -25,7 +25,6 @@ from transept.parts.stack import Stack
 
 SIDES = ("none", "right", "left")  # only distances count
 DOUBLE = False  # their norms take the mean square in float32
-IDLE = ("classifier_dropout", "scale_decoder_outputs", "tie_word_embeddings")  # of heads that have no such part
 
 
 def batch(ours: Built, theirs: Any, side: str, seed: int) -> Batch:
