@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tokenizers import Tokenizer as Backend
-from tokenizers import processors
+from tokenizers import normalizers, processors
 
 from transept.data.backend import guarded
 from transept.data.config import SPECIAL
 from transept.data.letters import Letters
-from transept.data.said import ADDED, CONFIG, FILES, JSON, LEFT, NAMES, Said, object_in
+from transept.data.said import ADDED, CONFIG, FILES, JSON, LEFT, NAMES, Said
 from transept.data.subwords import Subwords
 from transept.data.tokenizer import Tokenizer
 from transept.data.vocabularies import MAKERS
@@ -37,10 +37,11 @@ def read_tokenizer(directory: Path, vocab: int | None = None, kind: str | None =
     files = {name: (directory / name).read_bytes() for name in FILES if (directory / name).is_file()}
     if not set(files) - BESIDE:
         return None
-    if JSON in files and is_own(object_in(files[JSON], directory / JSON)):
-        return Subwords.load(directory, vocab)
     said = Said(directory, files, kind)
-    tokenizer = _letters(said) if said.kind == "letters" and JSON not in files else _words(said)
+    backend = _whole(directory / JSON, files[JSON]) if JSON in files else None
+    if backend is not None and is_own(backend):
+        return Subwords.checked(backend, directory / JSON, vocab)
+    tokenizer = _letters(said) if backend is None and said.kind == "letters" else _words(said, backend)
     if vocab is not None and tokenizer.vocab > vocab:
         raise InvalidData(
             f"{tokenizer.vocab:,} tokens, but the model has rows for {vocab:,}",
@@ -50,17 +51,18 @@ def read_tokenizer(directory: Path, vocab: int | None = None, kind: str | None =
     return tokenizer
 
 
-def is_own(document: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json begins with the four special tokens of a vocabulary that was learned here."""
-    added = document.get("added_tokens")
-    if not isinstance(added, list):
-        return False
-    first = {token.get("content") for token in added if isinstance(token, dict) and token.get("id") in range(4)}
-    return first == set(SPECIAL)
+def is_own(backend: Backend) -> bool:
+    """Whether a tokenizer begins with the four special tokens of a vocabulary that was learned here."""
+    return [backend.id_to_token(index) for index in range(len(SPECIAL))] == list(SPECIAL)
 
 
-def _words(said: Said) -> Tokenizer:
-    backend = _whole(said) if JSON in said.files else _older(said)
+def _whole(path: Path, content: bytes) -> Backend:
+    with guarded("not a tokenizer", path):
+        return Backend.from_str(content.decode("utf-8"))
+
+
+def _words(said: Said, backend: Backend | None) -> Tokenizer:
+    backend = _older(said) if backend is None else _with(said, backend)
     backend.no_truncation()  # a file may ask for it, and nothing is cut in silence
     backend.no_padding()
     backend.encode_special_tokens = bool(said.truth("split_special_tokens", False))
@@ -76,29 +78,28 @@ def _words(said: Said) -> Tokenizer:
     return Tokenizer(backend, ids, side, said.files, tidy)
 
 
-def _whole(said: Said) -> Backend:
-    """tokenizer.json, with what its configuration adds to it."""
-    path = said.directory / JSON
-    with guarded("not a tokenizer", path):
-        backend = Backend.from_str(said.files[JSON].decode("utf-8"))
-        _agree(said, object_in(said.files[JSON], path).get("normalizer") or {})
+def _with(said: Said, backend: Backend) -> Backend:
+    """A tokenizer.json with what its configuration adds to it."""
+    with guarded("not a tokenizer", said.directory / JSON):
+        _agree(said, backend.normalizer)
         known = {token.content for token in backend.get_added_tokens_decoder().values()}
         backend.add_tokens([token for token in said.tokens(defaults=False) if token.content not in known])
         _ends(said, backend)
     return backend
 
 
-def _agree(said: Said, normalizer: dict[str, Any]) -> None:
+def _agree(said: Said, normalizer: Any) -> None:
     """Refuse a normaliser that is not the one which the configuration speaks of: Hugging Face goes by the latter."""
-    if normalizer.get("type") != "BertNormalizer":
+    if not isinstance(normalizer, normalizers.BertNormalizer):
         return
     for key, theirs in (
         ("do_lower_case", "lowercase"),
         ("strip_accents", "strip_accents"),
         ("tokenize_chinese_chars", "handle_chinese_chars"),
     ):
-        if key in said.config and said.config[key] != normalizer.get(theirs):
-            raise said.refuse(f"{key} is {said.config[key]}, and {JSON} has {theirs}: {normalizer.get(theirs)}")
+        found = getattr(normalizer, theirs)
+        if key in said.config and said.config[key] != found:
+            raise said.refuse(f"{key} is {said.config[key]}, and {JSON} has {theirs}: {found}")
 
 
 def _older(said: Said) -> Backend:

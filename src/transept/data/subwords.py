@@ -72,9 +72,13 @@ class Subwords(Tokenizer):
             remedy = "Was the model saved with its tokenizer? Copy tokenizer.json into the folder."
             raise InvalidData("no such file", where=path, remedy=remedy)
         with guarded("not a tokenizer", path):
-            backend = Backend.from_str(path.read_text(encoding="utf-8"))
-            _check(backend, path, vocab)
-            return cls(backend)
+            return cls.checked(Backend.from_str(path.read_text(encoding="utf-8")), path, vocab)
+
+    @classmethod
+    def checked(cls, backend: Backend, path: Path, vocab: int | None = None) -> "Subwords":
+        """The vocabulary that the library read from a file, as `load`."""
+        _check(backend, path, vocab)
+        return cls(backend)
 
     def _split(self, text: str) -> tuple[list[int], str]:
         """The ids of the tags that a text begins with, and the rest of it."""

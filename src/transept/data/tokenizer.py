@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ class Tokenizer:
         self.special = {role: special[role] for role in ROLES if role in special}
         self.pad, self.bos, self.eos, self.unk, self.cls, self.sep, self.mask = map(self.special.get, ROLES)
 
-    @property
+    @cached_property
     def vocab(self) -> int:
         """The number of ids, from 0 to the highest that a token has."""
         return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
@@ -62,7 +63,7 @@ class Tokenizer:
         """The sha256 of what it computes, as tokenizer.json has it."""
         return hashlib.sha256(self._json()).hexdigest()
 
-    @property
+    @cached_property
     def around(self) -> frozenset[int]:
         """The ids of all tokens that are no text: `decode` leaves them out."""
         added = self._backend.get_added_tokens_decoder()

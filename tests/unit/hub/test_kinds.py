@@ -225,3 +225,31 @@ def test_a_difference_is_found(family: str, tmp_path: Path) -> None:
     report = verify(tmp_path / "m", tmp_path / "other")
     assert not report.good
     assert {check.name.split(":")[0] for check in report.checks if not check.good} >= {"states", "output"}
+
+
+# ------------------------------------------------------------------ what files of years ago hold beside the weights
+
+
+@pytest.mark.parametrize(
+    ("family", "buffers"),
+    [
+        ("bert", {"bert.embeddings.position_ids": torch.arange(64)[None]}),
+        (
+            "gpt2",
+            {
+                "transformer.h.0.attn.bias": torch.ones(64, 64).tril().bool()[None, None],
+                "transformer.h.0.attn.masked_bias": torch.tensor(-1e4),
+            },
+        ),
+    ],
+)
+def test_buffers_of_whole_numbers_are_no_weights(family: str, buffers: dict[str, Any], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model = built(family)
+    path = save(tmp_path / "m", model) / "model.safetensors"
+    save_file(load_file(path) | buffers, path, {"format": "pt"})
+    assert equal(read(tmp_path / "m").model, model)
+    save_file(load_file(path) | {"bert.embeddings.token_ids": torch.arange(3)}, path, {"format": "pt"})
+    with pytest.raises(InvalidData, match=r"unknown: bert.embeddings.token_ids"):
+        read(tmp_path / "m")
