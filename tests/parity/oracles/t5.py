@@ -100,7 +100,6 @@ MUTANTS: dict[str, tuple[str, Change]] = {
         "norms after": on(Block, place="after"),
         "no final norm": on(Stack, norm=None),
         "an unscaled output": on(Vocabulary, scale=1.0),
-        "an output of its own": on(Vocabulary, tied=False),
         "one block less": on(Stack, lambda p: p.depth == 3, depth=2),
         "one block more": on(Stack, lambda p: p.depth == 2, depth=3),
         "shared weights": on(Stack, weights=1),
