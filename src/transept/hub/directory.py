@@ -203,8 +203,10 @@ def save(
         table: Names = family.names(model.spec)
         config, state = family.to_hf(model.spec), table.stored(table.to_theirs(state))
     config = config | _tokens(model.spec, tokenizer, made) if beside is None else _with(config, beside, family)
-    if made is not None and (family is None or (model.spec.limit() is None and "max_position_embeddings" in config)):
-        config["max_position_embeddings"] = made.longest
+    if family is None or (model.spec.limit() is None and "max_position_embeddings" in config):
+        told = None if isinstance(generation, Generation) else (beside or {}).get("max_position_embeddings")
+        longest = told if told is not None or made is None else made.longest
+        config |= {} if longest is None else {"max_position_embeddings": longest}
     if labels and len(labels) != (count := classes(model.spec)):
         raise InvalidConfig(f"{len(labels)} names for the {count} classes of the model")
     if labels and tuple(labels) != read_labels(config, len(labels)):
