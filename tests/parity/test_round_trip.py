@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from parity.subjects import NAMED, config_of, oracles, pair
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION
+from transept.hub.beside import BESIDE
 from transept.hub.described import saying
-from transept.hub.directory import BESIDE, read, save
+from transept.hub.directory import read, save
 from transept.hub.export import export_hf, import_hf
 from transept.hub.kinds import classes, writes_text
 from transept.hub.verify import verify

@@ -12,10 +12,8 @@ A directory of Hugging Face's without transept.json is read through its family's
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -30,6 +28,7 @@ from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.configuration import GENERATION
 from transept.hub import processor as processors
 from transept.hub import tensors, weights
+from transept.hub.beside import ids_of, with_beside
 from transept.hub.card import Card, Record, fitted, write_card
 from transept.hub.described import CONFIG, OWN_TYPE, SPEC, at, described, saying
 from transept.hub.fetch import fetch, is_name
@@ -43,13 +42,6 @@ from transept.spec import to_json
 
 SEARCH = "generation_config.json"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
-# What config.json says beside the model and is handed back over what a family would write there.
-BESIDE = """
-    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id id2label
-    label2id problem_type
-"""
-# What is never handed back: it is written anew, or stands in generation_config.json.
-ANEW = f"architectures dtype torch_dtype transformers_version {GENERATION}"
 
 
 @dataclass(frozen=True)
@@ -202,7 +194,7 @@ def save(
     else:
         table: Names = family.names(model.spec)
         config, state = family.to_hf(model.spec), table.stored(table.to_theirs(state))
-    config = config | _tokens(model.spec, tokenizer, made) if beside is None else _with(config, beside, family)
+    config = config | ids_of(model.spec, tokenizer, made) if beside is None else with_beside(config, beside, family)
     if family is None or (model.spec.limit() is None and "max_position_embeddings" in config):
         told = None if isinstance(generation, Generation) else (beside or {}).get("max_position_embeddings")
         longest = told if told is not None or made is None else made.longest
@@ -232,39 +224,6 @@ def save(
             write_json(folder / processors.PREPARED, processors.to_hf(processor))
         tensors.write(folder / weights.WEIGHTS, state)
     return root
-
-
-def _with(config: dict[str, Any], beside: Mapping[str, Any], family: ModuleType | None) -> dict[str, Any]:
-    """A configuration with what another one says beside the model, as far as it still describes the same one."""
-    over = {key: beside[key] for key in BESIDE.split() if key in beside}
-    more = {key: value for key, value in beside.items() if key not in {*config, *ANEW.split()}}
-    if family is None:
-        return config | over
-    # Several of their types may be one family here: XLM-RoBERTa goes back as such, and not as RoBERTa.
-    own = beside.get("model_type") in family.HF_MODELS
-    kind = {key: beside[key] for key in ("model_type", "architectures") if own and key in beside}
-    for kept in (more | over | kind, more | over):
-        with suppress(InvalidConfig):
-            if family.from_hf(config | kept) == family.from_hf(config):
-                return config | kept
-    return config | over
-
-
-def _tokens(spec: Topology, tokenizer: Tokenizer | None, generation: Generation | None) -> dict[str, Any]:
-    """The ids of the special tokens, as config.json has them."""
-    if generation is None:
-        return (
-            {}
-            if tokenizer is None
-            else {f"{role}_token_id": getattr(tokenizer, role) for role in ("pad", "bos", "eos")}
-        )
-    special = generation.special
-    found = {
-        "pad_token_id": generation.pad,
-        "bos_token_id": tokenizer.bos if tokenizer else special.bos,
-        "eos_token_id": special.eos,
-    }
-    return found | ({"decoder_start_token_id": special.bos} if isinstance(spec, Seq2Seq) else {})
 
 
 def _card(

@@ -387,3 +387,43 @@ def test_letters_are_read_as_one_for_a_frame_elsewhere(made: Any) -> None:
     ours, theirs, _ = made("letters")
     frames = [0, 8, 8, 0, 0, 5, 15, 0, 15, 15, 9, 4, 4, 0, 6]
     assert ours.decode(collapse(frames, ours.pad)) == theirs.decode(frames)
+
+
+def mutated(value: Any, draws: random.Random) -> Any:
+    """The same document with one thing in it changed: a value, a key, a length."""
+    if isinstance(value, dict) and value and draws.random() < 0.9:
+        key = draws.choice(sorted(value))
+        if draws.random() < 0.15:
+            return {name: inner for name, inner in value.items() if name != key}
+        return value | {key: mutated(value[key], draws)}
+    if isinstance(value, list) and value and draws.random() < 0.9:
+        at = draws.randrange(len(value))
+        return [*value[:at], mutated(value[at], draws), *value[at + 1 :]]
+    return draws.choice([None, True, -1, 0, 10**12, 1e308, "", "##", "(", "\ud7ff", [], {}, [[]], "BPE", "[UNK]"])
+
+
+@pytest.mark.parametrize("name", ["word pieces", "RoBERTa's", "GPT's", "T5's", "Llama's"])
+def test_a_crafted_file_is_read_or_refused(name: str, made: Any, tmp_path: Path) -> None:
+    """Whatever a stranger's tokenizer.json says, nothing but InvalidData comes out of reading and of using it."""
+    _, theirs, _ = made(name)
+    theirs.save_pretrained(tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    draws, refused, kept = random.Random(0), 0, 0
+    for _ in range(120):
+        (tmp_path / "tokenizer.json").write_text(json.dumps(mutated(document, draws)))
+        try:
+            found = read_tokenizer(tmp_path, 10_000)
+            assert found is not None
+            found.decode(found.encode("a text, <s> [MASK] 日本 \x00", "and another"))
+            found.encodings(TEXTS[:8])
+            kept += 1
+        except InvalidData:
+            refused += 1
+    assert refused > 10
+    assert kept > 0
+
+
+@pytest.mark.parametrize("name", ["word pieces", "GPT-2's", "letters"])
+def test_a_text_of_a_million_characters_is_encoded(name: str, made: Any) -> None:
+    ours, _, _ = made(name)
+    assert len(ours.encode("AB \n" * 250_000)) > 100_000
