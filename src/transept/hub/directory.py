@@ -36,6 +36,7 @@ from transept.hub.files import member, present, read_json, write_json
 from transept.hub.generation import Generation, from_hf
 from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
 from transept.hub.processor import Processor, read_processor
+from transept.hub.sentences import read_sentences, write_sentences
 from transept.models import Built, Seq2Seq, Topology, outline
 from transept.names import Names
 from transept.spec import to_json
@@ -49,7 +50,8 @@ class Stored:
     """What a model directory holds; None is what it has not.
 
     `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
-    unread, where they are of a kind that is not known here. `beside` is all that config.json says.
+    unread, where they are of a kind that is not known here. `beside` is all that config.json says, `sentences` the
+    files that tell sentence-transformers how a text is embedded.
     """
 
     model: Built
@@ -59,6 +61,7 @@ class Stored:
     processor: Processor | None = None
     unread: str = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
+    sentences: Mapping[str, str] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------ reading
@@ -133,7 +136,7 @@ def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
     if generation is not None:
         generation = _speakable(generation, tokenizer, scored(spec))
     labels = at(root / CONFIG, read_labels, config, classes(spec))
-    return Stored(model, tokenizer, generation, labels, read_processor(root), unread, config)
+    return Stored(model, tokenizer, generation, labels, read_processor(root), unread, config, read_sentences(root))
 
 
 def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation | None:
@@ -171,14 +174,15 @@ def save(
     labels: Sequence[str] = (),
     processor: Processor | None = None,
     beside: Mapping[str, Any] | None = None,
+    sentences: Mapping[str, str] | None = None,
     card: Record | Card | str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a model directory, whole or not at all. What stands there is replaced only with `overwrite`.
 
     `model` is a built model; `generation` a search, or a search with its tokens (else the tokenizer's), for a model
-    that writes text; `labels` the names of its classes; `beside` as in `Stored`, else what the tokenizer says. `card`
-    is the record that README.md is written from, or README.md itself.
+    that writes text; `labels` the names of its classes; `beside` and `sentences` as in `Stored`, else what the
+    tokenizer says, and nothing. `card` is the record that README.md is written from, or README.md itself.
     """
     assert isinstance(model, Built), "a model that a description built"
     root = Path(directory).expanduser()
@@ -222,6 +226,7 @@ def save(
             tokenizer.save(folder, made.longest if made else model.spec.limit())
         if processor is not None:
             write_json(folder / processors.PREPARED, processors.to_hf(processor))
+        write_sentences(folder, sentences or {})
         tensors.write(folder / weights.WEIGHTS, state)
     return root
 

@@ -64,6 +64,7 @@ def save_stored(directory: Path, stored: Stored, card: Card | Record | None, *, 
         labels=stored.labels,
         processor=stored.processor,
         beside=stored.beside,
+        sentences=stored.sentences,
         card=card,
         overwrite=overwrite,
     )

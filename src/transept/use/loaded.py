@@ -63,6 +63,7 @@ class Loaded(Opened):
             labels=self.labels,
             processor=self.processor,
             beside=self.beside,
+            sentences=self.sentences,
             card=read_card(self.path),
             overwrite=overwrite,
         )
@@ -108,7 +109,7 @@ class Loaded(Opened):
         `prefix` comes before every text; None is what config.json says there, "summarize: " for T5.
         """
         self.demand("summarize")
-        before, own = asked(self.config, self.demand_search())
+        before, own = asked(self.beside, self.demand_search())
         texts = [text] if isinstance(text, str) else text
         found = summarize(self, texts, before if prefix is None else prefix, changed(own, search), first)
         return found[0] if isinstance(text, str) else found

@@ -12,9 +12,7 @@ from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidData, UsageError, nearest
 from transept.heads.head import HeadLayer
-from transept.hub.described import CONFIG
 from transept.hub.directory import LONGEST, Stored
-from transept.hub.files import member, read_json
 from transept.hub.generation import Generation
 from transept.hub.processor import PREPARED, Hearing, Processor
 from transept.models import Built, Model, Seq2Seq, Topology
@@ -36,6 +34,7 @@ class Opened:
         self.generation: Generation | None = stored.generation
         self.labels: tuple[str, ...] = stored.labels
         self.processor: Processor | None = stored.processor
+        self.sentences: Mapping[str, str] = stored.sentences
         self.beside: Mapping[str, Any] = stored.beside
         self.unread = stored.unread
 
@@ -71,11 +70,6 @@ class Opened:
         assert isinstance(self.spec, Model | Seq2Seq)
         return self.spec.width
 
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """config.json, as it stands there."""
-        return read_json(member(self.path, CONFIG))
-
     @property
     def longest(self) -> int:
         """The most tokens of a text, with what stands around it."""
@@ -90,7 +84,7 @@ class Opened:
     @cached_property
     def embedding(self) -> Embedding:
         """How this model embeds texts, and who says so."""
-        return declared(self.path)
+        return declared(self.sentences, self.path)
 
     def demand_preparation(self) -> Preparation:
         """What is done to a picture before this model sees it; InvalidData where nobody says it."""

@@ -1,13 +1,13 @@
 """How a directory's texts are embedded: by the files of sentence-transformers, where they are there."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from transept.errors import InvalidConfig
 from transept.heads.classes import Pool
-from transept.hub.files import homes, read_json
 
 Kind = Literal["mean", "class", "last"]
 KINDS: dict[str, Pool] = {"mean": "mean", "class": "first", "last": "last"}
@@ -18,6 +18,7 @@ OLDER: dict[str, Kind] = {
     "pooling_mode_cls_token": "class",
     "pooling_mode_lasttoken": "last",
 }
+MODULES, TRANSFORMER = "modules.json", "sentence_bert_config.json"
 STEPS = ("Transformer", "Pooling", "Normalize")  # of modules.json, those that can be honoured
 
 
@@ -35,45 +36,43 @@ class Embedding:
         return f"{what}, {'' if self.normalise else 'not '}normalised ({self.source})"
 
 
-def declared(root: Path) -> Embedding:
+def declared(files: Mapping[str, str], root: Path) -> Embedding:
     """What the files of sentence-transformers say, modules.json before all; the default where there are none.
 
-    Raises InvalidConfig with the module that cannot be honoured.
+    `files` are their texts by their names in the directory `root`. Raises InvalidConfig with the module that cannot be
+    honoured.
     """
-    if not (root / "modules.json").exists():
+    if MODULES not in files:
         return Embedding()
-    modules = _listed(root)
-    kinds = [str(module.get("type", "")).rsplit(".")[-1] for module in modules]
+    listed = _parsed(files, MODULES, root)
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise InvalidConfig("not a list of modules", where=root / MODULES)
+    kinds = [str(module.get("type", "")).rsplit(".")[-1] for module in listed]
     for kind in kinds:
         if kind not in STEPS:
-            raise InvalidConfig(f"the module {kind} is none of {', '.join(STEPS)}", where=root / "modules.json")
-    longest = None
-    if (inner := root / "sentence_bert_config.json").exists():
-        longest = read_json(_inside(root, inner)).get("max_seq_length")
+            raise InvalidConfig(f"the module {kind} is none of {', '.join(STEPS)}", where=root / MODULES)
+    longest = _table(files, TRANSFORMER, root).get("max_seq_length") if TRANSFORMER in files else None
     pool: Kind = "mean"
     if "Pooling" in kinds:
-        file = root / str(modules[kinds.index("Pooling")].get("path", "")) / "config.json"
-        pool = _pool(read_json(_inside(root, file)), file)
-    return Embedding(pool, "Normalize" in kinds, longest if type(longest) is int else None, "modules.json says so")
+        file = f"{listed[kinds.index('Pooling')].get('path', '')}/config.json"
+        pool = _pool(_table(files, file, root), root / file)
+    return Embedding(pool, "Normalize" in kinds, longest if type(longest) is int else None, f"{MODULES} says so")
 
 
-def _listed(root: Path) -> list[dict[str, Any]]:
-    file = _inside(root, root / "modules.json")
+def _parsed(files: Mapping[str, str], name: str, root: Path) -> Any:
+    if name not in files:
+        raise InvalidConfig(f"{MODULES} names this file, and it is missing", where=root / name)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidConfig(f"not valid JSON: {error}", where=file) from None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise InvalidConfig("not a list of modules", where=file)
+        return json.loads(files[name])
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(f"not valid JSON: {error}", where=root / name) from None
+
+
+def _table(files: Mapping[str, str], name: str, root: Path) -> dict[str, Any]:
+    found = _parsed(files, name, root)
+    if not isinstance(found, dict):
+        raise InvalidConfig("not a JSON object", where=root / name)
     return found
-
-
-def _inside(root: Path, file: Path) -> Path:
-    """The file, which must lie in the model directory or where its download cache keeps files."""
-    real = file.resolve()
-    if not real.is_file() or not any(real.is_relative_to(home) for home in homes(root)):
-        raise InvalidConfig("no such file in the model directory", where=file)
-    return real
 
 
 def _pool(config: dict[str, Any], file: Path) -> Kind:

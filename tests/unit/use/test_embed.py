@@ -121,3 +121,15 @@ def test_nothing_is_cut_in_silence(own: Path) -> None:
     assert told == ["1 of 2 texts were cut to 16 tokens"]
     with pytest.raises(InvalidData, match="the model takes 16"):
         load(own).embed(long)
+
+
+def test_a_copy_hands_them_back_and_embeds_alike(own: Path, tmp_path: Path) -> None:
+    modules(own, "Transformer", "Pooling", "Normalize", pooling={"pooling_mode_cls_token": True}, longest=20)
+    loaded = load(own)
+    copy = load(loaded.save_pretrained(tmp_path / "copy"))
+    assert copy.embedding == loaded.embedding
+    assert copy.embedding.longest == 20
+    np.testing.assert_array_equal(copy.embed(TEXTS), loaded.embed(TEXTS))
+    assert (tmp_path / "copy" / "1_Pooling" / "config.json").read_text() == (
+        own / "1_Pooling" / "config.json"
+    ).read_text()
