@@ -111,7 +111,13 @@ def test_there_and_back(tmp_path: Path, there: NDArray[np.float32]) -> None:
     assert all(torch.equal(value, first[name]) for name, value in again.items())
     theirs, info = transformers.BertModel.from_pretrained(tmp_path / "back", output_loading_info=True)
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert cosines(read_by_theirs(theirs, tmp_path / "back", sentences()[8:108]), there[8:108]).min() >= COSINE
+    some = slice(8, 108)
+    assert cosines(read_by_theirs(theirs, tmp_path / "back", sentences()[some]), there[some]).min() >= COSINE
+    # How a text is embedded went with it: the mean, of length 1.
+    ours = transept.load(tmp_path / "back", device="cpu").embed(sentences()[some])
+    np.testing.assert_allclose(ours, there[some], rtol=0, atol=1e-5)
+    package = importlib.import_module("sentence_transformers").SentenceTransformer(str(tmp_path / "back"), device="cpu")
+    np.testing.assert_allclose(package.encode(sentences()[some]), there[some], rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
