@@ -42,6 +42,7 @@ from transept.names import Names
 from transept.spec import to_json
 
 SEARCH = "generation_config.json"
+LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
 
 
@@ -126,8 +127,9 @@ def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
     """What a directory holds beside the weights, for the model of its description (which may be without data)."""
     spec, tokenizer, unread = model.spec, None, ""
     for name in FILES:
-        if (root / name).is_symlink() or (root / name).exists():
-            member(root, name)
+        there = (root / name).is_symlink() or (root / name).exists()
+        if there and (size := member(root, name).stat().st_size) > LARGEST_WORDS:
+            raise InvalidData(f"{size} bytes are too many for a vocabulary", where=root / name)
     try:
         tokenizer = read_tokenizer(root, rows_of(spec), config.get("model_type"))
     except Unread as error:
