@@ -1,13 +1,18 @@
 """Letters as tokens, with a sign between words: the vocabulary of a model that listens (wav2vec 2.0's)."""
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from transept.data.backend import check_text
 from transept.data.tokenizer import Tokenizer
+
+BETWEEN = "|"
+SIGNS = {"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 
 
 class Letters(Tokenizer):
@@ -23,7 +28,7 @@ class Letters(Tokenizer):
         special: Mapping[str, int],
         files: Mapping[str, bytes],
         unknown: str | None,
-        between: str = "|",
+        between: str = BETWEEN,
         space: str = " ",
         upper: bool = False,
     ) -> None:
@@ -42,6 +47,25 @@ class Letters(Tokenizer):
         super().__init__(backend, special, files=files)
         self.between, self.space, self.upper = between, space, upper
         self._whole = re.compile("|".join(re.escape(token) for token in ids if len(token) > 1) or "(?!)")
+
+    @classmethod
+    def train(cls, lines: Iterable[str], upper: bool = False) -> "Letters":
+        """The letters of lines, behind the special tokens and the sign between words; the same lines give the same."""
+        texts = [line.upper() if upper else line for line in lines]
+        check_text(texts)
+        found = sorted({letter for text in texts for letter in text} - {" ", BETWEEN})
+        ids = {sign: index for index, sign in enumerate([*SIGNS.values(), BETWEEN, *found])}
+        config = {
+            "tokenizer_class": "Wav2Vec2CTCTokenizer",
+            **{f"{role}_token": sign for role, sign in SIGNS.items()},
+            "word_delimiter_token": BETWEEN,
+            "do_lower_case": upper,
+        }
+        files = {
+            name: (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+            for name, content in (("vocab.json", ids), ("tokenizer_config.json", config))
+        }
+        return cls(ids, {role: ids[sign] for role, sign in SIGNS.items()}, files, SIGNS["unk"], upper=upper)
 
     def _prepared(self, text: str) -> str:
         """The text in capitals, where it is to be: all but the tokens that are found whole in it."""

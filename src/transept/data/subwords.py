@@ -12,7 +12,6 @@ from tokenizers import Tokenizer as Backend
 from transept.data.backend import check_text, guarded
 from transept.data.config import SPECIAL, Vocabulary
 from transept.data.tokenizer import Tokenizer
-from transept.durable import replace_file
 from transept.errors import InvalidData
 
 END = "</w>"
@@ -46,20 +45,6 @@ class Subwords(Tokenizer):
     def train(cls, lines: Iterable[str], vocabulary: Vocabulary) -> "Subwords":
         """Learn merges from lines (both languages together). The same lines give the same file, byte for byte."""
         return cls(_train(lines, vocabulary))
-
-    def save(self, directory: Path, length: int | None = None) -> None:
-        """Write tokenizer.json and tokenizer_config.json; `length` is the most tokens that the model takes."""
-        names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **names,
-            "clean_up_tokenization_spaces": False,
-            "padding_side": "right",
-            "truncation_side": "right",
-            "model_input_names": ["input_ids", "attention_mask"],
-        } | ({} if length is None else {"model_max_length": length})
-        replace_file(directory / "tokenizer.json", self._json())
-        replace_file(directory / "tokenizer_config.json", (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, directory: Path, vocab: int | None = None) -> "Subwords":

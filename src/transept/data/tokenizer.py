@@ -1,6 +1,7 @@
 """Text to token ids and back: one face for the vocabularies that are learned here and for those of others."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,9 +169,26 @@ class Tokenizer:
     # -------------------------------------------------------------- on disk
 
     def save(self, directory: Path, length: int | None = None) -> None:
-        """Write the files that it was read from, byte for byte. `length` is said in files that are made here."""
-        for name, content in self.files.items():
+        """Write the files that it was read from, byte for byte; one that was made here, as tokenizer.json.
+
+        `length` is the most tokens that the model takes, which is said in files that are made here.
+        """
+        for name, content in (self.files or self._made(length)).items():
             replace_file(directory / name, content)
+
+    def _made(self, length: int | None) -> dict[str, bytes]:
+        """The files of a tokenizer that was made here."""
+        names = dict(zip(self.special, self.tokens(list(self.special.values())), strict=True))
+        told = self.encodings(["a"], ["a"])[0].segments
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **{f"{role}_token": token for role, token in names.items()},
+            "clean_up_tokenization_spaces": self._tidy,
+            "padding_side": self.side,
+            "truncation_side": "right",
+            "model_input_names": ["input_ids", *(["token_type_ids"] if any(told) else []), "attention_mask"],
+        } | ({} if length is None else {"model_max_length": length})
+        return {"tokenizer.json": self._json(), "tokenizer_config.json": (json.dumps(config, indent=2) + "\n").encode()}
 
     def _json(self) -> bytes:
         return (str(self._backend.to_str(pretty=True)) + "\n").encode()

@@ -190,6 +190,8 @@ def save(
     root = Path(directory).expanduser()
     check_free(root, overwrite)
     made = None
+    if generation is not None and not writes_text(model.spec):
+        raise UsageError("a search was given for a model that writes no text", remedy="Leave generation out.")
     if writes_text(model.spec):
         made = _settled(model.spec, tokenizer, generation)
         made = None if made is None else _speakable(made, tokenizer, scored(model.spec))

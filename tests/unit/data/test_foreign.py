@@ -427,3 +427,28 @@ def test_a_crafted_file_is_read_or_refused(name: str, made: Any, tmp_path: Path)
 def test_a_text_of_a_million_characters_is_encoded(name: str, made: Any) -> None:
     ours, _, _ = made(name)
     assert len(ours.encode("AB \n" * 250_000)) > 100_000
+
+
+def test_letters_that_are_learned_here_are_theirs_too(tmp_path: Path) -> None:
+    for upper in (False, True):
+        ours = Letters.train(["the cat's house", "zebra"], upper)
+        ours.save(tmp_path)
+        again, theirs = read_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+        assert again is not None
+        assert type(theirs).__name__ == "Wav2Vec2CTCTokenizer"
+        assert again.special == ours.special == {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
+        for text in ("the cat", "a zebra's house", "what | is q"):
+            ids = ours.encode(text)
+            assert ids == again.encode(text) == theirs(text)["input_ids"]
+            assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True, group_tokens=False)
+
+
+@pytest.mark.parametrize("name", ["word pieces", "GPT-2's", "T5's", "Llama's"])
+def test_one_without_files_of_its_own_is_written_as_one_file(name: str, made: Any, tmp_path: Path) -> None:
+    ours, _, _ = made(name)
+    Tokenizer(ours._backend, ours.special, ours.side).save(tmp_path, 99)
+    again, theirs = read_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert again is not None
+    assert (again.special, again.side) == (ours.special, ours.side)
+    assert again.encode_batch(TEXTS) == ours.encode_batch(TEXTS) == theirs(TEXTS)["input_ids"]
+    assert theirs.model_max_length == 99

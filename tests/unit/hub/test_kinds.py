@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from transept.data.foreign import read_tokenizer
+from transept.decode.config import Search
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.registry import all_families
 from transept.hub.described import saying
@@ -178,6 +179,11 @@ def test_a_decoder_without_an_end_has_no_search(tmp_path: Path) -> None:
     found = read(tmp_path / "m").generation
     assert found is not None
     assert (found.special.bos, found.special.eos, found.pad) == (5, 5, None)
+
+
+def test_a_search_is_for_models_that_write(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a search was given for a model that writes no text"):
+        save(tmp_path / "m", built("bert"), generation=Search())
 
 
 def test_a_tokenizer_of_a_kind_that_is_not_known_is_told(tmp_path: Path) -> None:
