@@ -59,7 +59,8 @@ def prompt_ids(loaded: "Opened", prompt: str) -> list[int]:
     ids, special = tokenizer.encode(prompt), loaded.demand_search().special
     if isinstance(loaded.model, Seq2SeqLayer):
         return ids
-    ids = ids[:-1] if ids and ids[-1] == special.eos and tokenizer.encode("") != [] else ids
+    if ids[-1:] == tokenizer.encode("")[-1:] == [special.eos]:
+        ids = ids[:-1]
     return ids or [special.bos]
 
 

@@ -1,6 +1,7 @@
 """`generate` and `stream`: the same text in pieces, cut before a stop string, with the reason of its end."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from transformers import pipeline
 
 from transept.decode.hypothesis import Hypothesis
 from transept.errors import InvalidData, UsageError
+from transept.families import gpt2
 from transept.hub.directory import save
 from transept.use import generate as module
 from transept.use.loaded import Loaded, load
+from transept.use.reading import prompt_ids
 from transept.use.text import UNKNOWN, Until, continued
 from unit.hub import made as hub
 from unit.use.made import bytes_pairs, theirs
@@ -89,6 +92,17 @@ def test_an_empty_prompt_is_the_beginning_of_a_text(gpt: Loaded) -> None:
     pipe = pipeline("text-generation", model=str(gpt.path))
     (wanted,) = pipe("<|endoftext|>", max_new_tokens=6, do_sample=False, return_full_text=False)
     assert gpt.generate("", max_tokens=6) == wanted["generated_text"]
+
+
+def test_a_prompt_is_open_at_its_end(gpt: Loaded, tmp_path: Path) -> None:
+    assert prompt_ids(gpt, "the cat<|endoftext|>")[-1] == 0, "what was written stays"
+    tokenizer = hub.tokenizer()
+    model = gpt2.declare(vocab=tokenizer.vocab, width=16, heads=2, depth=1, length=20).build()
+    save(tmp_path / "own", model, tokenizer=tokenizer)
+    own = load(tmp_path / "own")
+    assert prompt_ids(own, "the cat") == tokenizer.encode("the cat")[:-1], "no end token, which ends every text there"
+    assert prompt_ids(own, "") == [tokenizer.bos]
+    assert len(own.generate("the cat", max_tokens=4, method="greedy").ids) <= 4
 
 
 def test_what_is_refused(gpt: Loaded) -> None:
