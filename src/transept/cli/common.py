@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, OUT_OF_MEMORY, INTERRUPTED = 1, 2, 4, 130
 
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory or a run directory.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model directory, a run directory, or a name at the hub.")
+]
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file of your own.")]
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change, as train.seed=7.")
