@@ -15,7 +15,11 @@ import transept
 from transept.cli.common import JsonOption, emit, verb
 
 NEEDED = ("torch", "numpy", "tokenizers", "safetensors", "pydantic", "sacrebleu")
-OPTIONAL = {"transformers": "hf", "ctranslate2": "bench"}  # and the extra that installs each
+OPTIONAL = {
+    "transformers": "hf",
+    "sentencepiece": "sentencepiece",
+    "ctranslate2": "bench",
+}  # and the extra that installs each
 
 
 def add(app: typer.Typer) -> None:

@@ -152,6 +152,7 @@ def _letters(said: Said) -> Tokenizer:
         said.word("word_delimiter_token", "|"),
         said.word("replace_word_delimiter_char", " "),
         bool(said.truth("do_lower_case", False)),
+        bool(said.truth("clean_up_tokenization_spaces", False)),
     )
     said.only("target_lang", language)
     said.done()

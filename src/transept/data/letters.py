@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from transept.data.backend import check_text
-from transept.data.tokenizer import Tokenizer
+from transept.data.tokenizer import Tokenizer, tidied
 
 BETWEEN = "|"
 SIGNS = {"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"}
@@ -31,6 +31,7 @@ class Letters(Tokenizer):
         between: str = BETWEEN,
         space: str = " ",
         upper: bool = False,
+        tidy: bool = False,
     ) -> None:
         backend = Backend(models.WordLevel(dict(ids), unk_token=unknown or "<unk>"))
         backend.normalizer = normalizers.Replace(" ", between)
@@ -44,7 +45,7 @@ class Letters(Tokenizer):
                 if len(token) > 1
             ]
         )
-        super().__init__(backend, special, files=files)
+        super().__init__(backend, special, files=files, tidy=tidy)
         self.between, self.space, self.upper = between, space, upper
         self._whole = re.compile("|".join(re.escape(token) for token in ids if len(token) > 1) or "(?!)")
 
@@ -79,4 +80,5 @@ class Letters(Tokenizer):
         """The text of letters, special tokens left out."""
         letters = [token for index, token in zip(ids, self.tokens(ids), strict=True) if index not in self.around]
         text = "".join(self.space if letter == self.between else letter for letter in letters).strip()
-        return text.lower() if self.upper else text
+        text = text.lower() if self.upper else text
+        return tidied(text) if self._tidy else text

@@ -50,7 +50,7 @@ ASIDE = """
     additional_special_tokens extra_special_tokens added_tokens_decoder add_bos_token add_eos_token errors
     trim_offsets pad_token_type_id full_tokenizer_file vocab_file merges_file use_default_system_prompt use_fast
     return_attention_mask do_normalize max_length stride truncation_strategy pad_to_multiple_of pad_token_id
-    local_files_only split_special_tokens unk_id
+    local_files_only split_special_tokens unk_id spaces_between_special_tokens init_inputs return_token_type_ids verbose
 """
 
 

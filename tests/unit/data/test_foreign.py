@@ -163,6 +163,7 @@ MADE: dict[str, Maker] = {
     "Llama's": llama,
     "Llama's of old": lambda root: llama(root, legacy=True),
     "letters": letters,
+    "letters, tidy": lambda root: letters(root, clean_up_tokenization_spaces=True),
     "small letters": lambda root: letters(root, do_lower_case=True),
 }
 
@@ -452,3 +453,83 @@ def test_one_without_files_of_its_own_is_written_as_one_file(name: str, made: An
     assert (again.special, again.side) == (ours.special, ours.side)
     assert again.encode_batch(TEXTS) == ours.encode_batch(TEXTS) == theirs(TEXTS)["input_ids"]
     assert theirs.model_max_length == 99
+
+
+def sign(content: str, **flags: Any) -> dict[str, Any]:
+    """A token as configurations spell it."""
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"__type": "AddedToken", "content": content} | plain | flags
+
+
+BRACKETS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+NAMED_BRACKETS = {f"{sign.strip('[]').lower()}_token": sign for sign in BRACKETS}
+# Configurations as published models have them, of several years.
+PUBLISHED: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "BERT's of 2019": (word_pieces, {"do_lower_case": True, "model_max_length": 512}, {}),
+    "BERT's of 2021": (
+        word_pieces,
+        {
+            **NAMED_BRACKETS,
+            **{"do_lower_case": True, "do_basic_tokenize": True, "never_split": None, "tokenize_chinese_chars": True},
+            **{"strip_accents": None, "name_or_path": "x", "special_tokens_map_file": None},
+        },
+        NAMED_BRACKETS,
+    ),
+    "DistilBERT's of 2023": (
+        word_pieces,
+        {
+            **NAMED_BRACKETS,
+            "tokenizer_class": "DistilBertTokenizer",
+            "added_tokens_decoder": {str(i): sign(token, special=True) for i, token in enumerate(BRACKETS)},
+            "clean_up_tokenization_spaces": True,
+        },
+        {},
+    ),
+    "RoBERTa's": (
+        roberta,
+        {
+            **{"errors": "replace", "trim_offsets": True, "add_prefix_space": False, "model_max_length": 512},
+            **{"bos_token": sign("<s>"), "cls_token": sign("<s>"), "mask_token": sign("<mask>", lstrip=True)},
+            **{"eos_token": sign("</s>"), "sep_token": sign("</s>"), "pad_token": sign("<pad>")},
+        },
+        {},
+    ),
+    "GPT-2's": (
+        gpt2,
+        {
+            **{"add_bos_token": False, "add_prefix_space": False, "errors": "replace", "pad_token": None},
+            **{f"{role}_token": sign("<|endoftext|>", normalized=True) for role in ("bos", "eos", "unk")},
+        },
+        {},
+    ),
+    "T5's": (t5, {"additional_special_tokens": [f"<extra_id_{i}>" for i in range(5)], "extra_ids": 5}, {}),
+    "Llama's": (
+        llama,
+        {
+            **{"add_bos_token": True, "add_eos_token": False, "clean_up_tokenization_spaces": False, "legacy": False},
+            **{"model_max_length": 10**30, "pad_token": None, "padding_side": "right", "sp_model_kwargs": {}},
+            **{"spaces_between_special_tokens": False, "use_default_system_prompt": False},
+            **{"bos_token": sign("<s>"), "eos_token": sign("</s>"), "unk_token": sign("<unk>")},
+        },
+        {},
+    ),
+    "wav2vec 2.0's": (
+        letters,
+        {"do_lower_case": False, "return_attention_mask": False, "do_normalize": True, "word_delimiter_token": "|"},
+        {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_configurations_of_published_models(name: str, tmp_path: Path) -> None:
+    maker, config, special = PUBLISHED[name]
+    maker(tmp_path, **config)
+    if special:
+        (tmp_path / "special_tokens_map.json").write_text(json.dumps(special))
+    ours, theirs = read_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert ours is not None
+    assert (ours.vocab, ours.side) == (len(theirs), theirs.padding_side)
+    assert ours.encode_batch(TEXTS) == theirs(TEXTS)["input_ids"]
+    for role in ("pad", "bos", "eos", "unk", "cls", "sep", "mask"):
+        assert getattr(ours, role) == getattr(theirs, f"{role}_token_id"), role
