@@ -141,6 +141,10 @@ def test_the_demo_from_end_to_end(cli, tmp_path, monkeypatch):
     assert cli("translate", "runs/demo", source).code == 0
     assert json.loads(cli("eval", "runs/demo", "--json").out)["pairs"] == 15
     assert cli("show", "runs/demo").code == 0
+    card = (tmp_path / "runs/demo/model/README.md").read_text()
+    assert 'model.translate("<2de> 5 March 2026")' in card, "its example has the tag that it needs"
+    assert cli("export", "runs/demo", "out", "--to", "hf", "--verify").code == 0
+    assert 'tokenizer("<2de> 5 March 2026", return_tensors="pt")' in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_python_sees_the_same(lines, trained):
