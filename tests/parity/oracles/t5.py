@@ -69,7 +69,7 @@ SUBJECTS: dict[str, Callable[[], Any]] = {
     "text": t5,
     "few buckets": lambda: t5(**FEW, layer_norm_epsilon=1e-3),
     "1.1": separate,
-    "1.1, one table": lambda: t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "1.1, one table": lambda: t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False, initializer_factor=0.3),
     "silu, gated": lambda: t5(feed_forward_proj="gated-silu"),
     "gelu": lambda: t5(feed_forward_proj="gelu"),
     "states": lambda: t5("T5Model"),
