@@ -18,6 +18,10 @@ from transept.hub.use import BEGIN, END, use
 from transept.models import Model, Seq2Seq, Topology
 
 CURVE = "curve.png"
+# The words on use that are ours: between marks, or as the first version wrote them.
+OURS = re.compile(
+    rf"{re.escape(BEGIN)}.*?{re.escape(END)}|## Use\n\n```python\nimport transept\n.*?(?=\n\n## |\Z)", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,16 @@ def fitted(
 ) -> Card:
     """A card that came along, its words on use made again for where it lies now; the words of others stay as they are.
 
-    What we wrote on use stands between two marks, and the example in it is kept.
+    What we wrote on use stands between two marks (in cards of the first version under its title), and the example in it
+    is kept.
     """
-    begin, end = card.text.find(BEGIN), card.text.find(END)
-    if not 0 <= begin < end:
+    found = OURS.search(card.text)
+    if found is None:
         return card
-    old = card.text[begin : end + len(END)]
-    shown = re.search(r'model\.\w+\((?=")', old)
-    example = str(json.JSONDecoder().raw_decode(old, shown.end())[0]) if shown else ""
-    return Card(card.text.replace(old, use(spec, architecture, tokenizer, unsaid, example)), card.pictures)
+    shown = re.search(r'model\.\w+\((?=")', found[0])
+    example = str(json.JSONDecoder().raw_decode(found[0], shown.end())[0]) if shown else ""
+    words = use(spec, architecture, tokenizer, unsaid, example)
+    return Card(card.text[: found.start()] + words + card.text[found.end() :], card.pictures)
 
 
 def renamed(card: Card, old: str, new: str) -> Card:

@@ -14,6 +14,7 @@ from transept.hub.card import Record, read_card
 from transept.hub.directory import read, save
 from transept.hub.export import export_hf, import_hf
 from transept.hub.generation import Generation
+from transept.hub.use import BEGIN, END
 from transept.hub.verify import Check, Report, verify
 from unit.hub.made import directory, model, tokenizer
 
@@ -181,3 +182,20 @@ def test_words_on_use_are_made_again_for_the_place(tmp_path: Path) -> None:
     save(tmp_path / "bare", model(), card="# Theirs\n\nWords of theirs.\n")
     export_hf(tmp_path / "bare", tmp_path / "back", check=False)
     assert (tmp_path / "back" / "README.md").read_text() == "# Theirs\n\nWords of theirs.\n"
+
+
+def test_words_on_use_of_the_first_version_are_made_again_too(tmp_path: Path) -> None:
+    one = save(tmp_path / "one", model(norm="before"), tokenizer=tokenizer(), card=Record("x", notes=["Mine."]))
+    path = one / "README.md"
+    text = path.read_text()
+    for mark in (BEGIN, END):
+        text = text.replace(f"{mark}\n", "").replace(f"\n{mark}", "")
+    path.write_text(text)
+    card = read_card(one)
+    assert card is not None
+    assert BEGIN not in card.text
+    save(tmp_path / "other", model(), tokenizer=tokenizer(), card=card)
+    text = (tmp_path / "other" / "README.md").read_text()
+    assert text.count("## Use") == text.count(BEGIN) == 1
+    assert "MarianMTModel.from_pretrained" in text
+    assert "## Notes\n\n- Mine." in text
