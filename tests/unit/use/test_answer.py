@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForQuestionAnswering
+from transformers import AutoModelForQuestionAnswering, BartConfig, BartForQuestionAnswering
 
 from transept.errors import InvalidData, UsageError
 from transept.hub.directory import save
 from transept.use.answer import _windows
 from transept.use.loaded import Loaded, load
 from unit.hub import made as hub
-from unit.use.made import theirs, word_pieces
+from unit.use.made import shaken, theirs, word_pieces
 
 QUESTIONS = ["who lived in london?", "what sat?", "where?"]
 CONTEXTS = ["Ada lived in London, and walked.", "The cat sat  on the MAT. A dog sees it.", "paris"]
@@ -29,6 +29,8 @@ def by_hand(root: Path, question: str, context: str, longest: int) -> tuple[floa
     places = made.pop("offset_mapping")[0].tolist()
     inside = [i for i, of in enumerate(made.sequence_ids(0)) if of == 1]
     model = AutoModelForQuestionAnswering.from_pretrained(root).eval()
+    if model.config.model_type == "bart":
+        made.pop("token_type_ids")
     with torch.no_grad():
         out = model(**made)
     seen = torch.tensor([i == 0 or i in inside for i in range(len(places))])
@@ -51,6 +53,21 @@ def test_an_answer_is_the_likeliest_pair(squad: Loaded, longest: int) -> None:
         assert squad.answer(question, context, longest=longest) == ours
         allowed = squad.answer(question, context, longest=longest, empty=True)
         assert allowed == ("" if none > probability else text)
+
+
+def test_two_stacks_find_it_too(tmp_path: Path) -> None:
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 48}
+    ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0, "decoder_start_token_id": 3}
+    config = BartConfig(vocab_size=43, **sizes, **heads, **ends, forced_eos_token_id=3)
+    shaken(BartForQuestionAnswering(config)).save_pretrained(tmp_path)
+    word_pieces().save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.verbs == ("answer", "embed")
+    for question, context, ours in zip(QUESTIONS, CONTEXTS, loaded.answer(QUESTIONS, CONTEXTS), strict=True):
+        probability, text, start, end, _ = by_hand(tmp_path, question, context, 30)
+        assert (ours, ours.start, ours.end) == (text, start, end)
+        assert ours.probability == pytest.approx(probability, rel=1e-4)
 
 
 def test_one_context_serves_many_questions(squad: Loaded) -> None:
