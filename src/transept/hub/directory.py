@@ -68,14 +68,14 @@ class Stored:
 # ------------------------------------------------------------------ reading
 
 
-def locate(directory: str | Path, *, allow_pickle: bool = False) -> Path:
+def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = False) -> Path:
     """The model directory that a path means: itself, the `model/` of a run directory, or a model of the hub by name.
 
-    A directory that is here is taken before a name.
+    A directory that is here is taken before a name. `weights` and `allow_pickle` are `fetch`'s.
     """
     root = Path(directory).expanduser()
     if not root.exists() and is_name(str(directory)):
-        root = fetch(str(directory), allow_pickle=allow_pickle)
+        root = fetch(str(directory), weights=weights, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
             f"there is no such directory: {root}",
@@ -98,7 +98,7 @@ def locate(directory: str | Path, *, allow_pickle: bool = False) -> Path:
 
 def read_spec(directory: str | Path) -> Topology:
     """The description of a model, without its weights. A run directory is taken where a model is."""
-    root = locate(directory)
+    root = locate(directory, weights=False)
     return described(root, read_json(member(root, CONFIG)))[0]
 
 
@@ -117,7 +117,7 @@ def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
 
 def read_blank(directory: str | Path) -> Stored:
     """What a directory holds, its model without data, on the meta device: for looking at it."""
-    root = locate(directory)
+    root = locate(directory, weights=False)
     config = read_json(member(root, CONFIG))
     spec, _ = described(root, config)
     return read_beside(root, config, outline(spec))

@@ -7,7 +7,8 @@ from pathlib import Path
 from transept.errors import InvalidData
 
 NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "README.md"]  # never a pickle unasked, never code
+FILES = ["*.json", "*.txt", "*.model", "*.jinja", "README.md"]  # never code
+WEIGHTS = ["*.safetensors"]  # never a pickle unasked
 PICKLES = ["pytorch_model*.bin"]
 
 
@@ -18,11 +19,12 @@ def is_name(text: str) -> bool:
     return "/" not in text or not Path(text).parent.is_dir()
 
 
-def fetch(name: str, *, allow_pickle: bool = False) -> Path:
+def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Path:
     """The directory of a model of the hub, in its usual cache. The only function that uses the network.
 
-    HF_HUB_OFFLINE or TRANSEPT_OFFLINE leaves it to the cache. `allow_pickle` takes pickled weights where there are no
-    others. Raises InvalidData with the reason where nothing is found.
+    HF_HUB_OFFLINE or TRANSEPT_OFFLINE leaves it to the cache. Without `weights` the small files come alone;
+    `allow_pickle` takes pickled weights where there are no others. Raises InvalidData with the reason where nothing is
+    found.
     """
     import huggingface_hub
     from huggingface_hub import constants
@@ -30,10 +32,11 @@ def fetch(name: str, *, allow_pickle: bool = False) -> Path:
     switch = next((key for key in ("TRANSEPT_OFFLINE", "HF_HUB_OFFLINE") if _on(os.environ.get(key, ""))), None)
     offline = switch is not None or constants.HF_HUB_OFFLINE
     try:
-        root = Path(huggingface_hub.snapshot_download(name, allow_patterns=FILES, local_files_only=offline))
-        if allow_pickle and not any(root.glob("*.safetensors")):
-            more = [*FILES, *PICKLES]
-            root = Path(huggingface_hub.snapshot_download(name, allow_patterns=more, local_files_only=offline))
+        wanted = [*FILES, *(WEIGHTS if weights else [])]
+        root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+        if weights and allow_pickle and not any(root.glob(WEIGHTS[0])):
+            wanted += PICKLES
+            root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
     except Exception as error:  # of several libraries: no network, no such name, no permission, not in the cache
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         why = f"the cache of the hub has no model of this name, and {switch or 'HF_HUB_OFFLINE'} forbids the network"

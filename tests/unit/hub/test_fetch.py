@@ -9,7 +9,7 @@ import pytest
 
 import transept
 from transept.errors import InvalidData
-from transept.hub.directory import locate, read
+from transept.hub.directory import locate, read, read_blank, read_spec
 from transept.hub.export import import_hf
 from transept.hub.fetch import fetch, is_name
 from unit.hub.made import directory, model
@@ -101,6 +101,9 @@ def test_what_goes_wrong_at_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch,
     ((name, options),) = asked
     assert name == "owner/name"
     assert not any("bin" in pattern or "py" in pattern for pattern in options["allow_patterns"])
+    with pytest.raises(InvalidData, match="could not be fetched"):
+        read_spec("owner/name")
+    assert set(options["allow_patterns"]) - set(asked[1][1]["allow_patterns"]) == {"*.safetensors"}
 
 
 def test_a_pickle_is_fetched_only_where_it_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -117,6 +120,15 @@ def test_a_pickle_is_fetched_only_where_it_is_allowed(monkeypatch: pytest.Monkey
     (tmp_path / "model.safetensors").touch()
     fetch("owner/name", allow_pickle=True)
     assert asked[3:] == [[]]
+
+
+def test_to_look_at_a_model_its_weights_are_not_needed(cache: Path, tmp_path: Path) -> None:
+    source = directory(tmp_path)
+    (source / "model.safetensors").unlink()
+    cached(cache, "owner/name", source)
+    assert read_blank("owner/name").model.spec == read_spec("owner/name") == model().spec
+    with pytest.raises(InvalidData, match="model.safetensors is missing"):
+        read("owner/name")
 
 
 def test_the_cache_of_the_environment_is_used_in_a_fresh_process(tmp_path: Path) -> None:
