@@ -92,16 +92,13 @@ class Draws:
             return Given({"inputs": waves}, {"input_values": waves})
         return self._pairs() if isinstance(self.spec, Seq2Seq) else self._texts()
 
-    def tokens(
-        self, vocab: int, *, longest: int | None = None, even: bool = False, close: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def tokens(self, vocab: int, *, longest: int | None = None, close: bool = True) -> tuple[Tensor, Tensor]:
         """Random tokens (B, S) without special ones inside, padded on the right, and which are real.
 
-        `close` ends rows with the end token where there is one; `even` makes them equally long.
+        `close` ends rows with the end token where there is one.
         """
         most = longest or self.longest
         lengths = torch.randint(1, most + 1, (ROWS,), generator=self.generator)
-        lengths = torch.full_like(lengths, most) if even else lengths
         lengths[0] = most
         common = torch.tensor([token for token in range(vocab) if token not in self.special] or [self.eos or 0])
         columns = torch.arange(most)
@@ -113,8 +110,9 @@ class Draws:
 
     def _texts(self) -> Given:
         embed, head = self.spec.embed, self.spec.head
-        # Their classes of a whole row look for its last token by the id of padding.
-        ids, real = self.tokens(embed.vocab, even=isinstance(head, Classes) and not self.has_pad)
+        ids, real = self.tokens(embed.vocab)
+        if isinstance(head, Classes) and not self.has_pad:  # theirs finds the last token of a row by padding, or alone
+            ids, real = ids[:1], real[:1]
         ours, theirs = {"inputs": ids, "valid": real}, {"input_ids": ids, "attention_mask": real.long()}
         if embed.segments > 1:
             segments = torch.randint(embed.segments, ids.shape, generator=self.generator).masked_fill(~real, 0)

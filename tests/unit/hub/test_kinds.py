@@ -82,6 +82,12 @@ def test_every_family_is_equal_to_hugging_face(family: str, tmp_path: Path) -> N
     assert len(told["checks"]) == len(report.checks)
 
 
+def test_classes_without_padding_are_compared_by_one_row(tmp_path: Path) -> None:
+    save(tmp_path / "m", built("gpt2", head="classes"))
+    edit_file(tmp_path / "m" / "config.json", pad_token_id=None)
+    assert verify(tmp_path / "m").good
+
+
 def test_what_a_model_is_for() -> None:
     spec = {name: built(name).spec for name in ("transformer", "bert", "gpt2", "vit", "wav2vec2")}
     assert [reads(one) for one in spec.values()] == ["text", "text", "text", "pictures", "sound"]
