@@ -22,8 +22,8 @@ class Beam:
     hypothesis is read off backwards when it is asked for.
     """
 
-    def __init__(self, settings: Search, eos: int, limits: NDArray[np.int64]) -> None:
-        self.settings, self.eos, self.limits, self.width = settings, eos, limits, settings.beam
+    def __init__(self, settings: Search, ends: tuple[int, ...], limits: NDArray[np.int64]) -> None:
+        self.settings, self.ends, self.limits, self.width = settings, ends, limits, settings.beam
         shape, steps = (len(limits), settings.beam), int(limits.max())
         table = (steps, len(limits), 2 * settings.beam)
         self.step = 0
@@ -49,7 +49,7 @@ class Beam:
         self.failed[sentences] |= failed
         full = length >= self.limits[sentences]
         real = found.total > -np.inf  # a vocabulary smaller than the beam has fewer candidates
-        ends = (found.token == self.eos) | full[:, None]
+        ends = np.isin(found.token, self.ends) | full[:, None]
         self._keep(sentences, (ends & real)[:, :width] & ~(over | failed)[:, None], found.total[:, :width], length)
 
         lives = np.argsort(ends | ~real, axis=1, kind="stable")[:, :width]
@@ -59,7 +59,7 @@ class Beam:
         self.over[sentences] |= failed | full | ~alive[:, 0] | self._decided(sentences, length)
         self.step += 1
         token, parent = (np.take_along_axis(table, lives, 1) for table in (found.token, found.parent))
-        return Move(np.where(alive, token, self.eos), parent, self.over[sentences])
+        return Move(np.where(alive, token, self.ends[0]), parent, self.over[sentences])
 
     def _keep(
         self, sentences: NDArray[np.int64], ending: NDArray[np.bool_], total: NDArray[np.float32], length: int
@@ -101,4 +101,4 @@ class Beam:
             parent = self.parent[step, sentence, candidate]
             step -= 1
             candidate = self.lives[step, sentence, parent] if step >= 0 else 0
-        return Hypothesis(tokens[::-1], score, logprobs[::-1], "end" if tokens[0] == self.eos else "length")
+        return Hypothesis(tokens[::-1], score, logprobs[::-1], "end" if tokens[0] in self.ends else "length")

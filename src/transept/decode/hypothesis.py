@@ -29,7 +29,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Special:
-    """`bos` opens every target, `eos` ends it, and what is in `suppress` (padding, say) is never chosen.
+    """`bos` opens every target, `eos` ends it, as what is in `also` does; what is in `suppress` is never chosen.
 
     A suppressed token keeps its share of the probability: the others are not scaled up. `first` is chosen first, at no
     cost, whatever the scores: BART's <s>, the language of mBART.
@@ -39,16 +39,22 @@ class Special:
     eos: int
     suppress: tuple[int, ...] = field(default=())
     first: int | None = None
+    also: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.eos in self.suppress:
-            raise UsageError(f"the end token {self.eos} is suppressed, so no sentence could end")
+        if found := [token for token in self.ends if token in self.suppress]:
+            raise UsageError(f"the end token {found[0]} is suppressed, so no sentence could end")
         if self.first in self.suppress:
             raise UsageError(f"the token {self.first} comes first, and is suppressed")
 
     def tokens(self) -> tuple[int, ...]:
         """All of them, which a vocabulary must have."""
-        return (self.bos, self.eos, *self.suppress, *(() if self.first is None else (self.first,)))
+        return (self.bos, *self.ends, *self.suppress, *(() if self.first is None else (self.first,)))
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Every token that ends an answer: Llama 3 ends a turn by another than a text."""
+        return (self.eos, *self.also)
 
     def start(self, prefix: Sequence[int] = ()) -> list[int]:
         """What stands before an answer that must begin with a prefix."""

@@ -52,17 +52,17 @@ class Rules:
 
     def restrict(self, logprobs: Tensor) -> Tensor:
         """The log-probabilities (B*W, V) to choose by; they are overwritten."""
-        settings, end = self.settings, self.special.eos
+        settings, ends = self.settings, list(self.special.ends)
         if settings.method == "beam":
             logprobs = self._penalised(logprobs)
         if settings.no_repeat_ngram:
-            ending = logprobs[:, end].clone()
+            ending = logprobs[:, ends].clone()
             at, token = (torch.from_numpy(found).to(logprobs.device) for found in self.repeats())
             logprobs[at, token] = float("-inf")
             stuck = logprobs.amax(-1) == float("-inf")  # where every token would repeat something, the end may come
-            logprobs[:, end] = torch.where(stuck, ending, logprobs[:, end])
+            logprobs[:, ends] = torch.where(stuck[:, None], ending, logprobs[:, ends])
         if self.chosen + 1 < settings.min_length:
-            logprobs[:, end] = float("-inf")
+            logprobs[:, ends] = float("-inf")
         if self.chosen == 0 and self.special.first is not None:
             rows = torch.from_numpy(self.forced).to(logprobs.device)
             free = torch.where(logprobs[:, self.special.first].isnan(), torch.nan, 0.0)  # what failed has failed

@@ -87,7 +87,7 @@ def _search(
 
     def run(batch: list[int]) -> tuple[list[int], Chooser]:
         rows = [asked[i] for i in batch]
-        chooser = _chooser(settings, special.eos, limits[rows], [numbers[i] for i in rows], stop)
+        chooser = _chooser(settings, special.ends, limits[rows], [numbers[i] for i in rows], stop)
         begun = [starts[i] for i in rows]
         rules = rules_of(settings, special, begun)
         for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
@@ -109,11 +109,11 @@ def _search(
 
 
 def _chooser(
-    settings: Search, eos: int, limits: NDArray[np.int64], numbers: Sequence[int], stop: Stop | None
+    settings: Search, ends: tuple[int, ...], limits: NDArray[np.int64], numbers: Sequence[int], stop: Stop | None
 ) -> Chooser:
     if settings.method == "beam":
-        return Beam(settings, eos, limits)
-    return Single(settings, eos, limits, numbers, stop)
+        return Beam(settings, ends, limits)
+    return Single(settings, ends, limits, numbers, stop)
 
 
 def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> NDArray[np.int64]:

@@ -25,12 +25,12 @@ class Single:
     def __init__(
         self,
         settings: Search,
-        eos: int,
+        ends: tuple[int, ...],
         limits: NDArray[np.int64],
         numbers: Sequence[int],
         stop: Stop | None = None,
     ) -> None:
-        self.settings, self.eos, self.limits, self.stop = settings, eos, limits, stop
+        self.settings, self.ends, self.limits, self.stop = settings, ends, limits, stop
         self.drawn = settings.method == "sample" and settings.temperature > 0
         self.width = settings.n_best if self.drawn else 1
         shape, steps = (len(limits), self.width), int(limits.max())
@@ -57,7 +57,7 @@ class Single:
         self.logprobs[sentences, :, self.step] = np.where(live, logprob, 0)
         self.running[sentences] += np.where(live, logprob, 0)
         self.length[sentences] += live
-        self.ended[sentences] |= live & (token == self.eos)
+        self.ended[sentences] |= live & np.isin(token, self.ends)
         if self.stop is not None:
             for row, w in np.argwhere(live & ~self.ended[sentences]):
                 sentence = sentences[row]
@@ -65,7 +65,7 @@ class Single:
         self.step += 1
         over = self._done(sentences).all(1) | (self.step >= self.limits[sentences]) | self.failed[sentences]
         parents = np.zeros_like(token) if first else np.broadcast_to(np.arange(self.width), token.shape)
-        return Move(np.where(live, token, self.eos), parents, over)
+        return Move(np.where(live, token, self.ends[0]), parents, over)
 
     def _done(self, sentences: NDArray[np.int64]) -> NDArray[np.bool_]:
         done: NDArray[np.bool_] = self.ended[sentences] | self.stopped[sentences]

@@ -47,7 +47,7 @@ def follow(
         yield Hypothesis([], 0.0, [], "length")
         return
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=model.device)
-    chooser = Single(settings, special.eos, limits, [number], stop)
+    chooser = Single(settings, special.ends, limits, [number], stop)
     training = model.training
     model.train(False)
     try:

@@ -48,6 +48,6 @@ def ids_of(spec: Topology, tokenizer: Tokenizer | None, generation: Generation |
     found = {
         "pad_token_id": generation.pad,
         "bos_token_id": tokenizer.bos if tokenizer else special.bos,
-        "eos_token_id": special.eos,
+        "eos_token_id": list(special.ends) if special.also else special.eos,
     }
     return found | ({"decoder_start_token_id": special.bos} if isinstance(spec, Seq2Seq) else {})

@@ -153,7 +153,8 @@ def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generatio
         if asked.get("eos_token_id") is None:
             return None  # nothing would end a text
         if asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
-            asked["bos_token_id"] = asked["eos_token_id"]  # what an empty prompt is
+            ends = asked["eos_token_id"]
+            asked["bos_token_id"] = ends[0] if isinstance(ends, list) and ends else ends  # what an empty prompt is
     longest = config.get("max_position_embeddings")
     limits = [limit for limit in (longest, spec.limit()) if isinstance(limit, int)]
     found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST))

@@ -67,7 +67,7 @@ class Generation:
             "do_sample": search.method == "sample",
             "max_length": self._most(),
             "pad_token_id": self.pad,
-            "eos_token_id": special.eos,
+            "eos_token_id": list(special.ends) if special.also else special.eos,
             "decoder_start_token_id": special.bos,
         }
         own = {name: getattr(search, name) for name in OWN}
@@ -159,9 +159,10 @@ def _lengths(keys: Keys, longest: int) -> dict[str, float | int]:
 
 def _special(keys: Keys) -> tuple[Special, int | None]:
     ends, starts = keys.ids("eos_token_id"), keys.ids("decoder_start_token_id") or keys.ids("bos_token_id")
-    for name, found in (("eos_token_id", ends), ("decoder_start_token_id", starts)):
-        if len(found) != 1:
-            raise InvalidConfig(f"{name} must be one token id, not {found or 'none'}")
+    if not ends:
+        raise InvalidConfig("eos_token_id must be a token id, or several")
+    if len(starts) != 1:
+        raise InvalidConfig(f"decoder_start_token_id must be one token id, not {starts or 'none'}")
     if any(token not in ends for token in keys.ids("forced_eos_token_id")):
         raise InvalidConfig("forced_eos_token_id may not force another token than the end")
     first = keys.ids("forced_bos_token_id")
@@ -176,4 +177,5 @@ def _special(keys: Keys) -> tuple[Special, int | None]:
     if first and first[0] in suppress:
         raise InvalidConfig(f"forced_bos_token_id forces token {first[0]}, which is suppressed")
     pads = keys.ids("pad_token_id")
-    return Special(starts[0], ends[0], tuple(suppress), first[0] if first else None), pads[0] if pads else None
+    special = Special(starts[0], ends[0], tuple(suppress), first[0] if first else None, tuple(ends[1:]))
+    return special, pads[0] if pads else None

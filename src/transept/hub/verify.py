@@ -149,7 +149,7 @@ def _searches(stored: Stored, theirs: Any, generation: Generation, draws: Draws)
             **(beamed if settings is beams else {}),
         )
         begun = source.size(1) if alone else 1
-        answers = [ended(row.tolist()[begun:], generation.special.eos) for row in chosen]
+        answers = [ended(row.tolist()[begun:], generation.special.ends) for row in chosen]
         different = sum(mine != other for mine, other in zip(ours, answers, strict=True))
         yield Check(f"{name}: sentences with other tokens, of {ROWS}", different)
 
@@ -169,7 +169,7 @@ def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
         "use_cache": False,  # theirs has too few places where the two stacks are of other depths
         "num_return_sequences": 1,
         "pad_token_id": pad,
-        "eos_token_id": special.eos,
+        "eos_token_id": list(special.ends),
         "forced_bos_token_id": special.first,
         "suppress_tokens": list(special.suppress) or None,
     }
@@ -183,6 +183,6 @@ def _to_the_right(ids: Tensor, real: Tensor, pad: int) -> tuple[Tensor, Tensor]:
     return torch.stack(moved), real.flip(1)
 
 
-def ended(row: list[int], end: int) -> list[int]:
+def ended(row: list[int], ends: tuple[int, ...]) -> list[int]:
     """Their answer without the padding behind it: up to its first end. One without an end has the whole length."""
-    return row[: row.index(end) + 1] if end in row else row
+    return next((row[: i + 1] for i, token in enumerate(row) if token in ends), row)

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -46,7 +47,8 @@ def generate(model: MarianMTModel, asked: list[list[int]], **choice: object) -> 
         **choice,
     )
     rows = [row[1:] for row in out.sequences.tolist()]
-    found = [row[: row.index(EOS) + 1] if EOS in row else row for row in rows]
+    ends = choice.get("eos_token_id", [EOS])
+    found = [next((row[: i + 1] for i, token in enumerate(row) if token in ends), row) for row in rows]
     return found, [] if out.get("sequences_scores") is None else out.sequences_scores.tolist()
 
 
@@ -82,3 +84,17 @@ def test_beams_give_their_tokens_and_scores(seed):
         assert [each[0].tokens for each in found] == wanted, settings
         ours = torch.tensor([each[0].score for each in found])
         torch.testing.assert_close(ours, torch.tensor(scores), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_of_several_tokens_may_end_an_answer(seed):
+    model, theirs, vocab = pair(seed)
+    asked = sentences(seed, 10, vocab)
+    special = replace(SPECIAL, also=(5, 7))
+    for beams, settings in ((1, Search(method="greedy")), (4, Search(beam=4)), (3, Search(beam=3, min_length=4))):
+        settings = settings.model_copy(update={"max_ratio": 0.0, "max_extra": 12})
+        found = [each[0] for each in search(model, asked, settings, special)]
+        least = {"min_new_tokens": settings.min_length - 1} if settings.min_length else {}
+        wanted = generate(theirs, asked, max_new_tokens=12, num_beams=beams, eos_token_id=[EOS, 5, 7], **least)[0]
+        assert [each.tokens for each in found] == wanted, settings
+        assert {each.finish for each in found if each.tokens[-1] in (EOS, 5, 7)} <= {"end"}

@@ -130,9 +130,8 @@ def test_a_summary_of_theirs() -> None:
         ({"early_stopping": "always"}, "early_stopping is 'always'"),
         ({"bad_words_ids": [[3, 4]]}, "suppresses single tokens only"),
         ({"bad_words_ids": 3}, "bad_words_ids must be a list"),
-        ({"eos_token_id": [2, 3]}, "eos_token_id must be one token id"),
         ({"eos_token_id": -1}, "eos_token_id must be a token id"),
-        ({"eos_token_id": None}, "eos_token_id must be one token id, not none"),
+        ({"eos_token_id": None}, "eos_token_id must be a token id, or several"),
         ({"forced_eos_token_id": 7}, "may not force another token"),
         ({"nmu_beams": 4}, "unknown keys for a search: 'nmu_beams' Did you mean 'num_beams'"),
         ({"transept": {"penalty": "gnmt"}}, "penalty: Input should be"),
@@ -143,6 +142,13 @@ def test_a_summary_of_theirs() -> None:
 def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         from_hf(IDS | changes, 64)
+
+
+def test_several_ends_go_there_and_back() -> None:
+    found = from_hf(IDS | {"eos_token_id": [2, 3, 7]}, 64)
+    assert found.special.ends == (2, 3, 7)
+    assert found.to_hf()["eos_token_id"] == [2, 3, 7]
+    assert from_hf(found.to_hf(), 64) == found
 
 
 KEYS = [*IDS, "num_beams", "do_sample", "length_penalty", "early_stopping", "max_length", "top_k", "bad_words_ids", "x"]
