@@ -119,6 +119,14 @@ def measure(script: Path, sides: Sequence[Side], folder: Path, rounds: int) -> l
     return found
 
 
+def chosen(sides: Sequence[Side], asked: argparse.Namespace) -> list[Side]:
+    """The sides of the formats that were asked for. SystemExit where that leaves Transept or everybody else out."""
+    found = [side for side in sides if not asked.formats or side.format in asked.formats]
+    if {side.role for side in found} < {"ours", "peer"}:
+        raise SystemExit(f"--formats {' '.join(asked.formats)} leaves nothing to compare")
+    return found
+
+
 def ratios(row: Row, other: Row) -> list[float]:
     """How many times as fast as another, in each round."""
     return [ours / theirs for ours, theirs in zip(row.values, other.values, strict=True)]
@@ -235,6 +243,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
         choices=("wall", "cpu"),
         default="wall",
         help="cpu counts the processors' time alone: with --threads 1, for a machine that does other things too",
+    )
+    parser.add_argument(
+        "--formats", nargs="+", help="float32, bfloat16, int8: these alone; a processor may be very slow in the others"
     )
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, and little more")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each row instead of the table")

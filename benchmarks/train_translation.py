@@ -206,7 +206,7 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
         "steps": steps,
         "target tokens a step": round(sum(batch.tokens for batch in batches[warm_up:]) / steps),
     }
-    rows = peers.measure(Path(__file__), sides(), folder, asked.rounds)
+    rows = peers.measure(Path(__file__), peers.chosen(sides(), asked), folder, asked.rounds)
     check(rows)
     if asked.json:
         peers.show_json("train_translation", UNIT, rows, settings, there)

@@ -199,7 +199,7 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
     save(folder / "model", model, generation=Generation(Search(beam=BEAM), SPECIAL, longest=1024))
     (folder / "sources.json").write_text(json.dumps(sources))
     all_sides = sides(sizes, convert(folder / "model", folder / "ctranslate2"))
-    rows = peers.measure(Path(__file__), all_sides, folder, asked.rounds)
+    rows = peers.measure(Path(__file__), peers.chosen(all_sides, asked), folder, asked.rounds)
     compare(rows, model, sources)
     settings = {
         "model": origin,
