@@ -122,7 +122,7 @@ def measure(script: Path, sides: Sequence[Side], folder: Path, rounds: int) -> l
 def chosen(sides: Sequence[Side], asked: argparse.Namespace) -> list[Side]:
     """The sides of the formats that were asked for. SystemExit where that leaves Transept or everybody else out."""
     found = [side for side in sides if not asked.formats or side.format in asked.formats]
-    if {side.role for side in found} < {"ours", "peer"}:
+    if not {"ours", "peer"} <= {side.role for side in found}:
         raise SystemExit(f"--formats {' '.join(asked.formats)} leaves nothing to compare")
     return found
 
