@@ -131,7 +131,7 @@ class Names:
         known = [key for key in partial if key not in theirs] + sorted(used)
         problems = [
             listed("missing", [f"{key} ({name})" if key != name else name for name, key in missing.items()]),
-            listed("unknown", [hinted(key, known) for key in unknown if key not in partial]),
+            listed("unknown", [key for key in unknown if key not in partial], known),
             listed("beyond this model", [f"{key} ({name})" if key != name else name for name, key in foreign.items()]),
         ]
         if any(problems):
@@ -184,7 +184,7 @@ class Names:
                 names = (fill(template, index) for template in rule.theirs)
                 out.update(zip(names, rule.write([ours[key] for key in keys]), strict=True))
         if lost := [name for name in ours if name not in used]:
-            raise InvalidData(listed("without a name there", [hinted(name, used) for name in lost]))
+            raise InvalidData(listed("without a name there", lost, used))
         like = next(iter(ours.values()))
         for entry in self.entries:
             if isinstance(entry, (Tied, Copy)):
@@ -226,13 +226,14 @@ def hinted(name: str, known: Iterable[str]) -> str:
     return f"{name}.{near}" if (near := nearest(name, sorted(known))) else name
 
 
-def listed(what: str, items: Sequence[str]) -> str:
-    """ "2 tensors are missing: a, b", or nothing."""
+def listed(what: str, items: Sequence[str], known: Iterable[str] = ()) -> str:
+    """ "2 tensors are missing: a, b", or nothing; what is spelt out with the nearest of the known names."""
     if not items:
         return ""
     count = "1 tensor is" if len(items) == 1 else f"{len(items)} tensors are"
     rest = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return f"{count} {what}: {', '.join(items[:SHOWN])}{rest}"
+    among = list(known)
+    return f"{count} {what}: {', '.join(hinted(item, among) for item in items[:SHOWN])}{rest}"
 
 
 def equal(one: Tensor, other: Tensor) -> bool:

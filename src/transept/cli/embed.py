@@ -67,7 +67,7 @@ def embed(
     if out is not None:
         from io import BytesIO
 
-        matrix, content = np.array(found, np.float32).reshape(len(found), -1), BytesIO()
+        matrix, content = np.array(found, np.float32).reshape(len(found), loaded.width), BytesIO()
         np.save(content, matrix)
         replace_file(out, content.getvalue())
         print(f"{out}: {matrix.shape[0]} vectors of {matrix.shape[1]} numbers")

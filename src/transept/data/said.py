@@ -24,10 +24,12 @@ KINDS = {
     "bart": "roberta",
     "openaigpt": "openai",
     "t5": "t5",
+    "mt5": "t5",
     "llama": "llama",
     "wav2vec2": "letters",
     "wav2vec2ctc": "letters",
 }
+GENERIC = ("", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")  # classes of no kind
 # The special tokens where no file names them.
 DEFAULTS = {
     "word pieces": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
@@ -81,12 +83,11 @@ class Said:
         return object_in(self.files[name], self.directory / name) if name in self.files else {}
 
     def _kind(self, model_type: str | None) -> str | None:
-        """What its class says, else what the model's kind says, else None."""
-        for word in (str(self.config.get("tokenizer_class") or ""), model_type or ""):
-            plain = word.removesuffix("Fast").removesuffix("Tokenizer").replace("-", "").replace("_", "").lower()
-            if plain in KINDS:
-                return KINDS[plain]
-        return None
+        """What its class says; where it is of no kind, or there is none, what the model's kind says, else None."""
+        own = str(self.config.get("tokenizer_class") or "")
+        word = (model_type or "") if own in GENERIC else own
+        plain = word.removesuffix("Fast").removesuffix("Tokenizer").replace("-", "").replace("_", "").lower()
+        return KINDS.get(plain)
 
     def refuse(self, reason: str, file: str = CONFIG) -> InvalidData:
         return InvalidData(reason, where=self.directory / file)
@@ -115,9 +116,8 @@ class Said:
 
     def done(self) -> None:
         """Refuse what was not read and might change ids."""
-        unknown = [
-            key for key in self.config if key not in self.read_keys and key not in ASIDE.split() and key[0] != "_"
-        ]
+        known = {*self.read_keys, *ASIDE.split()}
+        unknown = [key for key in self.config if key not in known and not key.startswith("_")]
         if unknown:
             named = (f"{key!r}{nearest(key, self.read_keys)}" for key in unknown)
             raise self.refuse(f"unknown keys for a tokenizer: {', '.join(named)}")

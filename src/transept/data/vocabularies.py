@@ -15,6 +15,8 @@ SPACE = "\u2581"  # SentencePiece's sign for a space
 UNIGRAM, BPE = 1, 2  # SentencePiece's numbers for its models
 CONTROL, OWN = 3, 4  # its kinds of pieces that are found whole
 
+SENTINELS = 10_000  # of a T5; more are no vocabulary, and would fill the memory
+
 
 def word_pieces(said: Said) -> Backend:
     """BERT's: text is cleaned, cut at white space and signs, and words at the longest known pieces."""
@@ -80,6 +82,8 @@ def t5(said: Said) -> Backend:
     if model.trainer_spec.model_type != UNIGRAM:
         raise said.refuse("the vocabulary of a T5 is one of unigrams", _piece_file(said).name)
     count = said.config.get("extra_ids", 100)
+    if type(count) is not int or not 0 <= count <= SENTINELS:
+        raise said.refuse(f"extra_ids must be a whole number up to {SENTINELS:,}, not {count!r:.40}")
     said.read_keys |= {"extra_ids", "sp_model_kwargs", "legacy", "add_prefix_space"}
     said.only("sp_model_kwargs", {}, None)
     pieces = [(piece.piece, piece.score) for piece in model.pieces]

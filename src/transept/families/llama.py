@@ -141,6 +141,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     words["kv_heads"] = None if words["kv_heads"] == heads else words["kv_heads"]
     if kind == "qwen2":
         words |= {"bias": "qkv", **sliding(keys, words["depth"])}
+        keys.only("use_mrope", False, why="positions of three kinds turn each head, for pictures beside text")
     elif kind == "mistral":
         words["window"] = optional(keys, "sliding_window", 4096)
     else:

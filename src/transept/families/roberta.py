@@ -98,7 +98,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     """
     keys = Keys(config, "RoBERTa")
     word = HEADS[architecture(config, HF_MODELS).removeprefix("XLM")]
-    words = bert.words_of(keys, word, GOLDEN_VOCAB)
+    words = bert.words_of(keys, word, bert.GOLDEN_VOCAB if config.get("model_type") == "xlm-roberta" else GOLDEN_VOCAB)
     offset, rows = keys.whole("pad_token_id", 1, least=0) + 1, keys.whole("max_position_embeddings", 512)
     if rows <= offset:
         raise InvalidConfig(f"max_position_embeddings is {rows}, and the first {offset} are before the first token")

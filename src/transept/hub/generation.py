@@ -29,7 +29,7 @@ ASIDE = """
     output_hidden_states output_scores output_logits return_dict_in_generate return_dict bos_token_id
     remove_invalid_values disable_compile compile_config is_assistant num_assistant_tokens low_memory
     num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind
-    renormalize_logits
+    renormalize_logits sep_token_id
 """
 # What would change them, and the one value at which it does not.
 OFF: dict[str, tuple[Any, ...]] = {

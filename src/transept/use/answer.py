@@ -47,6 +47,8 @@ def answer(
     loaded: "Opened", questions: Sequence[str], contexts: Sequence[str], longest: int, empty: bool
 ) -> list[Answer]:
     """The answer to each question in its context. See `Loaded.answer`."""
+    if longest < 1:
+        raise UsageError(f"longest is {longest}, and an answer has one token at least")
     loaded.demand("answer")
     if len(questions) != len(contexts):
         raise UsageError(f"{len(questions)} questions need as many contexts, not {len(contexts)}")

@@ -87,7 +87,8 @@ class Loaded(Opened):
         """
         self.demand("translate")
         if isinstance(text, str):
-            assert prefix is None or isinstance(prefix, str), "one text, one prefix"
+            if not isinstance(prefix, str | None):
+                raise UsageError("one text has one prefix, not several")
             return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
         if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
             raise UsageError(f"{len(text)} texts need as many prefixes")
@@ -248,8 +249,8 @@ class Loaded(Opened):
         """The piece of a context that answers a question, with its place and probability; T5 writes it instead.
 
         A context that is too long for one row is read in windows that overlap: `windows` of the answer says how many.
-        An answer has at most `longest` tokens; with `empty` it may be that there is none (SQuAD 2.0). One context may
-        serve many questions.
+        An answer has at most `longest` tokens, one at least; with `empty` it may be that there is none (SQuAD 2.0).
+        One context may serve many questions.
         """
         questions = [question] if isinstance(question, str) else question
         contexts = [context] * len(questions) if isinstance(context, str) else context

@@ -22,6 +22,8 @@ from transept.use.pooling import Embedding, declared
 DRAWS = ("temperature", "top_k", "top_p")  # settings that only sampling has,
 BEAMS = ("beam", "penalty", "length_penalty", "stop")  # and those that only a beam has
 
+STARTS = {"bart": 2}  # what opens a target where config.json does not say it; elsewhere 0
+
 
 class Opened:
     """`model` is an ordinary module in evaluation mode, `spec` its description, `verbs` what it can be asked for."""
@@ -79,7 +81,19 @@ class Opened:
     @property
     def start(self) -> int:
         """The token that opens a target, of a model with two stacks."""
-        return self.generation.special.bos if self.generation else int(self.beside.get("decoder_start_token_id") or 0)
+        if self.generation:
+            return self.generation.special.bos
+        kind, given = self.beside.get("model_type"), self.beside.get("decoder_start_token_id")
+        if given is None and kind == "mbart":
+            raise UsageError(
+                "an mBART opens a target by the last token of the same text, which is not done here",
+                where=self.path,
+                remedy="Say decoder_start_token_id in its config.json.",
+            )
+        start = STARTS.get(str(kind), 0) if given is None else given
+        if type(start) is not int or start < 0:
+            raise InvalidData(f"decoder_start_token_id is {given!r:.40}, and must be a token", where=self.path)
+        return start
 
     @cached_property
     def embedding(self) -> Embedding:

@@ -19,6 +19,8 @@ OLDER: dict[str, Kind] = {
     "pooling_mode_lasttoken": "last",
 }
 MODULES, TRANSFORMER = "modules.json", "sentence_bert_config.json"
+PROMPTS = "config_sentence_transformers.json"
+UNDONE = "Do it to the texts, and take the key out: nothing is done to them in silence."
 STEPS = ("Transformer", "Pooling", "Normalize")  # of modules.json, those that can be honoured
 
 
@@ -51,7 +53,18 @@ def declared(files: Mapping[str, str], root: Path) -> Embedding:
     for kind in kinds:
         if kind not in STEPS:
             raise InvalidConfig(f"the module {kind} is none of {', '.join(STEPS)}", where=root / MODULES)
-    longest = _table(files, TRANSFORMER, root).get("max_seq_length") if TRANSFORMER in files else None
+    about = _table(files, TRANSFORMER, root) if TRANSFORMER in files else {}
+    if about.get("do_lower_case"):
+        raise InvalidConfig(
+            "do_lower_case: texts would be lower-cased before the tokenizer", where=root / TRANSFORMER, remedy=UNDONE
+        )
+    if PROMPTS in files and (prompt := _table(files, PROMPTS, root).get("default_prompt_name")):
+        raise InvalidConfig(
+            f"default_prompt_name: every text would begin with the prompt {prompt!r:.40}",
+            where=root / PROMPTS,
+            remedy=UNDONE,
+        )
+    longest = about.get("max_seq_length")
     pool: Kind = "mean"
     if "Pooling" in kinds:
         file = f"{listed[kinds.index('Pooling')].get('path', '')}/config.json"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transept.decode.config import Search
+from transept.families.configuration import Keys
 from transept.hub.generation import Generation, from_hf
 from transept.use.text import Text
 from transept.use.translate import translate
@@ -20,8 +21,8 @@ def asked(config: Mapping[str, Any], generation: Generation) -> tuple[str, Searc
 
     Every setting is honoured, or refused by InvalidConfig.
     """
-    tasks = config.get("task_specific_params") or {}
-    own = dict(tasks.get(TASK) or {})
+    tasks = Keys(config, "a model").table("task_specific_params") if config.get("task_specific_params") else {}
+    own = dict(Keys(tasks, "tasks").table(TASK)) if tasks.get(TASK) else {}
     prefix = str(own.pop("prefix", None) or "")
     if not own:
         return prefix, generation.search

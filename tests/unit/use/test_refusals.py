@@ -1,0 +1,84 @@
+"""What files beside a model ask for and is not done: refused by name, never left out in silence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transept.data.said import Said
+from transept.errors import InvalidConfig, InvalidData
+from transept.families import llama, roberta
+from transept.hub.generation import Generation
+from transept.use.pooling import declared
+from transept.use.summarize import asked
+
+HERE = Path("somewhere")
+MODULES = [
+    {"type": "sentence_transformers.models.Transformer", "path": ""},
+    {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"},
+]
+
+
+def sentences(**changes: Any) -> dict[str, str]:
+    files: dict[str, Any] = {
+        "modules.json": MODULES,
+        "sentence_bert_config.json": {"max_seq_length": 64, "do_lower_case": False},
+        "config_sentence_transformers.json": {"prompts": {"query": "Q: "}, "default_prompt_name": None},
+    }
+    return {name: json.dumps(content) for name, content in (files | changes).items()}
+
+
+def test_what_sentence_transformers_would_do_to_texts_is_refused() -> None:
+    assert declared(sentences(), HERE).longest == 64
+    lower = sentences(**{"sentence_bert_config.json": {"do_lower_case": True}})
+    with pytest.raises(InvalidConfig, match="do_lower_case: texts would be lower-cased"):
+        declared(lower, HERE)
+    prompted = sentences(
+        **{"config_sentence_transformers.json": {"prompts": {"query": "Q: "}, "default_prompt_name": "query"}}
+    )
+    with pytest.raises(InvalidConfig, match="every text would begin with the prompt 'query'"):
+        declared(prompted, HERE)
+
+
+@pytest.mark.parametrize("given", ["x", [1], {"summarization": [1]}, {"summarization": "abc"}])
+def test_settings_of_summaries_are_objects(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match="must be an object"):
+        asked({"task_specific_params": given}, Generation())
+
+
+def test_no_settings_of_summaries_are_the_models_own() -> None:
+    for given in ({}, {"task_specific_params": None}, {"task_specific_params": {"translation": {}}}):
+        assert asked(given, Generation()) == ("", Generation().search)
+
+
+def test_keys_of_qwen_that_compute_nothing() -> None:
+    llama.from_hf({"model_type": "qwen2", "use_mrope": False})
+    with pytest.raises(InvalidConfig, match="use_mrope is True"):
+        llama.from_hf({"model_type": "qwen2", "use_mrope": True})
+
+
+def test_the_vocabulary_that_silence_means() -> None:
+    assert roberta.from_hf({"model_type": "xlm-roberta"}).embed.vocab == 30_522  # type: ignore[attr-defined]
+    assert roberta.from_hf({"model_type": "roberta"}).embed.vocab == 50_265  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "model_type", "kind"),
+    [
+        ("BertTokenizerFast", "gpt2", "word pieces"),
+        ("PreTrainedTokenizerFast", "bert", "word pieces"),
+        (None, "mt5", "t5"),
+        ("BertJapaneseTokenizer", "bert", None),
+        ("MyOwnTokenizer", "bert", None),
+    ],
+)
+def test_a_class_of_another_kind_is_not_read_so(words: str | None, model_type: str, kind: str | None) -> None:
+    config = json.dumps({} if words is None else {"tokenizer_class": words}).encode()
+    assert Said(HERE, {"tokenizer_config.json": config}, model_type).kind == kind
+
+
+def test_an_empty_key_is_an_unknown_key() -> None:
+    said = Said(HERE, {"tokenizer_config.json": b'{"": 1}'}, "bert")
+    with pytest.raises(InvalidData, match="unknown keys for a tokenizer"):
+        said.done()
