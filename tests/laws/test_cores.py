@@ -52,6 +52,8 @@ def compare(
     shapes = ((rows, heads, queries, 8), (rows, groups, keys, 8), (rows, groups, keys, 8))
     q, k, v = (torch.randn(shape, requires_grad=True) for shape in shapes)
     scored = None if bias is None else bias.build(8 * heads)
+    for parameter in [] if scored is None else scored.parameters():  # a layer alone is memory as it was found
+        torch.nn.init.normal_(parameter)
 
     def run(layer: torch.nn.Module) -> list[Tensor]:
         mix = layer(q, k, v, Allowed(pattern, q_at, k_at, valid, own, scored), 0.3)
