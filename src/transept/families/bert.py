@@ -12,6 +12,7 @@ from transept.families.hugging_face import (
     demand_said,
     first,
     label_words,
+    over_tokens,
     respelled,
 )
 from transept.heads.classes import Classes, Pooled, Spans, States, Tags
@@ -162,7 +163,7 @@ def finish(keys: Keys) -> None:
 
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The BERT configuration of a description. Raises InvalidConfig that names what it cannot say."""
-    model, _ = encoder(spec, "BERT")
+    model, _ = over_tokens(spec, "BERT")
     if isinstance(first(model.stack, Attention).position, RelativeKeys):
         raise InvalidConfig(
             "BERT's position_embedding_type says relative keys, and Hugging Face has not honoured it since version 5",
@@ -177,14 +178,6 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     demand_said(spec, from_hf(config), "BERT", HF_WORDS)
     return config
-
-
-def encoder(spec: Topology, name: str) -> tuple[Model, Tokens]:
-    """A description that is at least one stack over tokens, and those. Raises InvalidConfig where it is not."""
-    if not isinstance(spec, Model) or not isinstance(spec.embed, Tokens):
-        embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"{name} is one stack over tokens, this model is a {type(spec).__name__}{embed}")
-    return spec, spec.embed
 
 
 def architecture_of(spec: Model, name: str, heads: Mapping[str, str]) -> str:

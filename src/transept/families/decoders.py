@@ -12,8 +12,6 @@ from transept.families.hugging_face import label_words
 from transept.heads.classes import Classes, Spans, States, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
-from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
 from transept.names import Drop, Entry, Tied, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -104,14 +102,6 @@ def head_config(head: Head, heads: Mapping[str, Heading], tied: bool, name: str)
     if isinstance(head, Tags) and head.dropout != DROPOUT:
         config["classifier_dropout"] = head.dropout
     return config
-
-
-def decoder(spec: Topology, name: str) -> Model:
-    """A description that is at least one stack over tokens. Raises InvalidConfig where it is not."""
-    if not isinstance(spec, Model) or not isinstance(spec.embed, Tokens):
-        embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"{name} is one stack over tokens, this model is a {type(spec).__name__}{embed}")
-    return spec
 
 
 # ------------------------------------------------------------------ Hugging Face: the names of the weights

@@ -13,6 +13,7 @@ from transept.families.hugging_face import (
     demand_said,
     first,
     label_words,
+    over_tokens,
     respelled,
 )
 from transept.heads.classes import Classes, Spans, States, Tags
@@ -126,7 +127,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
 
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The DistilBERT configuration of a description. Raises InvalidConfig that names what it cannot say."""
-    model, embed = bert.encoder(spec, "DistilBERT")
+    model, embed = over_tokens(spec, "DistilBERT")
     attend, feed, head = first(model.stack, Attention), first(model.stack, FeedForward), model.head
     config = {
         "architectures": [bert.architecture_of(model, "DistilBERT", HEADS)],

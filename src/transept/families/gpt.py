@@ -8,14 +8,13 @@ from transept.families.decoders import (
     Heading,
     bases,
     counted,
-    decoder,
     head_config,
     head_names,
     head_of,
     head_words,
     masks,
 )
-from transept.families.hugging_face import architecture, demand_said, first, respelled
+from transept.families.hugging_face import architecture, demand_said, first, over_tokens, respelled
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Topology
 from transept.names import Drop, Entry, Names, fused, linear, same, transposed
@@ -135,7 +134,7 @@ def finish(keys: Keys, words: Mapping[str, Any]) -> None:
 
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT configuration of a description. Raises InvalidConfig that names what it cannot say."""
-    model = decoder(spec, "GPT")
+    model, _ = over_tokens(spec, "GPT")
     activation = first(model.stack, FeedForward).activation
     config = {
         "model_type": "openai-gpt",

@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from transept.families.configuration import Keys
-from transept.families.decoders import Heading, bases, decoder, head_config, head_names, head_of
+from transept.families.decoders import Heading, bases, head_config, head_names, head_of
 from transept.families.gpt import blocks, config_of, finish, words_of
-from transept.families.hugging_face import ACTIVATIONS, activation_word, architecture, demand_said, first, respelled
+from transept.families.hugging_face import (
+    ACTIVATIONS,
+    activation_word,
+    architecture,
+    demand_said,
+    first,
+    over_tokens,
+    respelled,
+)
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Topology
 from transept.names import Entry, Names, linear, same
@@ -97,7 +105,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
 
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT-2 configuration of a description. Raises InvalidConfig that names what it cannot say."""
-    model = decoder(spec, "GPT-2")
+    model, _ = over_tokens(spec, "GPT-2")
     attend, feed = first(model.stack, Attention), first(model.stack, FeedForward)
     config = {
         "model_type": "gpt2",

@@ -11,7 +11,6 @@ from transept.families.decoders import (
     Layer,
     banded,
     bases,
-    decoder,
     head_config,
     head_names,
     head_of,
@@ -20,7 +19,15 @@ from transept.families.decoders import (
     shortest,
     windows,
 )
-from transept.families.hugging_face import ACTIVATIONS, activation_word, architecture, demand_said, first, respelled
+from transept.families.hugging_face import (
+    ACTIVATIONS,
+    activation_word,
+    architecture,
+    demand_said,
+    first,
+    over_tokens,
+    respelled,
+)
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Topology
 from transept.names import Entry, Names, linear, same
@@ -156,7 +163,7 @@ def kinds_of_layers(keys: Keys, depth: int) -> tuple[Layer, ...]:
 
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT-Neo configuration of a description. Raises InvalidConfig that names what it cannot say."""
-    model = decoder(spec, "GPT-Neo")
+    model, _ = over_tokens(spec, "GPT-Neo")
     block, attend, feed = model.stack.cycle()[0], first(model.stack, Attention), first(model.stack, FeedForward)
     found, embed = windows(model.stack), model.embed
     assert isinstance(embed, Tokens)

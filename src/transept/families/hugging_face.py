@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 
 from transept.errors import InvalidConfig
 from transept.families.configuration import differences
-from transept.models import Topology
+from transept.inputs.tokens import Tokens
+from transept.models import Model, Topology
 from transept.names import Entry, Rule
 from transept.parts.attention import Attention
 from transept.parts.core import Fused, Reference
@@ -63,6 +64,14 @@ def label_words(count: int) -> dict[str, Any]:
         "id2label": {str(i): f"LABEL_{i}" for i in range(count)},
         "label2id": {f"LABEL_{i}": i for i in range(count)},
     }
+
+
+def over_tokens(spec: Topology, name: str) -> tuple[Model, Tokens]:
+    """A description that is at least one stack over tokens, and those. Raises InvalidConfig where it is not."""
+    if not isinstance(spec, Model) or not isinstance(spec.embed, Tokens):
+        embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
+        raise InvalidConfig(f"{name} is one stack over tokens, this model is a {type(spec).__name__}{embed}")
+    return spec, spec.embed
 
 
 def first(stack: Stack, kind: type[Kind]) -> Kind:

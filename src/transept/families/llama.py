@@ -15,7 +15,6 @@ from transept.families.decoders import (
     Layer,
     banded,
     bases,
-    decoder,
     head_config,
     head_names,
     head_of,
@@ -23,7 +22,15 @@ from transept.families.decoders import (
     shortest,
     windows,
 )
-from transept.families.hugging_face import ACTIVATIONS, activation_word, architecture, demand_said, first, respelled
+from transept.families.hugging_face import (
+    ACTIVATIONS,
+    activation_word,
+    architecture,
+    demand_said,
+    first,
+    over_tokens,
+    respelled,
+)
 from transept.families.rotation import longest, rope, rotation, turning
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Topology
@@ -188,7 +195,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
 
     Raises InvalidConfig that names what it cannot say.
     """
-    model = decoder(spec, "Llama")
+    model, _ = over_tokens(spec, "Llama")
     attend, feed, norm = first(model.stack, Attention), first(model.stack, FeedForward), model.stack.norm
     bands, embed = windows(model.stack), model.embed
     assert isinstance(embed, Tokens)
