@@ -23,7 +23,8 @@ from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.memory import Memory
-from transept.parts.stack import Stack, StackLayer
+from transept.parts.stack import Stack, blocks
+from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
 from transept.spec import Part
 
@@ -88,7 +89,7 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _fit(head: Head, embed: Entry) -> None:
+def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
     if head.needs_raw not in (None, embed.raw):
         has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
         raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
@@ -96,8 +97,14 @@ def _fit(head: Head, embed: Entry) -> None:
         return
     if not isinstance(embed, Tokens):
         raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
+    if width != given:
+        raise InvalidConfig(f"a tied head cannot score states of {given} features with embeddings of {width}")
     if isinstance(head, Vocabulary) and head.size != embed.vocab:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _scored(head: HeadLayer, states: Tensor, entered: Entered, last: bool) -> Tensor:
@@ -112,19 +119,24 @@ class Model(Topology):
 
     width: int
     embed: Entry
-    stack: Stack
+    stack: Trunk
     head: Head
     initial: Initial = Normal()
     second: Head | None = None
 
     def validate(self) -> None:
         self.hold(1, "width")
-        _fit(self.head, self.embed)
-        if self.second is not None:
-            _fit(self.second, self.embed)
+        for head in (self.head, self.second):
+            if head is not None:
+                _fit(head, self.embed, self.width, self.stack.leaves(self.width))
+
+    @property
+    def blocks(self) -> Stack:
+        """The stack, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.stack)
 
     def limit(self) -> int | None:
-        return self.embed.limit()
+        return _least(self.embed.limit(), self.stack.limit())
 
     def build(self) -> "ModelLayer":
         return ModelLayer(self)
@@ -135,8 +147,9 @@ class ModelLayer(Built):
         super().__init__()
         self.spec: Model = spec
         self.embed, self.stack = spec.embed.build(spec.width), spec.stack.build(spec.width)
-        self.head = spec.head.build(spec.width)
-        self.second = spec.second.build(spec.width) if spec.second else None
+        given = spec.stack.leaves(spec.width)
+        self.head = spec.head.build(given)
+        self.second = spec.second.build(given) if spec.second else None
         spec.initial.apply(self, spec.width)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
@@ -186,8 +199,8 @@ class Seq2Seq(Topology):
 
     width: int
     embed: Tokens
-    encoder: Stack
-    decoder: Stack
+    encoder: Trunk
+    decoder: Trunk
     head: Head
     source: Tokens | None = None
     initial: Initial = Xavier()
@@ -195,16 +208,28 @@ class Seq2Seq(Topology):
 
     def validate(self) -> None:
         self.hold(1, "width")
-        _fit(self.head, self.embed)
+        self.decoder.follow(self.encoder)
+        memory = self.encoder.leaves(self.width)
+        _fit(self.head, self.embed, self.width, self.decoder.leaves(self.width, memory))
         if self.share == "table":
             if self.source is None:
                 raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
             if self.source.vocab != self.embed.vocab:
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
+    @property
+    def encoder_blocks(self) -> Stack:
+        """The encoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.encoder)
+
+    @property
+    def decoder_blocks(self) -> Stack:
+        """The decoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.decoder)
+
     def limit(self) -> int | None:
-        limits = [tokens.limit() for tokens in (self.embed, self.source) if tokens]
-        return min((limit for limit in limits if limit is not None), default=None)
+        parts = (self.embed, self.source, self.encoder, self.decoder)
+        return _least(*(part.limit() for part in parts if part))
 
     def build(self) -> "Seq2SeqLayer":
         return Seq2SeqLayer(self)
@@ -216,9 +241,10 @@ class Seq2SeqLayer(Built):
         self.spec: Seq2Seq = spec
         self.source = spec.source.build(spec.width, table=spec.share == "nothing") if spec.source else None
         self.embed = spec.embed.build(spec.width)
-        self.encoder: StackLayer = spec.encoder.build(spec.width)
-        self.decoder: StackLayer = spec.decoder.build(spec.width)
-        self.head = spec.head.build(spec.width)
+        memory = spec.encoder.leaves(spec.width)
+        self.encoder: TrunkLayer = spec.encoder.build(spec.width)
+        self.decoder: TrunkLayer = spec.decoder.build(spec.width, memory)
+        self.head = spec.head.build(spec.decoder.leaves(spec.width, memory))
         spec.initial.apply(self, spec.width)
 
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
@@ -226,7 +252,10 @@ class Seq2SeqLayer(Built):
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
         entered = embed(source, valid, **lent)
-        return Memory(self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position)), valid)
+        slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
+        states = self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position), slots)
+        final = slots[0][0].tensors if slots and slots[0][0] else None
+        return Memory(states, valid, final)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""

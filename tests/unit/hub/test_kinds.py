@@ -14,7 +14,7 @@ from transept.families.registry import all_families
 from transept.hub.described import saying
 from transept.hub.directory import Stored, read, read_blank, read_spec, save
 from transept.hub.export import export_hf, import_hf, save_stored
-from transept.hub.kinds import classes, is_causal, reads, rows_of, verb_of, writes_text
+from transept.hub.kinds import classes, reads, rows_of, verb_of, writes_text
 from transept.hub.processor import Hearing
 from transept.hub.verify import verify
 from transept.models import Built, Model
