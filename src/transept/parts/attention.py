@@ -3,9 +3,8 @@
 Shapes: B batch, S queries, T keys, D width, H heads, G key/value heads, E head width.
 """
 
-from typing import Literal, cast
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
@@ -59,6 +58,8 @@ class Attention(Sublayer):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
         if self.project != "".join(letter for letter in "qkvo" if letter in self.project):
             raise InvalidConfig(f"Attention.project names some of q, k, v and o, in this order, not {self.project!r}")
+        if not self.project and self.source == "self":
+            raise InvalidConfig("an attention of a stream to itself that projects nothing has nothing to learn")
         if self.place is not None and self.source == "self":
             raise InvalidConfig("Attention.place is where in a memory a query is: a stream to itself has window(n)")
         if self.position is not None and self.source == "memory":
@@ -118,7 +119,6 @@ class AttentionLayer(Layer):
         self.core = spec.core.build(spec.heads, self.head_width)
         self.asked, self.mix = Tap(), Tap()
         self.widths = {"k": self.head_width, "v": value_width}
-        self.register_buffer("like", torch.empty(0), persistent=False)  # the type and device of an empty cache
 
     def matrix(self, name: str, inward: int, outward: int, bias: bool) -> nn.Module:
         """The projection of one of q, k, v and o, or nothing where it has no weights."""
@@ -137,7 +137,7 @@ class AttentionLayer(Layer):
             assert memory is not None, "an attention to the memory was given none"
             return Slot(dict(zip("kv", self.keyed(memory.states), strict=True)), "memory")
         shape = (batch, self.kv_heads, size)
-        like = cast(Tensor, self.like)
+        like = next(self.parameters())
         return Slot({name: like.new_zeros(*shape, width) for name, width in self.widths.items()}, "keys")
 
     def keyed(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,9 +98,9 @@ def test_what_a_model_is_for() -> None:
     assert verb_of(spec["vit"]) == "see"
     assert (rows_of(spec["bert"]), rows_of(spec["vit"])) == (300, None)
     assert isinstance(spec["gpt2"], Model)
-    assert is_causal(spec["gpt2"].stack)
+    assert spec["gpt2"].stack.causal
     assert isinstance(spec["bert"], Model)
-    assert not is_causal(spec["bert"].stack)
+    assert not spec["bert"].stack.causal
 
 
 # ------------------------------------------------------------------ names of classes
