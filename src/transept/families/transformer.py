@@ -226,7 +226,7 @@ def names(spec: Seq2Seq) -> Names:
     """Our weights and MarianMTModel's."""
     table, vocab, head = "embed.table.weight", spec.embed.vocab, spec.head
     assert isinstance(head, Vocabulary), "their one architecture scores a vocabulary"
-    source, target = "model.encoder_blocks.embed_tokens.weight", "model.decoder_blocks.embed_tokens.weight"
+    source, target = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
     second = Tied if head.tied else Copy  # untied, their loader ties nothing at all
     tables: list[Entry] = [same(table, target)]
     if spec.source is None:

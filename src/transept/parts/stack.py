@@ -78,7 +78,7 @@ class Stack(Trunk):
 def blocks(trunk: Trunk) -> Stack:
     """A trunk that is blocks in a row. Raises InvalidConfig where it is another."""
     if not isinstance(trunk, Stack):
-        raise InvalidConfig(f"{type(trunk).__name__} has no blocks")
+        raise InvalidConfig(f"{type(trunk).__name__} is not blocks in a row")
     return trunk
 
 

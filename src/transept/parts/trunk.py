@@ -52,7 +52,9 @@ class TrunkLayer(nn.Module):
     if TYPE_CHECKING:
         __call__: "Callable[..., Tensor]"
 
-    position: nn.Module | None = None  # what scores pairs of positions, for all of it
+    def __init__(self) -> None:
+        super().__init__()
+        self.position: nn.Module | None = None  # what scores pairs of positions, for all of it
 
     def new_slots(self, batch: int, size: int, memory: Memory | None = None) -> Slots:
         """Empty state for a cache of `size` columns."""
