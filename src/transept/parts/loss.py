@@ -64,7 +64,7 @@ def linear_cross_entropy(
 def _softmax_(logits: Tensor, labels: Tensor, piece: int) -> tuple[Tensor, Tensor, Tensor]:
     """Turn logits (N, V) into probabilities where they are.
 
-    Told of each labelled row, in float32: log sum exp of its logits, the logit of its label, and that label's probability.
+    Told of each labelled row, in float32: log sum exp of its logits, the logit of its label, the label's probability.
     In float32 in between: half precision has one value for all probabilities above 0.998. `piece` rows at a time, so
     that a processor finds them in its cache again.
     """
