@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, note, say, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption
 from transept.errors import UsageError
 
@@ -49,7 +49,7 @@ def embed(
     if out is not None and (out.is_dir() or (out.exists() and not overwrite)):
         raise UsageError("this is there already", where=out, remedy="Name another file, or use --overwrite.")
     lines = Lines(texts or [], file, window)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("embed")
     say(f"a vector is {chosen(loaded, pool, normalise)}; --pool and --normalise change it")
     found = []

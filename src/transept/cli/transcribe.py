@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument
 
 
@@ -34,7 +34,7 @@ def transcribe(
     from transept.use.loaded import load
 
     lines = Lines(sounds or [], file, 1)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("transcribe")
     for number, path, text in lines.answered(
         lambda batch, first: loaded.transcribe(list(batch), resample=resample, say=say)

@@ -6,12 +6,18 @@ A family that Hugging Face has too declares
     from_hf     their configuration -> the description, every key accounted for (see `configuration.Keys`)
     to_hf       the description -> their configuration, or InvalidConfig that names what they cannot say
     names       the description -> the table of weight names, both ways
+
+and may have
+
+    filed       the description, `Look` -> that which the weights bear out, and a sentence where it is another one
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as respell
 from itertools import combinations
 from typing import Any, TypeVar, cast
+
+from torch import Tensor
 
 from transept.errors import InvalidConfig
 from transept.families.configuration import differences
@@ -38,6 +44,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 Kind = TypeVar("Kind", bound=Sublayer)
 Spec = TypeVar("Spec", bound=Topology)
+Look = Callable[[Sequence[str]], Mapping[str, Tensor]]  # those of some tensors of theirs that there are, by their names
 
 
 def activation_word(activation: Activation) -> str:

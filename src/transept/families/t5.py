@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import torch
+
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import (
     ACTIVATIONS,
+    Look,
     activation_word,
     architecture,
     demand_said,
@@ -127,8 +130,9 @@ GATES: dict[str, tuple[Activation, bool]] = {
 def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
     """The description of a T5 or mT5 configuration, every key of which is honoured, held to its one value, or refused.
 
-    `tie_word_embeddings` tells whether the output has a matrix of its own. `scale_decoder_outputs` tells whether its
-    states are scaled; where it is absent, tied ones are, but for mT5's. Raises InvalidConfig with the key.
+    `tie_word_embeddings` tells whether the output has a matrix of its own, unless the weights do (`filed`).
+    `scale_decoder_outputs` tells whether its states are scaled; where it is absent, tied ones are, and mT5's never.
+    Raises InvalidConfig with the key.
     """
     name = architecture(config, HF_MODELS)
     many, head = name.startswith("M"), HEADS[name.removeprefix("M")]
@@ -139,6 +143,8 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
         raise InvalidConfig(f"dense_act_fn is {config['dense_act_fn']}, and feed_forward_proj says otherwise")
     depth, tied = keys.whole("num_layers", 6), keys.truth("tie_word_embeddings", True)
     scaled = keys.truth("scale_decoder_outputs", tied and not many)
+    if many and head == "text":
+        keys.only("scale_decoder_outputs", False, why="Hugging Face's mT5 reads it and does not honour it")
     deep = depth if keys.absent("num_decoder_layers") else keys.whole("num_decoder_layers", depth)
     spec = declare(
         vocab=keys.whole("vocab_size", 32128),
@@ -168,6 +174,26 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
     keys.done(BOOKKEEPING, GENERATION, "n_positions max_position_embeddings output_past")
     return spec
+
+
+# The tensors that may hold the one table of tokens.
+TABLES = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+
+def filed(spec: Seq2Seq | Model, look: Look) -> tuple[Seq2Seq | Model, str]:
+    """The description whose output has a matrix of its own where the weights hold one, and a sentence that says so.
+
+    Since version 5 Hugging Face says `tie_word_embeddings: true` of every T5 and mT5 that it writes, whatever it was
+    read from; when it reads, it ties the output to the table unless the file holds both and they differ.
+    """
+    if not isinstance(spec, Seq2Seq) or not isinstance(spec.head, Vocabulary) or not spec.head.tied:
+        return spec, ""
+    found = dict(look(["lm_head.weight", *TABLES]))
+    own, table = found.pop("lm_head.weight", None), next(iter(found.values()), None)
+    if own is None or table is None or own.shape != table.shape or torch.equal(own, table):
+        return spec, ""
+    note = "tie_word_embeddings says that the output scores with the embeddings, and the weights hold an lm_head.weight"
+    return replace(spec, head=replace(spec.head, tied=False)), f"{note} of its own: that is used"
 
 
 def to_hf(spec: Topology) -> dict[str, Any]:

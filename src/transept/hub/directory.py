@@ -13,6 +13,7 @@ A directory of Hugging Face's without transept.json is read through its family's
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ class Stored:
     """What a model directory holds; None is what it has not.
 
     `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
-    unread, where they are of a kind that is not known here. `beside` is all that config.json says, `sentences` the
-    files that tell sentence-transformers how a text is embedded.
+    unread, where they are of a kind that is not known here; `note` where its weights said otherwise than config.json.
+    `beside` is all that config.json says, `sentences` the files that tell sentence-transformers how a text is embedded.
     """
 
     model: Built
@@ -63,6 +64,12 @@ class Stored:
     unread: str = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def told(self) -> list[str]:
+        """What a person should hear who reads this directory, a sentence each."""
+        unread = f"the model has no tokenizer here: {self.unread}" if self.unread else ""
+        return [sentence for sentence in (self.note, unread) if sentence]
 
 
 # ------------------------------------------------------------------ reading
@@ -99,7 +106,7 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
 def read_spec(directory: str | Path) -> Topology:
     """The description of a model, without its weights. A run directory is taken where a model is."""
     root = locate(directory, weights=False)
-    return described(root, read_json(member(root, CONFIG)))[0]
+    return described(root, read_json(member(root, CONFIG)), partial(weights.look, root)).spec
 
 
 def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
@@ -110,17 +117,18 @@ def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
     """
     root = locate(directory, allow_pickle=allow_pickle)
     config = read_json(member(root, CONFIG))
-    spec, names = described(root, config)
-    model, _ = weights.load(root, spec, names, config.get("dtype") or config.get("torch_dtype"), allow_pickle)
-    return read_beside(root, config, model)
+    found = described(root, config, partial(weights.look, root, allow_pickle=allow_pickle))
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    model, _ = weights.load(root, found.spec, found.names, dtype, allow_pickle)
+    return replace(read_beside(root, config, model), note=found.note)
 
 
 def read_blank(directory: str | Path) -> Stored:
     """What a directory holds, its model without data, on the meta device: for looking at it."""
     root = locate(directory, weights=False)
     config = read_json(member(root, CONFIG))
-    spec, _ = described(root, config)
-    return read_beside(root, config, outline(spec))
+    found = described(root, config, partial(weights.look, root))
+    return replace(read_beside(root, config, outline(found.spec)), note=found.note)
 
 
 def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:

@@ -5,7 +5,7 @@ memory is asked for on the word of a configuration that its own file does not be
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,21 @@ def sharded(root: Path, index: str = INDEX) -> Files:
         if name not in files[root / file]:
             raise InvalidData(f"{name} is not in {file}.{nearest(name, files[root / file])}", where=path)
     return files
+
+
+def look(root: Path, wanted: Sequence[str], allow_pickle: bool = False) -> dict[str, Tensor]:
+    """Those of the wanted tensors that the files hold, under their own names.
+
+    There are none where the weights are not here or cannot be read, which `load` refuses with its reason.
+    """
+    found: dict[str, Tensor] = {}
+    try:
+        for path, content in find(root, allow_pickle).items():
+            if names := [name for name in wanted if name in content]:
+                found |= pickles.read(path, names) if path.suffix == ".bin" else read(path, names)
+    except InvalidData:
+        return {}
+    return found
 
 
 def load(

@@ -312,14 +312,22 @@ class Loaded(Opened):
 
 
 def load(
-    directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None, allow_pickle: bool = False
+    directory: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    allow_pickle: bool = False,
+    say: Say = warn,
 ) -> Loaded:
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
     `dtype` None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
-    it but tensors. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
+    it but tensors. `say` hears where the weights say otherwise than config.json, and are right. Raises InvalidData or
+    InvalidConfig with the file, the tensor or key, and the way out.
     """
     root, place = locate(directory, allow_pickle=allow_pickle), find_device(device)
     stored = read(root, allow_pickle=allow_pickle)
+    if stored.note:
+        say(f"{root}: {stored.note}")
     return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=dtype)))
