@@ -16,10 +16,16 @@ from transept.decode.hypothesis import Special
 NOTHING = -1  # stands before starts that are shorter than others; no token is equal to it
 
 
-def rules_of(settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> "Rules | None":
-    """The rules of a search, or None where it has none and keeps no account of its tokens."""
+def rules_of(
+    settings: Search, special: Special, starts: Sequence[Sequence[int]], limits: NDArray[np.int64]
+) -> "Rules | None":
+    """The rules of a search, or None where it has none and keeps no account of its tokens.
+
+    `limits` (B,) counts the tokens that an answer may have.
+    """
     free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0 and settings.min_length <= 1
-    return None if free and special.first is None else Rules(settings, special, starts)
+    forced = special.first is not None or special.last is not None
+    return Rules(settings, special, starts, limits) if forced or not free else None
 
 
 class Rules:
@@ -29,8 +35,10 @@ class Rules:
     Keskar et al. 2019 changes logits, and log-probabilities in a beam, as Hugging Face has it.
     """
 
-    def __init__(self, settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> None:
-        self.settings, self.special = settings, special
+    def __init__(
+        self, settings: Search, special: Special, starts: Sequence[Sequence[int]], limits: NDArray[np.int64]
+    ) -> None:
+        self.settings, self.special, self.limits = settings, special, limits
         size = max(map(len, starts))
         self.forced = np.array([special.first is not None and len(start) == 1 for start in starts])
         self.history = np.array([[[NOTHING] * (size - len(start)) + list(start)] for start in starts])  # (B, W, L)
@@ -44,7 +52,7 @@ class Rules:
 
     def keep(self, sentences: NDArray[np.int64]) -> None:
         """Go on with some of the sentences."""
-        self.history = self.history[sentences]
+        self.history, self.limits = self.history[sentences], self.limits[sentences]
 
     def change(self, logits: Tensor) -> Tensor:
         """The logits (B*W, V) that probabilities are made of."""
@@ -64,11 +72,17 @@ class Rules:
         if self.chosen + 1 < settings.min_length:
             logprobs[:, ends] = float("-inf")
         if self.chosen == 0 and self.special.first is not None:
-            rows = torch.from_numpy(self.forced).to(logprobs.device)
-            free = torch.where(logprobs[:, self.special.first].isnan(), torch.nan, 0.0)  # what failed has failed
-            logprobs[rows] = float("-inf")
-            logprobs[rows, self.special.first] = free[rows]
+            self._force(logprobs, self.forced, self.special.first)
+        if self.special.last is not None and (full := self.limits <= self.chosen + 1).any():
+            self._force(logprobs, full.repeat(self.history.shape[1]), self.special.last)
         return logprobs
+
+    def _force(self, logprobs: Tensor, which: NDArray[np.bool_], token: int) -> None:
+        """Leave some rows of B*W nothing but a token."""
+        rows = torch.from_numpy(which).to(logprobs.device)
+        free = torch.where(logprobs[:, token].isnan(), torch.nan, 0.0)  # what failed has failed
+        logprobs[rows] = float("-inf")
+        logprobs[rows, token] = free[rows]
 
     def repeats(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of B*W and the tokens that would end n tokens that stand there already."""

@@ -89,7 +89,7 @@ def _search(
         rows = [asked[i] for i in batch]
         chooser = _chooser(settings, special.ends, limits[rows], [numbers[i] for i in rows], stop)
         begun = [starts[i] for i in rows]
-        rules = rules_of(settings, special, begun)
+        rules = rules_of(settings, special, begun, limits[rows])
         for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
             pass
         return rows, chooser
@@ -99,7 +99,8 @@ def _search(
     try:
         for rows, chooser in each(run, batches, model.device):
             for at, i in enumerate(rows):
-                results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)
+                found = [] if chooser.failed[at] else chooser.hypotheses(at)
+                results[i] = [special.told(one, int(limits[i])) for one in found]
                 failed += [i] if chooser.failed[at] else []
     finally:
         model.train(training)

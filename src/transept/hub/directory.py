@@ -44,6 +44,7 @@ from transept.spec import to_json
 
 SEARCH = "generation_config.json"
 LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth
+IDS = "bos_token_id eos_token_id pad_token_id decoder_start_token_id"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
 
 
@@ -150,13 +151,16 @@ def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
 
 
 def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation | None:
-    """Their search: from its file, and what is not there from config.json, where older versions had it."""
+    """Their search: from its file, or from config.json, where older versions had it.
+
+    Where the file is there, Hugging Face takes nothing else from config.json; the ids of tokens that the file does not
+    name stand there all the same.
+    """
     if not writes_text(spec):
         return None
-    older = {key: config[key] for key in GENERATION.split() if key in config}
     file = root / SEARCH
     newer = read_json(member(root, SEARCH)) if file.is_symlink() or file.exists() else {}
-    asked = older | newer
+    asked = {key: config[key] for key in (IDS if newer else GENERATION).split() if key in config} | newer
     if not isinstance(spec, Seq2Seq):
         if asked.get("eos_token_id") is None:
             return None  # nothing would end a text

@@ -75,6 +75,8 @@ class Generation:
             config["suppress_tokens"] = list(special.suppress)
         if special.first is not None:
             config["forced_bos_token_id"] = special.first
+        if special.last is not None:
+            config["forced_eos_token_id"] = special.last
         for name, (there, off) in RULES.items():
             if (value := getattr(search, name)) != off:
                 config[there] = value
@@ -163,19 +165,23 @@ def _special(keys: Keys) -> tuple[Special, int | None]:
         raise InvalidConfig("eos_token_id must be a token id, or several")
     if len(starts) != 1:
         raise InvalidConfig(f"decoder_start_token_id must be one token id, not {starts or 'none'}")
-    if any(token not in ends for token in keys.ids("forced_eos_token_id")):
-        raise InvalidConfig("forced_eos_token_id may not force another token than the end")
-    first = keys.ids("forced_bos_token_id")
-    if len(first) > 1:
-        raise InvalidConfig(f"forced_bos_token_id must be one token id, not {first}")
+    first, last = _forced(keys, "forced_bos_token_id"), _forced(keys, "forced_eos_token_id")
     suppress = keys.ids("suppress_tokens")
     for word in keys.listed("bad_words_ids"):
         if not isinstance(word, list) or len(word) != 1 or type(word[0]) is not int:
             raise InvalidConfig(f"bad_words_ids holds {word!r:.40}, and Transept suppresses single tokens only")
         suppress = [*suppress, word[0]]
     suppress = [token for token in dict.fromkeys(suppress) if token not in ends]
-    if first and first[0] in suppress:
-        raise InvalidConfig(f"forced_bos_token_id forces token {first[0]}, which is suppressed")
+    for key, token in (("forced_bos_token_id", first), ("forced_eos_token_id", last)):
+        if token in suppress:
+            raise InvalidConfig(f"{key} forces token {token}, which is suppressed")
     pads = keys.ids("pad_token_id")
-    special = Special(starts[0], ends[0], tuple(suppress), first[0] if first else None, tuple(ends[1:]))
+    special = Special(starts[0], ends[0], tuple(suppress), first, tuple(ends[1:]), last)
     return special, pads[0] if pads else None
+
+
+def _forced(keys: Keys, key: str) -> int | None:
+    found = keys.ids(key)
+    if len(found) > 1:
+        raise InvalidConfig(f"{key} must be one token id, not {found}")
+    return found[0] if found else None

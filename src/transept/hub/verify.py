@@ -157,7 +157,6 @@ def _searches(stored: Stored, theirs: Any, generation: Generation, draws: Draws)
 def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
     """What their search must be told, so that it goes by our reading of the files and by nothing else."""
     special = generation.special
-    theirs.generation_config.forced_eos_token_id = None  # an end that is forced is no end that was found
     theirs.generation_config.bad_words_ids = None  # they are among those that are suppressed
     told = (
         {"decoder_start_token_id": special.bos} if theirs.config.is_encoder_decoder else {"bos_token_id": special.bos}
@@ -171,6 +170,7 @@ def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
         "pad_token_id": pad,
         "eos_token_id": list(special.ends),
         "forced_bos_token_id": special.first,
+        "forced_eos_token_id": special.last,
         "suppress_tokens": list(special.suppress) or None,
     }
 

@@ -27,7 +27,7 @@ SEARCHES = [
 
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_there_and_back(search: Search) -> None:
-    for special in (Special(5, 6, (0, 5)), Special(6, 6, (), 4)):
+    for special in (Special(5, 6, (0, 5)), Special(6, 6, (), 4), Special(6, 6, (), 4, (), 6), Special(5, 6, last=9)):
         generation = Generation(search, special, 0, 77)
         assert from_hf(generation.to_hf(), 77) == generation
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_theirs() -> None:
     }
     found = from_hf(old, 512)
     assert found.search == Search(beam=6, stop="exact", max_ratio=0.0, max_extra=511)
-    assert found.special == Special(1, 2, (9,))
+    assert found.special == Special(1, 2, (9,), last=2)
     assert from_hf(IDS, 64).search == Search(method="greedy")
     assert from_hf(IDS | {"do_sample": True}, 64).search == Search(method="sample", top_k=50)  # their default
     assert from_hf(IDS | {"max_new_tokens": 9}, 64).search.max_extra == 9
@@ -112,7 +112,8 @@ def test_a_summary_of_theirs() -> None:
     assert found.search == Search(
         beam=4, length_penalty=2.0, stop="first", max_ratio=0.0, max_extra=141, min_length=56, no_repeat_ngram=3
     )
-    assert (found.special, found.pad) == (Special(2, 2, (), 0), 1)
+    assert (found.special, found.pad) == (Special(2, 2, (), 0, last=2), 1)
+    assert found.to_hf()["forced_eos_token_id"] == 2
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,8 @@ def test_a_summary_of_theirs() -> None:
         ({"bad_words_ids": 3}, "bad_words_ids must be a list"),
         ({"eos_token_id": -1}, "eos_token_id must be a token id"),
         ({"eos_token_id": None}, "eos_token_id must be a token id, or several"),
-        ({"forced_eos_token_id": 7}, "may not force another token"),
+        ({"forced_eos_token_id": [2, 7]}, "forced_eos_token_id must be one token id"),
+        ({"forced_eos_token_id": 7, "suppress_tokens": [7]}, "forced_eos_token_id forces token 7, which is suppressed"),
         ({"nmu_beams": 4}, "unknown keys for a search: 'nmu_beams' Did you mean 'num_beams'"),
         ({"transept": {"penalty": "gnmt"}}, "penalty: Input should be"),
         ({"transept": {"max_ratoi": 2.0}}, "max_ratoi: Extra inputs"),
