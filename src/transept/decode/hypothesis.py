@@ -31,13 +31,15 @@ class Hypothesis:
 class Special:
     """`bos` opens every target, `eos` ends it, as what is in `also` does; what is in `suppress` is never chosen.
 
+    A decoder alone may have neither: it goes on from a prompt, and ends at a length (GPT).
+
     A suppressed token keeps its share of the probability: the others are not scaled up. `first` is chosen first, at no
     cost, whatever the scores: BART's <s>, the language of mBART. `last` is what an answer gets so as its last token
     that reaches its maximal length: BART's </s>.
     """
 
-    bos: int
-    eos: int
+    bos: int | None
+    eos: int | None
     suppress: tuple[int, ...] = field(default=())
     first: int | None = None
     also: tuple[int, ...] = ()
@@ -53,16 +55,17 @@ class Special:
 
     def tokens(self) -> tuple[int, ...]:
         """All of them, which a vocabulary must have."""
-        forced = [token for token in (self.first, self.last) if token is not None]
-        return (self.bos, *self.ends, *self.suppress, *forced)
+        alone = [token for token in (self.bos, self.first, self.last) if token is not None]
+        return (*self.ends, *self.suppress, *alone)
 
     @property
     def ends(self) -> tuple[int, ...]:
         """Every token that ends an answer: Llama 3 ends a turn by another than a text."""
-        return (self.eos, *self.also)
+        return self.also if self.eos is None else (self.eos, *self.also)
 
     def start(self, prefix: Sequence[int] = ()) -> list[int]:
         """What stands before an answer that must begin with a prefix."""
+        assert self.bos is not None, "a target is opened by a token"
         return [self.bos, *([self.first] if prefix and self.first is not None else []), *prefix]
 
     def told(self, found: Hypothesis, limit: int) -> Hypothesis:

@@ -23,7 +23,8 @@ def rules_of(
 
     `limits` (B,) counts the tokens that an answer may have.
     """
-    free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0 and settings.min_length <= 1
+    free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0
+    free = free and settings.min_length <= 1 and settings.min_whole == 0
     forced = special.first is not None or special.last is not None
     return Rules(settings, special, starts, limits) if forced or not free else None
 
@@ -39,6 +40,7 @@ class Rules:
         self, settings: Search, special: Special, starts: Sequence[Sequence[int]], limits: NDArray[np.int64]
     ) -> None:
         self.settings, self.special, self.limits = settings, special, limits
+        self.begun = np.array([len(start) for start in starts])
         size = max(map(len, starts))
         self.forced = np.array([special.first is not None and len(start) == 1 for start in starts])
         self.history = np.array([[[NOTHING] * (size - len(start)) + list(start)] for start in starts])  # (B, W, L)
@@ -52,7 +54,7 @@ class Rules:
 
     def keep(self, sentences: NDArray[np.int64]) -> None:
         """Go on with some of the sentences."""
-        self.history, self.limits = self.history[sentences], self.limits[sentences]
+        self.history, self.limits, self.begun = (kept[sentences] for kept in (self.history, self.limits, self.begun))
 
     def change(self, logits: Tensor) -> Tensor:
         """The logits (B*W, V) that probabilities are made of."""
@@ -69,8 +71,10 @@ class Rules:
             logprobs[at, token] = float("-inf")
             stuck = logprobs.amax(-1) == float("-inf")  # where every token would repeat something, the end may come
             logprobs[:, ends] = torch.where(stuck[:, None], ending, logprobs[:, ends])
-        if self.chosen + 1 < settings.min_length:
-            logprobs[:, ends] = float("-inf")
+        short = (self.begun + self.chosen < settings.min_whole) | (self.chosen + 1 < settings.min_length)
+        if ends and short.any():
+            rows = torch.from_numpy(np.flatnonzero(short.repeat(self.history.shape[1]))).to(logprobs.device)
+            logprobs[rows[:, None], torch.tensor(ends, device=logprobs.device)] = float("-inf")
         if self.chosen == 0 and self.special.first is not None:
             self._force(logprobs, self.forced, self.special.first)
         if self.special.last is not None and (full := self.limits <= self.chosen + 1).any():

@@ -125,6 +125,13 @@ def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> 
             raise InvalidData(
                 f"sentence {i + 1} has no tokens", remedy="Leave empty sentences out, or end them with eos."
             )
+        if settings.max_whole is not None:
+            if len(start) >= settings.max_whole:
+                raise InvalidData(
+                    f"sentence {i + 1} has {len(start)} tokens, and with its answer it may have {settings.max_whole}",
+                    remedy="Let the answer have its own: max_tokens=... (--max-tokens), or raise max_whole.",
+                )
+            limits[i] = min(limits[i], settings.max_whole - len(start))
         if most is not None:
             if max(len(source), len(start)) > most:
                 raise InvalidData(

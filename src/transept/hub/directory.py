@@ -161,15 +161,13 @@ def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generatio
     file = root / SEARCH
     newer = read_json(member(root, SEARCH)) if file.is_symlink() or file.exists() else {}
     asked = {key: config[key] for key in (IDS if newer else GENERATION).split() if key in config} | newer
-    if not isinstance(spec, Seq2Seq):
-        if asked.get("eos_token_id") is None:
-            return None  # nothing would end a text
-        if asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
-            ends = asked["eos_token_id"]
-            asked["bos_token_id"] = ends[0] if isinstance(ends, list) and ends else ends  # what an empty prompt is
+    alone = not isinstance(spec, Seq2Seq)
+    if alone and asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
+        ends = asked.get("eos_token_id")
+        asked["bos_token_id"] = ends[0] if isinstance(ends, list) and ends else ends  # what an empty prompt is
     longest = config.get("max_position_embeddings")
     limits = [limit for limit in (longest, spec.limit()) if isinstance(limit, int)]
-    found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST))
+    found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST), alone)
     vocab = scored(spec)
     for token in found.tokens():
         if token >= vocab:
@@ -207,7 +205,7 @@ def save(
         raise UsageError("a search was given for a model that writes no text", remedy="Leave generation out.")
     if writes_text(model.spec):
         made = _settled(model.spec, tokenizer, generation)
-        made = None if made is None else _speakable(made, tokenizer, scored(model.spec))
+        made = replace(_speakable(made, tokenizer, scored(model.spec)), alone=not isinstance(model.spec, Seq2Seq))
     check_vocabulary(model, tokenizer, made)
     family, state = saying(model.spec, (beside or {}).get("model_type")), dict(model.state_dict())
     if family is None:
@@ -235,10 +233,7 @@ def save(
         for name, picture in written.pictures.items():
             (folder / name).write_bytes(picture)
         if made is not None:
-            asked = made.to_hf()
-            if not isinstance(model.spec, Seq2Seq):  # a decoder alone begins with a prompt; an empty one is this token
-                asked["bos_token_id"] = asked.pop("decoder_start_token_id")
-            write_json(folder / SEARCH, asked)
+            write_json(folder / SEARCH, made.to_hf())
         if tokenizer is not None:
             tokenizer.save(folder, made.longest if made else model.spec.limit())
         if processor is not None:
@@ -279,19 +274,14 @@ def check_free(root: Path, overwrite: bool) -> None:
     raise UsageError("this holds files that are no model; they are not replaced", where=root, remedy="Take another.")
 
 
-def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation | None:
-    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers.
-
-    A decoder alone whose tokenizer has no end token has none: nothing would end a text.
-    """
+def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation:
+    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers."""
     if isinstance(asked, Generation):
         return asked
     found = Generation(asked or Search(), longest=spec.limit() or LONGEST)
     if tokenizer is None:
         return found
-    if tokenizer.eos is None and not isinstance(spec, Seq2Seq):
-        return None
-    eos = tokenizer.demand("eos")
+    eos = tokenizer.demand("eos") if isinstance(spec, Seq2Seq) else tokenizer.eos
     bos = eos if tokenizer.bos is None else tokenizer.bos
     never = (token for token in (tokenizer.pad, bos, tokenizer.unk) if token is not None and token != eos)
     special = Special(bos, eos, tuple(dict.fromkeys(never)))
@@ -312,5 +302,5 @@ def check_vocabulary(model: Built, tokenizer: Tokenizer | None, generation: Gene
     rows = rows_of(model.spec)
     if tokenizer is not None and rows is not None and tokenizer.vocab > rows:
         raise InvalidConfig(f"the tokenizer has {tokenizer.vocab} tokens, the model {rows}")
-    if generation is not None and (highest := max(generation.tokens())) >= (vocab := scored(model.spec)):
+    if generation is not None and (highest := max(generation.tokens(), default=0)) >= (vocab := scored(model.spec)):
         raise InvalidConfig(f"the search has token {highest}, the model {vocab} tokens")

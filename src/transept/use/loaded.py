@@ -151,7 +151,8 @@ class Loaded(Opened):
     ) -> Text | list[Text]:
         """What the model writes after a prompt, or for a source where it has an encoder.
 
-        At most `max_tokens` are written (None: what the model's own search says, else 256); the text is cut before the
+        At most `max_tokens` are written (None: what the model's own search says, which may count the prompt too, else
+        256); the text is cut before the
         first of the strings `until`; `echo` puts the prompt before it. `finish` of the result says why it ended.
         """
         settings = self._continuing(max_tokens, search)
@@ -178,7 +179,9 @@ class Loaded(Opened):
     def _continuing(self, most: int | None, changes: dict[str, Any]) -> Search:
         self.demand("generate")
         own = self.demand_search().search
-        limits: dict[str, Any] = {} if most is None else {"max_ratio": 0.0, "max_extra": most}
+        limits: dict[str, Any] = {}
+        if most is not None:
+            limits = {"max_ratio": 0.0, "max_extra": most, "max_whole": None}
         if most is None and own.max_ratio and not isinstance(self.model, Seq2SeqLayer):
             limits = {"max_ratio": 0.0, "max_extra": MOST}
         return changed(own, limits | changes)

@@ -50,13 +50,9 @@ class Opened:
         kinds.demand(self.spec, verb, self.verbs, self.path)
 
     def demand_search(self) -> Generation:
-        """How this model is asked for text; InvalidData where nobody says it."""
+        """How this model is asked for text; UsageError where it writes none."""
         if self.generation is None:
-            raise InvalidData(
-                "nobody says which tokens begin and end what this model writes",
-                where=self.path,
-                remedy="Its generation_config.json, or its config.json, should have bos_token_id and eos_token_id.",
-            )
+            raise UsageError(f"this model writes no text: it is {kinds.described(self.spec)}", where=self.path)
         return self.generation
 
     @property
@@ -81,7 +77,7 @@ class Opened:
     @property
     def start(self) -> int:
         """The token that opens a target, of a model with two stacks."""
-        if self.generation:
+        if self.generation and self.generation.special.bos is not None:
             return self.generation.special.bos
         kind, given = self.beside.get("model_type"), self.beside.get("decoder_start_token_id")
         if given is None and kind == "mbart":

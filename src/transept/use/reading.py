@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -61,7 +61,9 @@ def prompt_ids(loaded: "Opened", prompt: str) -> list[int]:
         return ids
     if ids[-1:] == tokenizer.encode("")[-1:] == [special.eos]:
         ids = ids[:-1]
-    return ids or [special.bos]
+    if not ids and special.bos is None:
+        raise InvalidData("an empty prompt, and this model has no token that a text begins with", remedy="Begin one.")
+    return ids or [cast(int, special.bos)]
 
 
 def encodings(

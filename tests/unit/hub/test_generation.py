@@ -146,6 +146,66 @@ def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: st
         from_hf(IDS | changes, 64)
 
 
+# ------------------------------------------------------------------ a decoder alone
+
+ALONE: dict[str, Any] = {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {}),
+        ({"max_length": 50}, {"max_ratio": 0.0, "max_extra": 50, "max_whole": 50}),
+        ({"max_length": 900}, {"max_ratio": 0.0, "max_extra": 64, "max_whole": 900}),
+        ({"max_new_tokens": 9}, {"max_ratio": 0.0, "max_extra": 9}),
+        ({"max_new_tokens": 9, "max_length": 50}, {"max_ratio": 0.0, "max_extra": 9}),  # new ones go first
+        ({"min_length": 7}, {"min_whole": 7}),
+        ({"min_new_tokens": 7}, {"min_length": 8}),
+        ({"min_new_tokens": 7, "min_length": 9}, {"min_length": 8}),
+        ({"min_new_tokens": 0, "min_length": 9}, {}),
+        ({"max_length": 50, "min_length": 7}, {"max_ratio": 0.0, "max_extra": 50, "max_whole": 50, "min_whole": 7}),
+    ],
+)
+def test_lengths_of_a_decoder_alone_count_its_prompt(asked: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = from_hf(ALONE | asked, 64, alone=True)
+    assert found.search == Search(method="greedy", **expected)
+    written = found.to_hf()
+    again = {key: value for key, value in written.items() if key in LENGTHS}
+    heard = {key: value for key, value in asked.items() if key not in ("max_length", "min_length") or value}
+    if "max_new_tokens" in asked:
+        heard.pop("max_length", None)
+    if "min_new_tokens" in asked:
+        heard.pop("min_length", None)
+    assert again == {key: value for key, value in heard.items() if value}  # handed back as they were
+    assert from_hf(written, 64, alone=True) == found
+
+
+LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
+
+
+@pytest.mark.parametrize("search", [*SEARCHES, Search(min_whole=3, min_length=5), Search(max_whole=20, max_ratio=0.0)])
+@pytest.mark.parametrize("alone", [True, False])
+def test_any_search_of_either_kind_goes_there_and_back(search: Search, alone: bool) -> None:
+    for special in (Special(5, 6), Special(None, None) if alone else Special(6, 6, (), 4)):
+        generation = Generation(search, special, None, 77, alone)
+        assert from_hf(generation.to_hf(), 77, alone) == generation
+
+
+def test_one_edit_changes_the_length_in_both() -> None:
+    for alone, search in ((True, Search(max_ratio=0.0, max_extra=9)), (False, Search(max_ratio=0.0, max_extra=9))):
+        written = Generation(search, Special(1, 2), 0, 64, alone).to_hf()
+        key = "max_new_tokens" if alone else "max_length"
+        assert from_hf(written | {key: written[key] + 5}, 64, alone).search.max_extra == 14
+
+
+def test_a_decoder_alone_needs_no_token_of_its_own() -> None:
+    found = from_hf({"pad_token_id": None}, 64, alone=True)
+    assert (found.special, found.special.ends, found.tokens()) == (Special(None, None), (), ())
+    assert "20 tokens where nobody says how many" in found.unsaid()[0]
+    with pytest.raises(InvalidConfig, match="decoder_start_token_id must be one token id"):
+        from_hf({"eos_token_id": 2}, 64)
+
+
 def test_several_ends_go_there_and_back() -> None:
     found = from_hf(IDS | {"eos_token_id": [2, 3, 7]}, 64)
     assert found.special.ends == (2, 3, 7)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from transept.data.said import Said
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families import llama, roberta
 from transept.hub.generation import Generation
+from transept.use.loaded import load
 from transept.use.pooling import declared
 from transept.use.summarize import asked
+from unit.use.made import theirs
 
 HERE = Path("somewhere")
 MODULES = [
@@ -39,6 +41,11 @@ def test_what_sentence_transformers_would_do_to_texts_is_refused() -> None:
     )
     with pytest.raises(InvalidConfig, match="every text would begin with the prompt 'query'"):
         declared(prompted, HERE)
+
+
+def test_a_model_that_writes_no_text_has_no_search() -> None:
+    with pytest.raises(UsageError, match="this model writes no text: it is an encoder that reads text"):
+        load(theirs("BertModel")).settings()
 
 
 @pytest.mark.parametrize("given", ["x", [1], {"summarization": [1]}, {"summarization": "abc"}])
