@@ -1,6 +1,8 @@
 """`transcribe`: speech as Hugging Face's automatic-speech-recognition writes it down; files, rates, channels."""
 
 import json
+import struct
+import time
 import wave
 from pathlib import Path
 
@@ -115,6 +117,48 @@ def test_what_both_rates_can_hold_stays_and_what_they_cannot_goes(rate: int, to:
         np.testing.assert_allclose(found[inside], wanted[inside], atol=0.02, rtol=0)
     silence = resampled(np.ones(rate // 2, np.float32), rate, to)
     np.testing.assert_allclose(silence[to // 10 : -to // 10], 1.0, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "to"), [(44_101, 16_000), (16_000, 22_051), (7, 3), (3, 7), (5, 5), (48_000, 1)])
+def test_every_sample_is_the_sum_that_the_definition_says(rate: int, to: int) -> None:
+    """Rates without anything in common have another filter for every sample."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 211).astype(np.float32)
+    band = min(1, to / rate) * 0.95
+    wanted = []
+    for number in range(-(-len(samples) * to // rate)):
+        t = np.clip((np.arange(len(samples)) - number * rate / to) * band, -16, 16)
+        wanted.append((samples * np.sinc(t) * np.cos(t * np.pi / 32) ** 2 * band).sum())
+    np.testing.assert_allclose(resampled(samples, rate, to), wanted, atol=1e-6, rtol=0)
+    assert resampled(samples[:0], rate, to).shape == (0,)
+
+
+def test_odd_rates_take_no_time() -> None:
+    began = time.process_time()
+    assert len(resampled(np.zeros(44_101, np.float32), 44_101, 16_000)) == 16_000
+    assert time.process_time() - began < 5.0  # a quarter of a second; it was minutes
+
+
+def header(rate: int = RATE, bits: int = 16, data: bytes = bytes(8)) -> bytes:
+    """A .wav file by hand."""
+    form = struct.pack("<HHIIHH", 1, 1, rate, rate * bits // 8, bits // 8, bits)
+    return (
+        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<I", 16) + form
+        + b"data" + struct.pack("<I", len(data)) + data
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header(rate=0), "a.wav: 0 samples a second of 16 bits are no sound\n  Write the file again"),
+        (header(bits=40, data=bytes(10)), "a.wav: 16000 samples a second of 40 bits are no sound"),
+        (header()[:-1], "a.wav: truncated: it ends within a sample"),
+    ],
+)
+def test_headers_that_are_no_sounds(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(InvalidData, match=message):
+        read_sound(tmp_path / "a.wav")
 
 
 def test_what_is_refused(listener: Loaded, tmp_path: Path) -> None:
