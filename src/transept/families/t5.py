@@ -12,6 +12,7 @@ from transept.families.hugging_face import (
     Look,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
@@ -208,8 +209,9 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     order = encoder.position if isinstance(encoder.position, Buckets) else Buckets(attend.heads)
     gate = (feed.activation, feed.gated)
     scores = head if isinstance(head, Vocabulary) else None
+    heads = {name: word for name, word in HEADS.items() if isinstance(spec, Model) == (word == "encoder")}
     config = {
-        "architectures": [next(name for name, word in HEADS.items() if word == heading(spec))],
+        "architectures": [architecture_of(spec, "T5", heads)],
         "model_type": "t5",
         "vocab_size": spec.embed.vocab,
         "d_model": spec.width,
@@ -235,16 +237,6 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     demand_said(spec, from_hf(config), "T5")
     return config
-
-
-def heading(spec: Model | Seq2Seq) -> Heading:
-    """The word of `declare` for a model's head. Raises InvalidConfig where there is none."""
-    words: dict[type[Head], Heading] = {Vocabulary: "text", States: "states", Classes: "classes"}
-    if isinstance(spec, Model):
-        words = {States: "encoder"}
-    if type(spec.head) not in words:
-        raise InvalidConfig(f"T5 has no {type(spec).__name__} with the head {type(spec.head).__name__}")
-    return words[type(spec.head)]
 
 
 # ------------------------------------------------------------------ Hugging Face: the names of the weights
