@@ -295,22 +295,25 @@ class Loaded(Opened):
         return see(self, list(picture))
 
     @overload
-    def transcribe(self, file: str | Path, *, resample: bool = False, say: Say = warn) -> Transcript: ...  # type: ignore[overload-overlap]
+    def transcribe(  # type: ignore[overload-overlap]
+        self, file: str | Path, *, resample: bool = False, beam: int = 1, say: Say = warn
+    ) -> Transcript: ...
 
     @overload
     def transcribe(
-        self, file: Sequence[str | Path], *, resample: bool = False, say: Say = warn
+        self, file: Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> list[Transcript]: ...
 
     def transcribe(
-        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, say: Say = warn
+        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> Transcript | list[Transcript]:
         """What is said in a sound file, by the best letter at every frame.
 
+        With a `beam` above 1 it is the likeliest text, summed over all ways to spell it, among so many beginnings.
         A file of another sampling rate than the model's is refused; with `resample` it is changed, and `say` hears it.
         """
         files = [Path(file)] if isinstance(file, str | Path) else [Path(one) for one in file]
-        found = transcribe(self, files, resample, say)
+        found = transcribe(self, files, resample, beam, say)
         return found[0] if isinstance(file, str | Path) else found
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, pipeline
 
-from transept.data.sound import read_sound, resampled
+from transept.data.sound import normalised, read_sound, resampled
 from transept.errors import InvalidData, UsageError
 from transept.use.loaded import Loaded, load
 from unit.use.made import shaken
@@ -102,6 +102,25 @@ def test_another_rate_is_refused_unless_it_may_be_changed(listener: Loaded, tmp_
     told: list[str] = []
     listener.transcribe(write(tmp_path / "b.wav", np.stack([noise(0.5)] * 2, 1)), say=told.append)
     assert told == [f"{tmp_path / 'b.wav'}: 2 channels were mixed to one"]
+
+
+def test_a_beam_finds_a_likelier_text(listener: Loaded, tmp_path: Path) -> None:
+    """By torch's own sum over all ways to spell it, of what is left of a text without the spaces around it."""
+    files = [write(tmp_path / f"{i}.wav", noise(0.12, i)) for i in range(4)]
+
+    def likely(file: Path, text: str) -> float:
+        samples = torch.from_numpy(normalised(read_sound(file).mono()))[None]
+        with torch.no_grad():
+            logs = listener.model(samples).logits.log_softmax(-1).transpose(0, 1)
+        ids = torch.tensor([listener.tokenizer.encode(text)])
+        return -float(torch.nn.functional.ctc_loss(logs, ids, [len(logs)], [ids.size(1)], reduction="sum"))
+
+    paths, texts = listener.transcribe(files), listener.transcribe(files, beam=30)
+    better = [likely(file, b) - likely(file, a) for file, a, b in zip(files, paths, texts, strict=True)]
+    assert sum(better) > 0.1
+    assert listener.transcribe(files, beam=1) == paths != texts
+    with pytest.raises(UsageError, match="a beam of 0 keeps nothing"):
+        listener.transcribe(files, beam=0)
 
 
 @pytest.mark.parametrize(("rate", "to"), [(44_100, 16_000), (8_000, 16_000), (48_000, 16_000), (16_000, 22_050)])
