@@ -1,7 +1,7 @@
 """Texts as a model reads them: ids with their segments and places, in batches, refused where they are too long."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -37,6 +37,12 @@ class Pass:
     def own(self, scores: Tensor) -> list[Tensor]:
         """The columns of each row that are its own. (B, S, ...) -> (S of the row, ...) each"""
         return [row[before:] for row, before in zip(scores, self.before, strict=True)]
+
+    def until(self, ends: Sequence[int]) -> Entered:
+        """What entered, of each row so many tokens alone: what stands behind them counts as padding."""
+        column = torch.arange(self.states.size(1), device=self.states.device)
+        before, end = (torch.tensor(found, device=self.states.device)[:, None] for found in (self.before, ends))
+        return replace(self.entered, valid=(column >= before) & (column < before + end))
 
 
 def demand_tokenizer(loaded: "Opened") -> Tokenizer:
@@ -132,13 +138,12 @@ def through(
     rows: Sequence[Encoding],
     what: Callable[[Pass], Sequence[Tensor]],
     *,
-    start: int | None = None,
+    again: Callable[[list[int]], list[int]] | None = None,
     room: int = ROOM,
 ) -> list[Tensor]:
     """What is made of each row by a model in evaluation mode, in batches of like length: in order, on the processor.
 
-    Two stacks read it with the first alone, or with both where `start` is what opens a target: the second reads the
-    row again, one token later (Lewis et al. 2020, section 3.1).
+    Two stacks read it with the first alone, or with both where `again` makes of a row what the second reads.
     """
     found: dict[int, Tensor] = {}
     training = model.training
@@ -154,11 +159,11 @@ def through(
                 one = Pass(batch, before, *model.hidden(ids, valid, None, **more))
             else:
                 assert isinstance(model, Seq2SeqLayer)
-                if start is None:
+                if again is None:
                     memory = model.encode(ids, valid)
                     one = Pass(batch, before, memory.states, Entered(memory.states, memory.valid))
                 else:
-                    target, _ = pad([[start, *rows[i].ids[:-1]] for i in batch], model.device, NARROW)
+                    target, _ = pad([again(rows[i].ids) for i in batch], model.device, NARROW)
                     one = Pass(batch, before, *model.hidden(ids, target, valid, valid))
             found |= {i: made.cpu() for i, made in zip(batch, what(one), strict=True)}
     finally:
