@@ -65,7 +65,7 @@ def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label
     ends = [_end(loaded, row, first + i) for i, row in enumerate(rows)] if loaded.is_mbart else None
 
     def score(one: Pass) -> list[Tensor]:
-        entered = one.entered if ends is None else one.until([ends[i] for i in one.rows])
+        entered = one.entered if ends is None else one.within([0] * len(one.rows), [ends[i] for i in one.rows])
         return list(head(one.states, entered).float())
 
     return labelled(loaded, through(loaded.model, rows, score, again=loaded.again))

@@ -266,6 +266,7 @@ class Loaded(Opened):
         *,
         pool: str | None = None,
         normalise: bool | None = None,
+        prompt: str | None = None,
         truncate: bool = False,
         first: int = 0,
         say: Say = warn,
@@ -273,11 +274,12 @@ class Loaded(Opened):
         """The vector of a text, (D,), or of texts, (N, D).
 
         `pool` is "mean", "class" or "last"; None, as `normalise` None, is what modules.json of sentence-transformers
-        says, else the mean, not normalised: `embedding` tells. A text that is too long is refused; with `truncate` its
+        says, else the mean, not normalised: `embedding` tells. `prompt` names one of the prompts that the model has for
+        its texts ("query"), "" none; None is its own choice. A text that is too long is refused; with `truncate` its
         last tokens are left out, and `say` hears it.
         """
         texts = [text] if isinstance(text, str) else text
-        found = embed(self, texts, chosen(self, pool, normalise), say if truncate else None, first)
+        found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
 
     # ------------------------------------------------------------------ pictures and sound

@@ -38,11 +38,12 @@ class Pass:
         """The columns of each row that are its own. (B, S, ...) -> (S of the row, ...) each"""
         return [row[before:] for row, before in zip(scores, self.before, strict=True)]
 
-    def until(self, ends: Sequence[int]) -> Entered:
-        """What entered, of each row so many tokens alone: what stands behind them counts as padding."""
-        column = torch.arange(self.states.size(1), device=self.states.device)
-        before, end = (torch.tensor(found, device=self.states.device)[:, None] for found in (self.before, ends))
-        return replace(self.entered, valid=(column >= before) & (column < before + end))
+    def within(self, starts: Sequence[int], ends: Sequence[int]) -> Entered:
+        """What entered, of each row some tokens alone: what stands before and behind them counts as padding."""
+        place = self.states.device
+        before, start, end = (torch.tensor(found, device=place)[:, None] for found in (self.before, starts, ends))
+        own = torch.arange(self.states.size(1), device=place) - before
+        return replace(self.entered, valid=(own >= start) & (own < end))
 
 
 def demand_tokenizer(loaded: "Opened") -> Tokenizer:
@@ -79,15 +80,17 @@ def encodings(
     *,
     longest: int | None = None,
     cut: Callable[[str], None] | None = None,
+    words: Tokenizer | None = None,
 ) -> list[Encoding]:
     """Texts or pairs with what the model has around them. `first` counts those before these.
 
     InvalidData names a text that is too long, unless it may be cut: then `cut` hears how many were, and the last tokens
-    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes.
+    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes, `words` another tokenizer
+    than its own.
     """
     most = min(loaded.longest, longest or loaded.longest)
     texts, others = apart(given)
-    found = demand_tokenizer(loaded).encodings(texts, others)
+    found = (words or demand_tokenizer(loaded)).encodings(texts, others)
     long = [i for i, one in enumerate(found) if len(one.ids) > most]
     if long and cut is None:
         raise InvalidData(
