@@ -113,8 +113,8 @@ class MultistepLayer(TrunkLayer):
 
         def look(i: int, y: Tensor) -> Tensor:
             at = i % len(self.query)
-            d = (self.query[at](y) + g) * half
-            c = self.looks(i)(d, near.view, seen[i] or seen[0]) * root
+            d = near.leave((self.query[at](y) + g) * half)  # the columns' own order is what maps are read in
+            c = near.enter(self.looks(i)(d, view, seen[i] or seen[0])) * root
             joined: Tensor = (y + self.back[at](c)) * half
             return joined
 

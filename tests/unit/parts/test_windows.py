@@ -17,6 +17,7 @@ from transept.errors import InvalidConfig, UsageError
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Model
+from transept.parts import neighbours
 from transept.parts.initial import Preserving
 from transept.parts.mapped import Mapped, Normalised
 from transept.parts.neighbours import Stepped, Whole
@@ -213,13 +214,23 @@ def unmasked(self: Whole, x: Tensor, offsets: tuple[int, ...], slot: object) -> 
 
 
 @pytest.mark.parametrize(
-    ("attribute", "wrong"),
-    [("around", unmasked), ("enter", lambda self, x: x), ("leave", lambda self, x: x)],
-    ids=["padding that is read", "rows that are not closed up", "rows that stay closed up"],
+    ("owner", "attribute", "wrong"),
+    [
+        (Whole, "around", unmasked),
+        (Whole, "enter", lambda self, x: x),
+        (Whole, "leave", lambda self, x: x),
+        (neighbours, "closed", lambda valid: True),
+    ],
+    ids=["padding that is read", "rows not closed up", "rows that stay closed up", "rows taken for closed"],
 )
-def test_mutants_of_padding_are_caught(attribute: str, wrong: Callable[..., Tensor]) -> None:
-    with patch.object(Whole, attribute, wrong), pytest.raises(AssertionError):
+def test_mutants_of_padding_are_caught(owner: Any, attribute: str, wrong: Callable[..., Any]) -> None:
+    with patch.object(owner, attribute, wrong), pytest.raises(AssertionError):
         check_padding(FORMS["plain"])
+
+
+def test_without_a_look_at_the_values_rows_are_closed_all_the_same() -> None:
+    with patch.object(neighbours, "closed", lambda valid: False):
+        check_padding(FORMS["gated"])
 
 
 # ------------------------------------------------------------------ steps
