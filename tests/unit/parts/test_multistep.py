@@ -14,10 +14,11 @@ from laws import test_invariance as invariance
 from laws.subjects import lively, padded, some_ids
 from transept.errors import InvalidConfig
 from transept.families.convs2s import declare
+from transept.inspect.record import record
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.parts import multistep
 from transept.parts.attention import Attention, AttentionLayer
-from transept.parts.multistep import Multistep, MultistepLayer
+from transept.parts.multistep import Multistep
 from transept.parts.windows import Kernels, Windows
 from transept.spec import replace
 
@@ -197,24 +198,25 @@ def test_keys_are_kept_once_where_nothing_projects_them() -> None:
     assert kept(OTHERS["projected keys"]) == 2
 
 
+@torch.no_grad()
 def test_every_layer_tells_what_it_looks_at() -> None:
-    """Each attention has the taps that a Transformer's has; reading them changes nothing, and the rows sum to one."""
+    """By the same call as a Transformer, row by row of the target's own columns, wherever its padding stands."""
     built = model("as the notebook")
-    source, target = (rows[0][None] for rows in pair())
-    plain, seen = built(source, target).logits, list[Tensor]()
-    assert isinstance(built.decoder, MultistepLayer)
-    for i in range(built.decoder.depth):
-        layer = built.decoder.looks(i)
-
-        def read(module: object, given: object, asked: Any, layer: AttentionLayer = layer) -> None:
-            q, k, _, allowed = asked
-            seen.append(layer.core.weights(q, k, allowed, layer.scale))
-
-        layer.asked.register_forward_hook(read)
-    assert torch.equal(built(source, target).logits, plain)
-    assert [tuple(weights.shape) for weights in seen] == [(1, 1, target.size(1), source.size(1))] * 2
-    assert_close(torch.stack(seen).sum(-1), torch.ones(2, 1, 1, target.size(1), dtype=torch.float64), **TOLERANCE)
-    assert not torch.allclose(*seen)
+    sources, targets = pair()
+    target, valid = padded(targets, "left")
+    source, source_valid = padded(sources, "right")
+    with record(built) as together:
+        built(source, target, source_valid, valid)
+    assert list(together) == ["decoder.attend.0", "decoder.attend.1"]
+    for i, count in enumerate(map(len, sources)):
+        with record(built) as alone:
+            built(sources[i][None], targets[i][None])
+        for name, weights in together.items():
+            mine = weights[i][:, valid[i]]
+            assert_close(mine[..., :count], alone[name][0], **TOLERANCE)
+            assert_close(mine.sum(-1), torch.ones_like(mine[..., 0]), **TOLERANCE)
+            assert not mine[..., count:].any()
+    assert not torch.allclose(*together.values())
 
 
 @pytest.mark.parametrize(
