@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from transept.parts.core import Fused, Reference
     from transept.parts.feedforward import FeedForward
     from transept.parts.norm import Norm
-    from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window, parse_pattern
+    from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window
+    from transept.parts.pattern_text import parse_pattern
     from transept.parts.position import Learned, Sinusoid
     from transept.parts.stack import Stack
     from transept.spec import Part, from_json, replace, to_json
@@ -66,7 +67,8 @@ _HOMES = {
     "parts.core": ("Fused", "Reference"),
     "parts.feedforward": ("FeedForward",),
     "parts.norm": ("Norm",),
-    "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window", "parse_pattern"),
+    "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window"),
+    "parts.pattern_text": ("parse_pattern",),
     "parts.position": ("Learned", "Sinusoid"),
     "parts.stack": ("Stack",),
     "spec": ("Part", "from_json", "replace", "to_json"),

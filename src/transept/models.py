@@ -14,17 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from transept.errors import InvalidConfig
+from transept.errors import InvalidConfig, UsageError
 from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
+from transept.parts.attention import Attention
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.memory import Memory
+from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, StackLayer
-from transept.parts.view import View
+from transept.parts.view import View, count_in_documents
 from transept.spec import Part
 
 if TYPE_CHECKING:
@@ -100,6 +102,20 @@ def _fit(head: Head, embed: Entry) -> None:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
 
+def _demand_documents(spec: "Model") -> None:
+    """Refuse rows of several documents where a token would see all of them, or where order cannot begin anew."""
+    attentions = [part for block in spec.stack.cycle() for part in block.parts if isinstance(part, Attention)]
+    if not any(isinstance(part, Documents) for attention in attentions for part in attention.pattern.parts()):
+        raise UsageError(
+            "rows of several documents were given, and no attention of this model keeps them apart",
+            remedy="Give its patterns the word documents: `causal & documents`.",
+        )
+    if not isinstance(spec.embed, Tokens):
+        raise UsageError(
+            f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
+        )
+
+
 def _scored(head: HeadLayer, states: Tensor, entered: Entered, last: bool) -> Tensor:
     return head(states[:, -1:] if last else states, entered)
 
@@ -143,12 +159,25 @@ class ModelLayer(Built):
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
     def hidden(
-        self, inputs: Tensor, valid: Tensor | None = None, cache: Cache | None = None, **more: Tensor
+        self,
+        inputs: Tensor,
+        valid: Tensor | None = None,
+        cache: Cache | None = None,
+        documents: Tensor | None = None,
+        **more: Tensor,
     ) -> tuple[Tensor, Entered]:
-        """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say."""
+        """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say.
+
+        `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
+        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it.
+        """
         if cache is None:
+            if documents is not None:
+                _demand_documents(self.spec)
+                more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            return self.stack(entered.x, View.of(entered.x, entered.valid, bias=self.stack.position)), entered
+            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents)
+            return self.stack(entered.x, view), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered

@@ -19,7 +19,8 @@ from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.core import Core
 from transept.parts.norm import Norm
-from transept.parts.pattern import Both, Causal, Either, Not, Pattern
+from transept.parts.pattern import Causal, Pattern, Window
+from transept.parts.pattern_text import patterns_by_word
 from transept.parts.position import Added
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
@@ -33,12 +34,13 @@ TOY_FIELDS = {"heads": 4, "length": 64}
 
 def toys(kind: type[Part]) -> dict[str, Any]:
     """One toy of each concrete description below a kind; fields without a default get small numbers."""
-    made = {}
-    for name, part in Part.kinds.items():
-        if issubclass(part, kind) and part is not kind:
-            needed = [f.name for f in fields(part) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
-            made[name] = part(**{field: TOY_FIELDS.get(field, 3) for field in needed})
-    return made
+    return {name: toy(part) for name, part in Part.kinds.items() if issubclass(part, kind) and part is not kind}
+
+
+def toy(kind: type[Part]) -> Any:
+    """One description of a kind; fields without a default get small numbers."""
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
+    return kind(**{field: TOY_FIELDS.get(field, 3) for field in needed})
 
 
 def forms(kind: type[Part]) -> dict[str, Any]:
@@ -55,10 +57,14 @@ def forms(kind: type[Part]) -> dict[str, Any]:
 
 def patterns() -> dict[str, Pattern]:
     """Each simple pattern, and combinations of them."""
-    simple = [k for k in Part.kinds.values() if issubclass(k, Pattern) and k not in (Pattern, Both, Either, Not)]
-    made = [kind(*[TOY_FIELDS.get(f.name, 3) for f in fields(kind)]) for kind in simple]  # type: ignore[arg-type]
+    made = simple_patterns()
     mixed = [Causal() & pattern for pattern in made] + [~pattern for pattern in made] + [made[0] & ~made[-1] | made[1]]
     return {str(pattern): pattern for pattern in [*made, *mixed]}
+
+
+def simple_patterns() -> list[Pattern]:
+    """One of each word of the text form."""
+    return [toy(kind) for kind in patterns_by_word().values()]
 
 
 def cores() -> dict[str, Core]:
@@ -131,9 +137,9 @@ def variants() -> dict[str, Topology]:
         made[f"{name}, one set of weights"] = edit(spec, on(Stack, _one_kind, weights=1))
         if decodes(spec) and type(spec) not in decoders:
             decoders.add(type(spec))
-            for text, pattern in patterns().items():
-                seen = Causal() & (pattern | Causal() & pattern)
-                made[f"{name}, {text}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            for pattern in simple_patterns():
+                seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
+                made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
     return made
 
 

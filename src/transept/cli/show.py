@@ -54,7 +54,7 @@ def show(
     if model is not None:
         _show_model(model, settings or [], length, as_json)
     if pattern is not None:
-        from transept.parts.pattern import parse_pattern
+        from transept.parts.pattern_text import parse_pattern
 
         found = parse_pattern(pattern)
         _show_patterns({str(found): found}, 2 * DRAWN, as_json)

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
+from transept.parts import pattern_text as pattern_text  # a description may name any pattern
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transept.parts.dropout import dropout
-from transept.parts.pattern import Causal, Full, Pattern
+from transept.parts.pattern import Causal, Full, Pattern, Places
 from transept.spec import Part
 
 
@@ -22,7 +22,8 @@ class Allowed:
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
-    (B, H, S, T) holds scores that one attention adds by its vectors.
+    (B, H, S, T) holds scores that one attention adds by its vectors. `documents` (B, S) tells the document that each of
+    the own tokens is of, None where a row is one.
     """
 
     pattern: Pattern
@@ -32,6 +33,7 @@ class Allowed:
     own: bool = True
     bias: nn.Module | None = None
     keyed: Tensor | None = None
+    documents: Tensor | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
@@ -55,7 +57,10 @@ class Allowed:
             if isinstance(self.pattern, Full) and self.valid is not None:
                 self._mask = self.valid[:, None, None, :]  # the same for every query: S times smaller
             else:
-                allows = self.pattern.allows(self.q[:, :, None], self.k[:, None, :])[:, None]
+                of = self.documents
+                asking = Places(self.q[:, :, None], None if of is None else of[:, :, None])
+                asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
+                allows = self.pattern.relates(asking, asked)[:, None]
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
         return self._mask
 
