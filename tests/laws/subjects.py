@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -19,7 +20,7 @@ from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.core import Core
 from transept.parts.norm import Norm
-from transept.parts.pattern import Causal, Pattern, Window
+from transept.parts.pattern import Causal, Full, Pattern, Window
 from transept.parts.pattern_text import patterns_by_word
 from transept.parts.position import Added
 from transept.parts.relative import Keyed
@@ -128,7 +129,9 @@ def variants() -> dict[str, Topology]:
     for name, spec in families().items():
         made[name] = spec
         for core, part in cores().items():
-            made[f"{name}, core {core}"] = edit(spec, on(Attention, core=part))
+            changed = edit(spec, lambda attention, part=part: _with_core(attention, part))
+            if changed != spec:
+                made[f"{name}, core {core}"] = changed
         if reads_text(spec):
             made |= {f"{name}, {position}": changed for position, changed in positions(spec)}
         made[f"{name}, rms norm before"] = edit(edit(spec, on(Norm, form="rms")), on(Block, place="before"))
@@ -140,7 +143,27 @@ def variants() -> dict[str, Topology]:
             for pattern in simple_patterns():
                 seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            for core, part in cores().items():
+                if not part.handles(Full()) and part.handles(Causal() & Window(2)):
+                    made[f"{name}, window by {core}"] = edit(spec, lambda attention, part=part: _near(attention, part))
     return made
+
+
+def _with_core(part: Any, core: Core) -> Any:
+    """An attention with another core, where that can compute it."""
+    if not isinstance(part, Attention):
+        return part
+    try:
+        return replace(part, core=core)
+    except InvalidConfig:
+        return part
+
+
+def _near(part: Any, core: Core) -> Any:
+    """An attention of a stream to itself, cut to a window that a core computes."""
+    if not isinstance(part, Attention) or part.source != "self":
+        return part
+    return replace(part, pattern=part.pattern & Window(2), core=core)
 
 
 def _one_kind(stack: Any) -> bool:

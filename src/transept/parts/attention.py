@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts import pattern_text as pattern_text  # a description may name any pattern
+from transept.parts import pattern_text, sparse  # noqa: F401 a description may name any pattern and any core
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -53,6 +53,8 @@ class Attention(Sublayer):
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
+        if (reason := self.core.objects(self)) is not None:
+            raise InvalidConfig(f"{type(self.core).__name__} {reason}")
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 

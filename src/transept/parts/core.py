@@ -6,6 +6,7 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 
 import copy
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from torch.nn import functional as F
 from transept.parts.dropout import dropout
 from transept.parts.pattern import Causal, Full, Pattern, Places
 from transept.spec import Part
+
+if TYPE_CHECKING:
+    from transept.parts.attention import Attention
 
 
 @dataclass
@@ -90,10 +94,22 @@ class Allowed:
 
 
 class Core(Part):
-    """How attention is computed. `build()` makes the layer; `handles` tells which patterns it can honour."""
+    """How attention is computed. `build()` makes the layer; `handles` tells which patterns it can honour.
+
+    One that is `exact` equals `Reference` wherever it handles; another is another function of the same vectors.
+    """
+
+    exact: ClassVar[bool] = True
 
     def handles(self, pattern: Pattern) -> bool:
         return True
+
+    def objects(self, attention: "Attention", scored: bool = False) -> str | None:
+        """Why it cannot compute an attention whose pattern it handles, or None where it can.
+
+        `scored` says that the stack adds scores by positions.
+        """
+        return None
 
     def build(self) -> "CoreLayer":
         raise NotImplementedError(type(self).__name__)

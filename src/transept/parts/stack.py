@@ -47,6 +47,8 @@ class Stack(Part):
         for attention in attentions:
             if self.position is not None and not self.position.serves(attention.heads):
                 raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
+            if self.position is not None and (reason := attention.core.objects(attention, scored=True)) is not None:
+                raise InvalidConfig(f"{type(attention.core).__name__} {reason}")
 
     def order(self) -> list[int]:
         """Which set of weights each application uses. Set i is of kind i modulo the cycle."""

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from laws.drawn import ANY_PATTERN
 from laws.subjects import families, lively, on, some_ids
 from transept.errors import InvalidConfig, UsageError
 from transept.inputs.tokens import Tokens
 from transept.parts.attention import Attention
-from transept.parts.pattern import Band, Causal, Documents, First, Full, Pattern, Places, Prefix, Spans, Window
-from transept.parts.pattern_blocks import GlobalBlocks, Local, RandomBlocks
+from transept.parts.pattern import Band, Causal, Documents, First, Pattern, Places, Spans, Window
+from transept.parts.pattern_blocks import Local, RandomBlocks
 from transept.parts.pattern_grid import Columns, Convolutional, Rows
 from transept.parts.pattern_strides import Dilated, Strided, Summary
 from transept.parts.pattern_text import parse_pattern, patterns_by_word
@@ -111,34 +112,6 @@ def test_strided_and_fixed_attention_of_sparse_transformers_reach_everything_in_
 
 # ------------------------------------------------------------------ what is said of ranges
 
-small = st.integers(0, 7)
-some = st.integers(1, 7)
-SIMPLE = st.one_of(
-    st.sampled_from([Full(), Causal(), Documents()]),
-    st.builds(Window, small),
-    st.builds(Band, small, small),
-    st.builds(First, small),
-    st.builds(Prefix, small),
-    st.builds(Dilated, small, some),
-    st.builds(Strided, some),
-    some.flatmap(lambda size: st.builds(Summary, st.just(size), st.integers(0, size))),
-    st.builds(Local, some, st.integers(0, 2), st.integers(0, 2)),
-    st.builds(GlobalBlocks, some, small, st.integers(0, 2)),
-    st.builds(RandomBlocks, some, st.integers(0, 3), st.integers(1, 30), small),
-    st.builds(Rows, some, small),
-    st.builds(Columns, some, small),
-    st.builds(Convolutional, some, st.sampled_from([1, 3, 5]), small),
-)
-ANY = st.recursive(
-    SIMPLE,
-    lambda inner: st.one_of(
-        st.builds(lambda a, b: a & b, inner, inner),
-        st.builds(lambda a, b: a | b, inner, inner),
-        inner.map(lambda a: ~a),
-    ),
-    max_leaves=4,
-)
-
 
 def check_ranges(pattern: Pattern, size: int, block: int) -> None:
     """Blocks that hold an allowed pair are touched, blocks that are filled hold no other, and bands are bands."""
@@ -160,13 +133,13 @@ def check_ranges(pattern: Pattern, size: int, block: int) -> None:
 
 
 @settings(max_examples=800, deadline=None, derandomize=True)
-@given(pattern=ANY, size=st.integers(1, 36), block=st.integers(1, 9))
+@given(pattern=ANY_PATTERN, size=st.integers(1, 36), block=st.integers(1, 9))
 def test_what_is_said_of_ranges_holds_for_pairs(pattern: Pattern, size: int, block: int) -> None:
     check_ranges(pattern, size, block)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(pattern=ANY)
+@given(pattern=ANY_PATTERN)
 def test_a_sparse_pattern_has_few_keys_for_nearly_all_queries(pattern: Pattern) -> None:
     if pattern.is_sparse():
         short, long = pairs(pattern, 150).sum(1), pairs(pattern, 300).sum(1)
