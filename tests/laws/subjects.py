@@ -26,6 +26,7 @@ from transept.parts.position import Added
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
+from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.spec import Part, edit, replace
 
@@ -129,7 +130,10 @@ def variants() -> dict[str, Topology]:
     for name, spec in families().items():
         made[name] = spec
         for core, part in cores().items():
-            changed = edit(spec, lambda attention, part=part: _with_core(attention, part))
+            try:
+                changed = edit(spec, lambda attention, part=part: _with_core(attention, part))
+            except InvalidConfig:  # a stack whose position the core cannot score
+                continue
             if changed != spec:
                 made[f"{name}, core {core}"] = changed
         if reads_text(spec):
@@ -143,6 +147,7 @@ def variants() -> dict[str, Topology]:
             for pattern in simple_patterns():
                 seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
                     made[f"{name}, window by {core}"] = edit(spec, lambda attention, part=part: _near(attention, part))

@@ -65,7 +65,7 @@ def compare(
     wanted = run(Reference().build())
     for short in (core_module.SHORT, {}):  # short rows by products, and all by the kernel
         with patch.object(core_module, "SHORT", short):
-            for got, want in zip(run(core.build()), wanted, strict=True):
+            for got, want in zip(run(core.chosen(Attention(4, pattern, core=core)).build()), wanted, strict=True):
                 assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
@@ -118,7 +118,7 @@ def test_no_mask_is_made_where_none_is_needed(name: str, pattern: Pattern) -> No
     positions = torch.arange(300)[None]
     allowed = Allowed(pattern, positions, positions)
     q = torch.randn(1, 2, 300, 8)
-    CORES[name].build()(q, q, q, allowed, 0.3)
+    CORES[name].chosen(Attention(2, pattern)).build()(q, q, q, allowed, 0.3)
     assert allowed._mask is None
 
 
@@ -131,7 +131,7 @@ def test_weights_explain_the_mix() -> None:
                 at = torch.arange(9)[None]
                 allowed = Allowed(pattern, at, at, torch.arange(9) < torch.tensor([9, 5])[:, None])
                 q, k, v = torch.randn(2, 4, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8)
-                layer = core.build()
+                layer = core.chosen(Attention(4, pattern)).build()
                 rows = layer.weights(q, k, allowed, 0.3)
                 mix, real = (
                     layer(q, k, v, allowed, 0.3),

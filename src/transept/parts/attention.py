@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts import pattern_text, sparse  # noqa: F401 a description may name any pattern and any core
+from transept.parts import lowrank, pattern_text, planner  # noqa: F401 a description may name any pattern and any core
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -16,6 +16,7 @@ from transept.parts.memory import Memory
 from transept.parts.pattern import Full, Pattern
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating
+from transept.parts.shorten import Shorten
 from transept.parts.tap import Tap
 from transept.parts.view import View
 
@@ -28,13 +29,14 @@ class Attention(Sublayer):
     key/value head i // (heads / kv_heads). `scale` None is 1/sqrt(head width); `dropout` is on the attention weights,
     which the 2017 paper does not drop. `bias` True is on all four projections, "qkv" on all but the last, "out" on the
     last alone. `head_width` None is width / heads; T5's is its own. `position` turns or scores this attention's queries
-    and keys.
+    and keys. `shorten` makes one key of several tokens before they are attended to.
     """
 
     heads: int
     pattern: Pattern = Full()
     source: Literal["self", "memory"] = "self"
     core: Core = Fused()
+    shorten: Shorten | None = None
     kv_heads: int | None = None
     bias: bool | Literal["qkv", "out"] = True
     scale: float | None = None
@@ -55,6 +57,12 @@ class Attention(Sublayer):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
         if (reason := self.core.objects(self)) is not None:
             raise InvalidConfig(f"{type(self.core).__name__} {reason}")
+        if self.shorten is not None and (self.source == "memory" or self.pattern.band()[1] > 0):
+            raise InvalidConfig(
+                f"a shortened key is seen when its span is past, and the pattern {self.pattern} of an attention to "
+                f"{'a memory' if self.source == 'memory' else 'itself'} has no such order",
+                remedy="Shorten attentions of a stream to itself whose pattern looks back alone, such as causal.",
+            )
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 
@@ -82,7 +90,8 @@ class AttentionLayer(Layer):
         self.o = nn.Linear(spec.heads * self.head_width, width, outward)
         self.rotation = spec.position if isinstance(spec.position, Rotating) else None
         self.position = spec.position.build(self.head_width) if isinstance(spec.position, Keyed) else None
-        self.core = spec.core.build()
+        self.shorten = spec.shorten.build(self.kv_heads, self.head_width) if spec.shorten else None
+        self.core = spec.core.chosen(spec).build()
         self.asked, self.mix = Tap(), Tap()
 
     def split(self, y: Tensor) -> Tensor:
@@ -105,7 +114,7 @@ class AttentionLayer(Layer):
             k, v = self.split(self.k(x)), self.split(self.v(x))
             if self.rotation is not None:  # keys are kept as they were turned: their positions never change
                 angles = view.angles(self.rotation, self.head_width)
-                q, k = self.rotation.turn(q, angles), self.rotation.turn(k, angles)
+                q, k = self.rotation.turn(q, angles), k if self.shorten else self.rotation.turn(k, angles)
             if slot is not None and view.at is not None:
                 slot.tensors["k"].index_copy_(2, view.at, k)
                 slot.tensors["v"].index_copy_(2, view.at, v)
@@ -115,6 +124,10 @@ class AttentionLayer(Layer):
         if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
         allowed = view.allowed(self.spec.pattern, self.spec.source)
+        if self.shorten is not None:
+            k, v, allowed = self.shorten(k, v, allowed)
+            if self.rotation is not None:  # by where they stand now
+                k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
             allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k) * self.scale)
         q, k, v, allowed = self.asked((q, k, v, allowed))

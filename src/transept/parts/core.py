@@ -111,6 +111,10 @@ class Core(Part):
         """
         return None
 
+    def chosen(self, attention: "Attention") -> "Core":
+        """The core that computes an attention which names this one: itself, unless it is a choice between others."""
+        return self
+
     def build(self) -> "CoreLayer":
         raise NotImplementedError(type(self).__name__)
 

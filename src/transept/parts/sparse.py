@@ -58,6 +58,8 @@ class BlockSparse(Core):
 
 
 def _objection(attention: "Attention") -> str | None:
+    if attention.source == "memory" or attention.shorten is not None:
+        return "computes in blocks of a row's own tokens, neither a memory nor shortened keys: use the core Fused"
     if isinstance(attention.position, Keyed):
         kind = type(attention.position).__name__
         return f"makes no (S, T) tensor, and the scores of {kind} are one: use the core Fused or Reference"

@@ -1,13 +1,17 @@
 """Blocks in a row: the whole of an encoder or of a decoder, which differ in their patterns and in nothing else."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts.attention import Attention
+from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.block import Block, BlockLayer
 from transept.parts.cache import Slots
+from transept.parts.core import Core
 from transept.parts.dropout import dropout
+from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
 from transept.parts.scored import Scored
@@ -62,6 +66,17 @@ class Stack(Part):
         return StackLayer(self, width)
 
 
+def lend(layers: Iterable[AttentionLayer]) -> None:
+    """Let attentions whose cores share weights over layers use those of the first."""
+    owners: dict[Core, LowRankLayer] = {}
+    for layer in layers:
+        core = layer.core
+        if isinstance(core, LowRankLayer) and core.spec.share == "layers":
+            owner = owners.setdefault(core.spec, core)
+            if owner is not core:
+                core.borrow(owner)
+
+
 class StackLayer(nn.Module):
     """`order[i]` is the set of weights that application i uses; slots align with applications, not with weights."""
 
@@ -70,6 +85,7 @@ class StackLayer(nn.Module):
         self.spec = spec
         cycle, self.order = spec.cycle(), spec.order()
         self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width) for i in range(max(self.order) + 1))
+        lend(layer for block in self.blocks for layer in block.modules() if isinstance(layer, AttentionLayer))
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
         self.position = spec.position.build(width) if spec.position else None
 
