@@ -64,15 +64,6 @@ def patterns(layer: nn.Module) -> dict[str, Pattern]:
     return found
 
 
-def draw(pattern: Pattern, length: int) -> list[str]:
-    """A pattern as text: one line for each query, one mark for each key, filled where the query may look."""
-    import torch
-
-    at = torch.arange(length)
-    allowed = pattern.allows(at[:, None], at[None, :]).expand(length, length)
-    return [" ".join("■" if seen else "·" for seen in line) for line in allowed.tolist()]
-
-
 def brief(part: Part) -> str:
     """A part in one line: its kind and what differs from the default; parts inside it by their kind alone."""
     from transept.parts.attention import Attention
