@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from laws.drawn import ANY_PATTERN
@@ -90,6 +90,50 @@ def test_blocks_equal_the_reference(pattern: Pattern, size: int, length: int, **
 def test_published_patterns_at_odd_lengths(text: str) -> None:
     for length in (37, 40, 41):
         compare(parse_pattern(text), 4, length, lengths=[length, 17], side="left", groups=2)
+
+
+class Counted(nn.Module):
+    """Hugging Face draws no random blocks outside of training: it counts block 0 once more for each of them."""
+
+    def __init__(self, block: int, drawn: int, length: int, heads: int) -> None:
+        super().__init__()
+        self.block, self.more, self.length, self.heads = block, math.log(1 + drawn), length, heads
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        middle = (q >= self.block) & (q < self.length - self.block)
+        return (self.more * ((k < self.block) & middle)).unsqueeze(1).expand(-1, self.heads, -1, -1)
+
+
+def test_bigbird_is_hugging_faces() -> None:
+    """Their block-sparse attention, mix and gradients: windows and global blocks at 16 blocks of 4."""
+    from transformers import BigBirdConfig
+    from transformers.models.big_bird.modeling_big_bird import BigBirdBlockSparseAttention, BigBirdModel
+
+    torch.manual_seed(0)
+    length, block, drawn, heads = 64, 4, 2, 4
+    words = {"hidden_size": 32, "num_attention_heads": heads, "block_size": block, "num_random_blocks": drawn}
+    theirs = BigBirdBlockSparseAttention(BigBirdConfig(**words), seed=0).eval()
+    blocked, band, asking, asked = BigBirdModel.create_masks_for_block_sparse_attn(torch.ones(2, length), block)
+    q, k, v = (torch.randn(2, heads, length, 8, requires_grad=True) for _ in range(3))
+    want, _ = theirs.bigbird_block_sparse_attention(
+        *(q, k, v, band, asking, asked, blocked, blocked, heads, drawn, 8, block, block, 2, length, length),
+        seed=0,
+        plan_from_length=None,
+        plan_num_rand_blocks=None,
+    )
+    at = torch.arange(length)[None]
+    pattern = parse_pattern(f"local({block}, 1, 1) | global_blocks({block}) | global_blocks({block}, 15)")
+    allowed = Allowed(pattern, at, at, bias=Counted(block, drawn, length, heads))
+    for size in (4, 8, 5):
+        got = BlockSparse(size).build()(q, k, v, allowed, 8**-0.5)
+        assert_close(got, want.transpose(1, 2), rtol=1e-5, atol=1e-5)
+        up = torch.linspace(-1, 1, 8)
+        ours = torch.autograd.grad((got * up).sum(), (q, k, v))
+        others = torch.autograd.grad((want.transpose(1, 2) * up).sum(), (q, k, v), retain_graph=True)
+        for mine, other in zip(ours, others, strict=True):
+            assert_close(mine, other, rtol=1e-5, atol=1e-5)
+    plain = BlockSparse(4).build()(q, k, v, Allowed(pattern, at, at), 8**-0.5)
+    assert (plain - want.transpose(1, 2)).abs().max() > 1e-2  # and the counting is no detail
 
 
 def test_no_score_is_computed_that_a_pattern_lets_nobody_see() -> None:
