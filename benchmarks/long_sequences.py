@@ -149,7 +149,7 @@ def work(side: Side, folder: Path) -> list[Figure]:
     before = held("VmRSS")
     forward: list[float] = []
     both: list[float] = []
-    while sum(both) < ENOUGH or len(both) < LEAST and sum(both) < PLENTY:
+    while sum(both) < ENOUGH or (len(both) < LEAST and sum(both) < PLENTY):
         at = peers.clock()
         made = mix(q, k, v)
         forward.append(peers.clock() - at)

@@ -80,7 +80,7 @@ def show(
         from transept.durable import replace_file
 
         replace_file(png, picture(drawn, size or PICTURED))
-        print(f"{png}: {len(drawn)} of {size or PICTURED} tokens a side", file=sys.stderr)
+        print(f"{png}: drawn at {size or PICTURED} tokens a side", file=sys.stderr)
 
 
 def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> dict[str, Pattern]:
