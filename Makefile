@@ -52,7 +52,7 @@ test: lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: setup
-	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "bench: $$file"; $(BIN)/python "$$file" $(or $(ARGS),--quick) || exit 1; done
+	@for file in $$(grep -l 'peers.main' benchmarks/*.py); do echo "bench: $$file"; $(BIN)/python "$$file" $(or $(ARGS),--quick) || exit 1; done
 
 clean:
 	@echo "clean: removing $(VENV) and caches; runs/ stays"

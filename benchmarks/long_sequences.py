@@ -95,7 +95,7 @@ def mixing(name: str, length: int) -> Any:
     pattern = parse_pattern(way.pattern.format(length=length, last=length // BLOCK - 1))
     core = {"Auto": Auto(), "Fused": Fused(), "LowRank": LowRank(length, RANK)}[way.core]
     attention = Attention(HEADS, pattern, core=core)
-    layer = core.chosen(attention).build()
+    layer = core.chosen(attention).build(HEADS, WIDTH // HEADS)
     for weight in layer.parameters():
         torch.nn.init.normal_(weight, std=RANK**-0.5)
     at = torch.arange(length)[None]

@@ -13,29 +13,16 @@ import torch
 
 import transept
 from transept.data.subwords import Subwords
-from transept.parts.attention import AttentionLayer
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 
 def cross_attention(model: torch.nn.Module, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
-    """The weights of each cross-attention in order, each (H, T, S), for one sentence pair (1, S) and (1, T)."""
-    found: list[torch.Tensor] = []
-
-    def look(layer: AttentionLayer, asked: tuple) -> None:
-        q, k, _, allowed = asked
-        found.append(layer.core.weights(q, k, allowed, layer.scale)[0])
-
-    layers = [m for m in model.modules() if isinstance(m, AttentionLayer) and m.spec.source == "memory"]
-    hooks = [m.asked.register_forward_hook(lambda _, args, out, m=m: look(m, out)) for m in layers]
-    try:
-        with torch.no_grad():
-            model(source, target)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    """The weights of each attention to the source in order, each (H, T, S), for one sentence pair (1, S) and (1, T)."""
+    with transept.record(model, "decoder.*") as kept, torch.no_grad():
+        model(source, target)
+    return [rows[0] for name, rows in kept.items() if name.endswith(("cross", "attend"))]
 
 
 def labels(tokenizer: Subwords, ids: list[int]) -> list[str]:

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transept.heads.vocabulary import Vocabulary
     from transept.inputs.tokens import Tokens
+    from transept.inspect.record import record
     from transept.models import Model, Seq2Seq
     from transept.parts.attention import Attention
     from transept.parts.block import Block
+    from transept.parts.cell import Elman, Gru, Lstm
     from transept.parts.core import Fused, Reference
     from transept.parts.feedforward import FeedForward
     from transept.parts.norm import Norm
     from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window
     from transept.parts.pattern_text import parse_pattern
     from transept.parts.position import Learned, Sinusoid
+    from transept.parts.recurrent import Recurrent
+    from transept.parts.scores import Additive
     from transept.parts.stack import Stack
     from transept.spec import Part, from_json, replace, to_json
     from transept.use.loaded import Loaded, load
@@ -29,20 +33,25 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Additive",
     "Attention",
     "Block",
     "Causal",
+    "Elman",
     "FeedForward",
     "First",
     "Full",
     "Fused",
+    "Gru",
     "Learned",
     "Loaded",
+    "Lstm",
     "Model",
     "Norm",
     "Part",
     "Pattern",
     "Prefix",
+    "Recurrent",
     "Reference",
     "Seq2Seq",
     "Sinusoid",
@@ -53,6 +62,7 @@ __all__ = [
     "from_json",
     "load",
     "parse_pattern",
+    "record",
     "replace",
     "to_json",
 ]
@@ -61,15 +71,19 @@ _HOMES = {
     "heads.vocabulary": ("Vocabulary",),
     "use.loaded": ("Loaded", "load"),
     "inputs.tokens": ("Tokens",),
+    "inspect.record": ("record",),
     "models": ("Model", "Seq2Seq"),
     "parts.attention": ("Attention",),
     "parts.block": ("Block",),
+    "parts.cell": ("Elman", "Gru", "Lstm"),
     "parts.core": ("Fused", "Reference"),
     "parts.feedforward": ("FeedForward",),
     "parts.norm": ("Norm",),
     "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window"),
     "parts.pattern_text": ("parse_pattern",),
     "parts.position": ("Learned", "Sinusoid"),
+    "parts.recurrent": ("Recurrent",),
+    "parts.scores": ("Additive",),
     "parts.stack": ("Stack",),
     "spec": ("Part", "from_json", "replace", "to_json"),
 }

@@ -19,13 +19,13 @@ from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
-from transept.parts.attention import Attention
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.memory import Memory
 from transept.parts.pattern import Documents
-from transept.parts.stack import Stack, StackLayer
+from transept.parts.stack import Stack, blocks
+from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
 from transept.spec import Part
 
@@ -90,7 +90,7 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _fit(head: Head, embed: Entry) -> None:
+def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
     if head.needs_raw not in (None, embed.raw):
         has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
         raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
@@ -98,14 +98,16 @@ def _fit(head: Head, embed: Entry) -> None:
         return
     if not isinstance(embed, Tokens):
         raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
+    if width != given:
+        raise InvalidConfig(f"a tied head cannot score states of {given} features with embeddings of {width}")
     if isinstance(head, Vocabulary) and head.size != embed.vocab:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
 
 def _demand_documents(spec: "Model") -> None:
     """Refuse rows of several documents where a token would see all of them, or where order cannot begin anew."""
-    attentions = [part for block in spec.stack.cycle() for part in block.parts if isinstance(part, Attention)]
-    if not any(isinstance(part, Documents) for attention in attentions for part in attention.pattern.parts()):
+    words = [part for attention in spec.stack.attentions() for part in attention.pattern.parts()]
+    if not any(isinstance(part, Documents) for part in words):
         raise UsageError(
             "rows of several documents were given, and no attention of this model keeps them apart",
             remedy="Give its patterns the word documents: `causal & documents`.",
@@ -114,6 +116,10 @@ def _demand_documents(spec: "Model") -> None:
         raise UsageError(
             f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
         )
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _scored(head: HeadLayer, states: Tensor, entered: Entered, last: bool) -> Tensor:
@@ -128,19 +134,24 @@ class Model(Topology):
 
     width: int
     embed: Entry
-    stack: Stack
+    stack: Trunk
     head: Head
     initial: Initial = Normal()
     second: Head | None = None
 
     def validate(self) -> None:
         self.hold(1, "width")
-        _fit(self.head, self.embed)
-        if self.second is not None:
-            _fit(self.second, self.embed)
+        for head in (self.head, self.second):
+            if head is not None:
+                _fit(head, self.embed, self.width, self.stack.leaves(self.width))
+
+    @property
+    def blocks(self) -> Stack:
+        """The stack, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.stack)
 
     def limit(self) -> int | None:
-        return self.embed.limit()
+        return _least(self.embed.limit(), self.stack.limit())
 
     def build(self) -> "ModelLayer":
         return ModelLayer(self)
@@ -151,8 +162,9 @@ class ModelLayer(Built):
         super().__init__()
         self.spec: Model = spec
         self.embed, self.stack = spec.embed.build(spec.width), spec.stack.build(spec.width)
-        self.head = spec.head.build(spec.width)
-        self.second = spec.second.build(spec.width) if spec.second else None
+        given = spec.stack.leaves(spec.width)
+        self.head = spec.head.build(given)
+        self.second = spec.second.build(given) if spec.second else None
         spec.initial.apply(self, spec.width)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
@@ -215,8 +227,8 @@ class Seq2Seq(Topology):
 
     width: int
     embed: Tokens
-    encoder: Stack
-    decoder: Stack
+    encoder: Trunk
+    decoder: Trunk
     head: Head
     source: Tokens | None = None
     initial: Initial = Xavier()
@@ -224,16 +236,28 @@ class Seq2Seq(Topology):
 
     def validate(self) -> None:
         self.hold(1, "width")
-        _fit(self.head, self.embed)
+        self.decoder.follow(self.encoder)
+        memory = self.encoder.leaves(self.width)
+        _fit(self.head, self.embed, self.width, self.decoder.leaves(self.width, memory))
         if self.share == "table":
             if self.source is None:
                 raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
             if self.source.vocab != self.embed.vocab:
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
+    @property
+    def encoder_blocks(self) -> Stack:
+        """The encoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.encoder)
+
+    @property
+    def decoder_blocks(self) -> Stack:
+        """The decoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
+        return blocks(self.decoder)
+
     def limit(self) -> int | None:
-        limits = [tokens.limit() for tokens in (self.embed, self.source) if tokens]
-        return min((limit for limit in limits if limit is not None), default=None)
+        parts = (self.embed, self.source, self.encoder, self.decoder)
+        return _least(*(part.limit() for part in parts if part))
 
     def build(self) -> "Seq2SeqLayer":
         return Seq2SeqLayer(self)
@@ -245,9 +269,10 @@ class Seq2SeqLayer(Built):
         self.spec: Seq2Seq = spec
         self.source = spec.source.build(spec.width, table=spec.share == "nothing") if spec.source else None
         self.embed = spec.embed.build(spec.width)
-        self.encoder: StackLayer = spec.encoder.build(spec.width)
-        self.decoder: StackLayer = spec.decoder.build(spec.width)
-        self.head = spec.head.build(spec.width)
+        memory = spec.encoder.leaves(spec.width)
+        self.encoder: TrunkLayer = spec.encoder.build(spec.width)
+        self.decoder: TrunkLayer = spec.decoder.build(spec.width, memory)
+        self.head = spec.head.build(spec.decoder.leaves(spec.width, memory))
         spec.initial.apply(self, spec.width)
 
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
@@ -255,7 +280,10 @@ class Seq2SeqLayer(Built):
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
         entered = embed(source, valid, **lent)
-        return Memory(self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position)), valid)
+        slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
+        states = self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position), slots)
+        final = slots[0][0].tensors if slots and slots[0][0] else None
+        return Memory(states, valid, final)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""

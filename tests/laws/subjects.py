@@ -26,8 +26,10 @@ from transept.parts.position import Added
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
+from transept.parts.scores import Scoring
 from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
+from transept.parts.trunk import Trunk
 from transept.spec import Part, edit, replace
 
 VOCAB, END = 23, 2
@@ -36,7 +38,12 @@ TOY_FIELDS = {"heads": 4, "length": 64}
 
 def toys(kind: type[Part]) -> dict[str, Any]:
     """One toy of each concrete description below a kind; fields without a default get small numbers."""
-    return {name: toy(part) for name, part in Part.kinds.items() if issubclass(part, kind) and part is not kind}
+    return {name: toy(part) for name, part in Part.kinds.items() if issubclass(part, kind) and is_concrete(part)}
+
+
+def is_concrete(kind: type[Part]) -> bool:
+    """Whether it is a description of something, and not of a kind of things."""
+    return not any(other is not kind and issubclass(other, kind) for other in Part.kinds.values())
 
 
 def toy(kind: type[Part]) -> Any:
@@ -97,12 +104,8 @@ def reads_text(spec: Topology) -> bool:
 
 def decodes(spec: Topology) -> bool:
     """Whether a model writes text from left to right: all of its decoder looks back, and its head tells tokens."""
-    stack = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack if isinstance(spec, Model) else None
-    if stack is None or not reads_text(spec) or not isinstance(getattr(spec, "head", None), Vocabulary):
-        return False
-    parts = [part for block in stack.cycle() for part in block.parts if isinstance(part, Attention)]
-    own = [part for part in parts if part.source == "self"]
-    return bool(own) and all(map(is_causal, own))
+    trunk = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack if isinstance(spec, Model) else None
+    return trunk is not None and reads_text(spec) and isinstance(spec.head, Vocabulary) and trunk.causal  # type: ignore[attr-defined]
 
 
 def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
@@ -126,24 +129,27 @@ def variants() -> dict[str, Topology]:
     Each pattern stands in the first decoder of each topology: what a pattern allows does not ask who asks.
     """
     made: dict[str, Topology] = {}
-    decoders: set[type[Topology]] = set()
+    decoders: set[tuple[type, type]] = set()
     for name, spec in families().items():
         made[name] = spec
+        kinds = (type(spec), type(trunk_of(spec)))
+        first, own = kinds not in decoders and decodes(spec), set(made)
         for core, part in cores().items():
+            if not first and isinstance(part, Scoring):
+                continue
             try:
-                changed = edit(spec, lambda attention, part=part: _with_core(attention, part))
+                made[f"{name}, core {core}"] = edit(spec, lambda attention, part=part: _with_core(attention, part))
             except InvalidConfig:  # a stack whose position the core cannot score
                 continue
-            if changed != spec:
-                made[f"{name}, core {core}"] = changed
         if reads_text(spec):
             made |= {f"{name}, {position}": changed for position, changed in positions(spec)}
         made[f"{name}, rms norm before"] = edit(edit(spec, on(Norm, form="rms")), on(Block, place="before"))
         for groups in (1, 2):
-            made[f"{name}, {groups} key/value heads"] = edit(spec, on(Attention, kv_heads=groups))
+            shared = on(Attention, lambda part, groups=groups: part.heads % groups == 0, kv_heads=groups)
+            made[f"{name}, {groups} key/value heads"] = edit(spec, shared)
         made[f"{name}, one set of weights"] = edit(spec, on(Stack, _one_kind, weights=1))
-        if decodes(spec) and type(spec) not in decoders:
-            decoders.add(type(spec))
+        if first:
+            decoders.add(kinds)
             for pattern in simple_patterns():
                 seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
@@ -151,7 +157,16 @@ def variants() -> dict[str, Topology]:
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
                     made[f"{name}, window by {core}"] = edit(spec, lambda attention, part=part: _near(attention, part))
+        for changed in set(made) - own - {name}:
+            if made[changed] == spec:  # a family without what was changed
+                del made[changed]
     return made
+
+
+def trunk_of(spec: Any) -> Trunk:
+    """The trunk that writes, where there are two."""
+    trunk: Trunk = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack
+    return trunk
 
 
 def _with_core(part: Any, core: Core) -> Any:

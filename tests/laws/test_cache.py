@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from laws.subjects import decodes, families, lively, padded, some_ids, variants
+from transept.errors import UsageError
 from transept.models import Built, Seq2Seq
 from transept.parts import cache as cache_module
 from transept.parts.cache import Cache
@@ -44,6 +45,11 @@ def prompts(side: str) -> Tensor | None:
     return torch.cat([prompt, torch.ones(3, 6, dtype=torch.bool)], 1)
 
 
+def forgets(cache: Cache) -> bool:
+    """Whether what was read cannot be read back: a state that each step replaces."""
+    return any(slot.kind == "state" for slot in cache.used())
+
+
 @torch.no_grad()
 def check_passes(model: Built) -> None:
     for side in SIDES:
@@ -66,6 +72,11 @@ def check_moves(model: Built) -> None:
     moved = None if memory is None else memory.rows(rows)
     got = in_pieces(model, tail, None, [1, 2], cache)
     assert_close(got, model.decode(torch.cat([ids[rows, :5], tail], 1), moved)[:, 5:], **TOLERANCE)
+    if forgets(cache):
+        with pytest.raises(UsageError, match="no past to return to"):
+            cache.crop(4)
+        cache.resize(20)
+        return
     cache.crop(4)
     cache.resize(20)
     got = in_pieces(model, tail, None, [1, 2], cache)
@@ -78,6 +89,10 @@ def check_holes(model: Built) -> None:
     ids, tail, kept, memory = some_ids(3, 8), some_ids(3, 4), torch.tensor([8, 5, 6]), memory_of(model, "none")
     cache = model.cache(3, 16, memory)
     model.decode(ids, cache=cache)
+    if forgets(cache):
+        with pytest.raises(UsageError, match="no past to return to"):
+            cache.crop(kept)
+        return
     cache.crop(kept)
     got = in_pieces(model, tail, None, [1, 3], cache)
     for i, count in enumerate(kept.tolist()):

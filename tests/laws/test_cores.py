@@ -62,10 +62,12 @@ def compare(
         return [mix * real, *torch.autograd.grad((mix * real * torch.linspace(-1, 1, 8)).sum(), (q, k, v))]
 
     real = torch.ones(()) if valid is None or not own else valid[:, None, :, None]  # what padding asks, nobody reads
-    wanted = run(Reference().build())
+    wanted = run(Reference().build(heads, 8))
     for short in (core_module.SHORT, {}):  # short rows by products, and all by the kernel
         with patch.object(core_module, "SHORT", short):
-            for got, want in zip(run(core.chosen(Attention(4, pattern, core=core)).build()), wanted, strict=True):
+            for got, want in zip(
+                run(core.chosen(Attention(4, pattern, core=core)).build(heads, 8)), wanted, strict=True
+            ):
                 assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
@@ -118,7 +120,7 @@ def test_no_mask_is_made_where_none_is_needed(name: str, pattern: Pattern) -> No
     positions = torch.arange(300)[None]
     allowed = Allowed(pattern, positions, positions)
     q = torch.randn(1, 2, 300, 8)
-    CORES[name].chosen(Attention(2, pattern)).build()(q, q, q, allowed, 0.3)
+    CORES[name].chosen(Attention(2, pattern)).build(2, 8)(q, q, q, allowed, 0.3)
     assert allowed._mask is None
 
 
@@ -131,7 +133,7 @@ def test_weights_explain_the_mix() -> None:
                 at = torch.arange(9)[None]
                 allowed = Allowed(pattern, at, at, torch.arange(9) < torch.tensor([9, 5])[:, None])
                 q, k, v = torch.randn(2, 4, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8)
-                layer = core.chosen(Attention(4, pattern)).build()
+                layer = core.chosen(Attention(4, pattern)).build(4, 8)
                 rows = layer.weights(q, k, allowed, 0.3)
                 mix, real = (
                     layer(q, k, v, allowed, 0.3),

@@ -32,6 +32,7 @@ HOUSE = {
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models"},
     "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "data", "decode"},
+    "inspect": {"parts"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "data", "decode", "hub"},
     "recipes": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},

@@ -141,7 +141,7 @@ def test_mutant_finfo_min() -> None:
     q = k = v = torch.randn(1, 1, 3, 4)
     positions = torch.arange(3)[None]
     allowed = Allowed(Full(), positions, positions, torch.zeros(1, 3, dtype=torch.bool))
-    layer = core.Fused().build()
+    layer = core.Fused().build(1, 4)
     assert torch.equal(layer(q, k, v, allowed, 0.5), torch.zeros_like(v))
     with patch.object(Tensor, "masked_fill_", smallest), patch.object(Allowed, "blind", lambda self: None):
         assert layer(q, k, v, allowed, 0.5).abs().max() > 0.01

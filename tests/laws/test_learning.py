@@ -34,15 +34,19 @@ def examples() -> tuple[Tensor, Tensor, Tensor]:
     return source, target, labels
 
 
-def learn(model: Built, updates: int) -> float:
+def learn(model: Built, updates: int, enough: float = 0.05) -> float:
+    """The loss after so many updates, or as soon as it is small enough: what is recurrent takes three times as many."""
     source, target, labels = examples()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(updates):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for update in range(updates):
         made = loss_of(model.train(), source, target, labels, Smoothing())
         optimizer.zero_grad()
         (made.total / made.count).backward()
         optimizer.step()
-    made = loss_of(model.eval(), source, target, labels, Smoothing())
+        if update % 50 == 49:
+            made = loss_of(model.eval(), source, target, labels, Smoothing())
+            if float(made.nll) / made.count < enough:
+                break
     return float(made.nll) / made.count
 
 
@@ -51,7 +55,7 @@ def test_a_family_overfits_eight_examples(name: str) -> None:
     torch.manual_seed(0)
     model = FAMILIES[name].build()
     assert isinstance(model, Built)
-    assert learn(model, 150) < 0.05
+    assert learn(model, 600) < 0.05
 
 
 def test_mutant_that_cannot_learn() -> None:

@@ -128,7 +128,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """
     if not isinstance(spec, Seq2Seq):
         raise InvalidConfig(f"BART is an encoder and a decoder of text, this model is a {type(spec).__name__}")
-    head, before = spec.head, spec.encoder.cycle()[0].place == "before"
+    head, before = spec.head, spec.encoder_blocks.cycle()[0].place == "before"
     name = ("M" if before else "") + next(name for name, word in HEADS.items() if word == heading(head))
     config = {
         "architectures": [name],
@@ -169,7 +169,7 @@ def names(spec: Seq2Seq) -> Names:
     """Our weights and those of the architecture that the head tells, with `model.` before the stacks' names or not."""
     base, table, head = "" if isinstance(spec.head, States) else "model.", "embed.table.weight", spec.head
     entries: list[Entry] = [same(table, f"{base}shared.weight")]
-    for ours, side, stack in (("source", "encoder", spec.encoder), ("embed", "decoder", spec.decoder)):
+    for ours, side, stack in (("source", "encoder", spec.encoder_blocks), ("embed", "decoder", spec.decoder_blocks)):
         entries += [
             Tied(table, f"{base}{side}.embed_tokens.weight"),
             same(f"{ours}.position.weight", f"{base}{side}.embed_positions.weight"),

@@ -164,7 +164,7 @@ def finish(keys: Keys) -> None:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The BERT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model, _ = over_tokens(spec, "BERT")
-    if isinstance(first(model.stack, Attention).position, RelativeKeys):
+    if isinstance(first(model.blocks, Attention).position, RelativeKeys):
         raise InvalidConfig(
             "BERT's position_embedding_type says relative keys, and Hugging Face has not honoured it since version 5",
             remedy="Train it with positions: learned.",
@@ -199,13 +199,13 @@ def architecture_of(spec: Model, name: str, heads: Mapping[str, str]) -> str:
 
 def config_of(spec: Model) -> dict[str, Any]:
     """What configurations of BERT's and of RoBERTa's both say: all but the positions."""
-    attend, feed, embed, head = first(spec.stack, Attention), first(spec.stack, FeedForward), spec.embed, spec.head
+    attend, feed, embed, head = first(spec.blocks, Attention), first(spec.blocks, FeedForward), spec.embed, spec.head
     assert isinstance(embed, Tokens)
     own = head.dropout if isinstance(head, Classes | Tags) and head.dropout != embed.dropout else None
     return {
         "vocab_size": embed.vocab,
         "hidden_size": spec.width,
-        "num_hidden_layers": spec.stack.depth,
+        "num_hidden_layers": spec.blocks.depth,
         "num_attention_heads": attend.heads,
         "intermediate_size": feed.hidden,
         "hidden_act": activation_word(feed.activation),
@@ -276,7 +276,7 @@ def trunk(spec: Model, base: str) -> list[Entry]:
         ("feedforward_norm", "output.LayerNorm"),
     ):
         table += linear(f"{ours}.{mine}", f"{theirs}.{other}")
-    if first(spec.stack, Attention).position is not None:  # theirs counts from the key to the query
+    if first(spec.blocks, Attention).position is not None:  # theirs counts from the key to the query
         table += [flipped(f"{ours}.attention.position.weight", f"{theirs}.attention.self.distance_embedding.weight")]
     return table
 

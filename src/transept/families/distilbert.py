@@ -128,7 +128,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The DistilBERT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model, embed = over_tokens(spec, "DistilBERT")
-    attend, feed, head = first(model.stack, Attention), first(model.stack, FeedForward), model.head
+    attend, feed, head = first(model.blocks, Attention), first(model.blocks, FeedForward), model.head
     config = {
         "architectures": [bert.architecture_of(model, "DistilBERT", HEADS)],
         "model_type": "distilbert",
@@ -136,7 +136,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "dim": model.width,
         "hidden_dim": feed.hidden,
         "n_heads": attend.heads,
-        "n_layers": model.stack.depth,
+        "n_layers": model.blocks.depth,
         "max_position_embeddings": model.limit() or 512,
         "dropout": embed.dropout,
         "attention_dropout": attend.dropout,

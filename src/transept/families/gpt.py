@@ -135,7 +135,7 @@ def finish(keys: Keys, words: Mapping[str, Any]) -> None:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model, _ = over_tokens(spec, "GPT")
-    activation = first(model.stack, FeedForward).activation
+    activation = first(model.blocks, FeedForward).activation
     config = {
         "model_type": "openai-gpt",
         **head_config(model.head, HEADS, True, "GPT"),
@@ -148,13 +148,13 @@ def to_hf(spec: Topology) -> dict[str, Any]:
 
 def config_of(model: Model) -> dict[str, Any]:
     """What configurations of GPT's and of GPT-2's both say."""
-    block, attend, embed = model.stack.cycle()[0], first(model.stack, Attention), model.embed
+    block, attend, embed = model.blocks.cycle()[0], first(model.blocks, Attention), model.embed
     assert isinstance(embed, Tokens)
     return {
         "vocab_size": embed.vocab,
         "n_positions": model.limit() or 512,
         "n_embd": model.width,
-        "n_layer": model.stack.depth,
+        "n_layer": model.blocks.depth,
         "n_head": attend.heads,
         "resid_pdrop": block.dropout,
         "embd_pdrop": embed.dropout,

@@ -106,7 +106,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT-2 configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model, _ = over_tokens(spec, "GPT-2")
-    attend, feed = first(model.stack, Attention), first(model.stack, FeedForward)
+    attend, feed = first(model.blocks, Attention), first(model.blocks, FeedForward)
     config = {
         "model_type": "gpt2",
         **head_config(model.head, HEADS, True, "GPT-2"),

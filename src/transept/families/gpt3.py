@@ -164,11 +164,11 @@ def kinds_of_layers(keys: Keys, depth: int) -> tuple[Layer, ...]:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The GPT-Neo configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model, _ = over_tokens(spec, "GPT-Neo")
-    block, attend, feed = model.stack.cycle()[0], first(model.stack, Attention), first(model.stack, FeedForward)
-    found, embed = windows(model.stack), model.embed
+    block, attend, feed = model.blocks.cycle()[0], first(model.blocks, Attention), first(model.blocks, FeedForward)
+    found, embed = windows(model.blocks), model.embed
     assert isinstance(embed, Tokens)
     cycle = ["global" if window is None else "local" for window in found]
-    whole, rest = divmod(model.stack.depth, len(cycle))
+    whole, rest = divmod(model.blocks.depth, len(cycle))
     runs = [[cycle, whole], *([[cycle[:rest], 1]] if rest else [])]
     config = {
         "model_type": "gpt_neo",
@@ -176,7 +176,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "vocab_size": embed.vocab,
         "max_position_embeddings": model.limit() or 2048,
         "hidden_size": model.width,
-        "num_layers": model.stack.depth,
+        "num_layers": model.blocks.depth,
         "attention_types": runs,
         "num_heads": attend.heads,
         "intermediate_size": None if feed.hidden == 4 * model.width else feed.hidden,
@@ -202,7 +202,7 @@ def names(spec: Model) -> Names:
     """Our weights and those of the architecture that the head tells."""
     base, other = bases(spec.head, "transformer.")
     ours, theirs = "stack.blocks.{i}", f"{base}h.{{i}}"
-    patterns = [part.pattern for block in spec.stack.cycle() for part in block.parts if isinstance(part, Attention)]
+    patterns = [part.pattern for block in spec.blocks.cycle() for part in block.parts if isinstance(part, Attention)]
     table: list[Entry] = [
         same("embed.table.weight", f"{base}wte.weight"),
         same("embed.position.weight", f"{base}wpe.weight"),

@@ -196,8 +196,8 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     Raises InvalidConfig that names what it cannot say.
     """
     model, _ = over_tokens(spec, "Llama")
-    attend, feed, norm = first(model.stack, Attention), first(model.stack, FeedForward), model.stack.norm
-    bands, embed = windows(model.stack), model.embed
+    attend, feed, norm = first(model.blocks, Attention), first(model.blocks, FeedForward), model.blocks.norm
+    bands, embed = windows(model.blocks), model.embed
     assert isinstance(embed, Tokens)
     kind = "qwen2" if attend.bias == "qkv" else "mistral" if any(bands) else "llama"
     name, rotary = KINDS[kind], attend.position if isinstance(attend.position, Rotary) else Rotary()
@@ -207,7 +207,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "vocab_size": embed.vocab,
         "hidden_size": model.width,
         "intermediate_size": feed.hidden,
-        "num_hidden_layers": model.stack.depth,
+        "num_hidden_layers": model.blocks.depth,
         "num_attention_heads": attend.heads,
         "num_key_value_heads": attend.kv_heads or attend.heads,
         "head_dim": attend.head_width or model.width // attend.heads,
@@ -222,7 +222,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "eos_token_id": 2,
     }
     if kind == "qwen2":
-        config |= windowed(bands, model.stack.depth)
+        config |= windowed(bands, model.blocks.depth)
         if attend.head_width is None:
             del config["head_dim"]  # no word of its configuration, though its code reads it
     elif kind == "mistral":
@@ -252,7 +252,7 @@ def names(spec: Model) -> Names:
     """Our weights and those of the architecture that the head tells; they are alike in the three."""
     base, other = bases(spec.head, "model.")
     ours, theirs = "stack.blocks.{i}", f"{base}layers.{{i}}"
-    attend, feed = first(spec.stack, Attention), first(spec.stack, FeedForward)
+    attend, feed = first(spec.blocks, Attention), first(spec.blocks, FeedForward)
     table: list[Entry] = [
         same("embed.table.weight", f"{base}embed_tokens.weight"),
         same("stack.norm.weight", f"{base}norm.weight"),

@@ -177,7 +177,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """
     if not isinstance(spec, Model | Seq2Seq) or not isinstance(spec.embed, Tokens):
         raise InvalidConfig(f"T5 is an encoder and a decoder of text, this model is a {type(spec).__name__}")
-    encoder = spec.encoder if isinstance(spec, Seq2Seq) else spec.stack
+    encoder = spec.encoder_blocks if isinstance(spec, Seq2Seq) else spec.blocks
     head, feed, attend = spec.head, first(encoder, FeedForward), first(encoder, Attention)
     order = encoder.position if isinstance(encoder.position, Buckets) else Buckets(attend.heads)
     gate = (feed.activation, feed.gated)
@@ -191,7 +191,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "d_kv": attend.head_width or max(spec.width // attend.heads, 1),
         "num_heads": attend.heads,
         "num_layers": encoder.depth,
-        "num_decoder_layers": spec.decoder.depth if isinstance(spec, Seq2Seq) else encoder.depth,
+        "num_decoder_layers": spec.decoder_blocks.depth if isinstance(spec, Seq2Seq) else encoder.depth,
         "relative_attention_num_buckets": order.count,
         "relative_attention_max_distance": order.far,
         "dropout_rate": spec.embed.dropout,
@@ -229,9 +229,12 @@ def names(spec: Seq2Seq | Model) -> Names:
     table, head, base = "embed.table.weight", spec.head, "transformer." if isinstance(spec.head, Classes) else ""
     entries: list[Entry] = [same(table, f"{base}shared.weight")]
     if isinstance(spec, Model):
-        entries += side("stack", f"{base}encoder", spec.stack)
+        entries += side("stack", f"{base}encoder", spec.blocks)
     else:
-        entries += [*side("encoder", f"{base}encoder", spec.encoder), *side("decoder", f"{base}decoder", spec.decoder)]
+        entries += [
+            *side("encoder", f"{base}encoder", spec.encoder_blocks),
+            *side("decoder", f"{base}decoder", spec.decoder_blocks),
+        ]
         cross = f"{base}decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
         entries += [Drop(cross, "the first files hold one, and nothing ever read it")]
     if isinstance(head, Vocabulary):

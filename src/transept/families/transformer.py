@@ -150,8 +150,8 @@ def sided(spec: Seq2Seq, keys: Keys) -> Seq2Seq:
             return replace(part, heads=heads)
         return replace(part, hidden=hidden) if isinstance(part, FeedForward) else part
 
-    encoder = replace(spec.encoder, skip=keys.share("encoder_layerdrop", 0.0))
-    decoder: Stack = edit(replace(spec.decoder, skip=keys.share("decoder_layerdrop", 0.0)), other)
+    encoder = replace(spec.encoder_blocks, skip=keys.share("encoder_layerdrop", 0.0))
+    decoder: Stack = edit(replace(spec.decoder_blocks, skip=keys.share("decoder_layerdrop", 0.0)), other)
     return replace(spec, encoder=encoder, decoder=decoder)
 
 
@@ -159,8 +159,8 @@ def finish(keys: Keys, spec: Seq2Seq, *aside: str) -> None:
     """The keys, old and new, that can have one value only, and those that compute nothing."""
     for key, meant, value in (
         ("hidden_size", "d_model", spec.width),
-        ("num_attention_heads", "encoder_attention_heads", first(spec.encoder, Attention).heads),
-        ("num_hidden_layers", "encoder_layers", spec.encoder.depth),
+        ("num_attention_heads", "encoder_attention_heads", first(spec.encoder_blocks, Attention).heads),
+        ("num_hidden_layers", "encoder_layers", spec.encoder_blocks.depth),
     ):
         keys.alias(key, meant, value)
     keys.only("add_bias_logits", False, why="the bias of the logits is final_logits_bias, which is always there")
@@ -210,7 +210,7 @@ def config_of(spec: Seq2Seq) -> dict[str, Any]:
         "init_std": spec.initial.std if isinstance(spec.initial, Normal) else 0.02,
         "scale_embedding": spec.embed.scale != 1.0,
     }
-    for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+    for side, stack in (("encoder", spec.encoder_blocks), ("decoder", spec.decoder_blocks)):
         attend, feed = first(stack, Attention), first(stack, FeedForward)
         config |= {f"{side}_layers": stack.depth, f"{side}_attention_heads": attend.heads}
         config |= {f"{side}_ffn_dim": feed.hidden, f"{side}_layerdrop": stack.skip}

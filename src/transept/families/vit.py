@@ -118,7 +118,7 @@ def sized(spec: Model, keys: Keys) -> Model:
     size, patch = _pair(keys, "image_size", 224), _pair(keys, "patch_size", 16)
     if not keys.absent("pooler_output_size"):
         keys.alias("pooler_output_size", "hidden_size", spec.width)
-    heads = first(spec.stack, Attention).heads
+    heads = first(spec.blocks, Attention).heads
     if not keys.absent("head_dim"):
         keys.alias("head_dim", "hidden_size / num_attention_heads", spec.width // heads)
     keys.only("pruned_heads", {}, None, why="heads were cut out of the weights")
@@ -169,20 +169,20 @@ def architecture_of(spec: Model, name: str, heads: Mapping[str, str]) -> str:
 
 def config_of(spec: Model) -> dict[str, Any]:
     """What configurations of ViT's and DeiT's both say."""
-    attend, feed, embed, head = first(spec.stack, Attention), first(spec.stack, FeedForward), spec.embed, spec.head
+    attend, feed, embed, head = first(spec.blocks, Attention), first(spec.blocks, FeedForward), spec.embed, spec.head
     assert isinstance(embed, Patches)
     inner = head.heads[0] if isinstance(head, Averaged) else head
     dense = head.dense if isinstance(head, Pooled) else None
     return {
         "hidden_size": spec.width,
-        "num_hidden_layers": spec.stack.depth,
+        "num_hidden_layers": spec.blocks.depth,
         "num_attention_heads": attend.heads,
         "intermediate_size": feed.hidden,
         "hidden_act": activation_word(feed.activation),
         "hidden_dropout_prob": embed.dropout,
         "attention_probs_dropout_prob": attend.dropout,
         "initializer_range": spec.initial.std if isinstance(spec.initial, Normal) else 0.02,
-        "layer_norm_eps": spec.stack.norm.eps if spec.stack.norm else 1e-12,
+        "layer_norm_eps": spec.blocks.norm.eps if spec.blocks.norm else 1e-12,
         "image_size": _said(embed.size),
         "patch_size": _said(embed.patch),
         "num_channels": embed.channels,

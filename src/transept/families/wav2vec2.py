@@ -165,9 +165,9 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     augment = keys.truth("apply_spec_augment", True)
     assert isinstance(spec.embed, Waveform)
     embed = replace(spec.embed, times=times, channels=channels, augment=augment)
-    (block,) = spec.stack.cycle()
-    feed = replace(first(spec.stack, FeedForward), activation=keys.choice("hidden_act", "gelu", ACTIVATIONS))
-    stack = replace(spec.stack, block=replace(block, parts=(first(spec.stack, Attention), feed)))
+    (block,) = spec.blocks.cycle()
+    feed = replace(first(spec.blocks, FeedForward), activation=keys.choice("hidden_act", "gelu", ACTIVATIONS))
+    stack = replace(spec.blocks, block=replace(block, parts=(first(spec.blocks, Attention), feed)))
     head = _head(keys, word, words["channels"][-1])
     _hold_the_rest(keys, spec.width, len(words["channels"]))
     return replace(spec, embed=embed, stack=stack, head=head)
@@ -229,7 +229,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     if not isinstance(spec, Model) or not isinstance(spec.embed, Waveform):
         over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
         raise InvalidConfig(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{over}")
-    embed, stack, attend, feed = spec.embed, spec.stack, first(spec.stack, Attention), first(spec.stack, FeedForward)
+    embed, stack, attend, feed = spec.embed, spec.blocks, first(spec.blocks, Attention), first(spec.blocks, FeedForward)
     features, position = embed.features, embed.position
     sizes = (spec.width, feed.hidden, attend.heads, stack.depth, position.kernel, position.groups)
     shares = (embed.dropout, attend.dropout, feed.dropout, embed.project_dropout, stack.skip)

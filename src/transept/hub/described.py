@@ -13,6 +13,7 @@ from transept.families.registry import all_families, family_of_hf
 from transept.hub.files import member, present, read_json
 from transept.models import Topology
 from transept.names import Names
+from transept.parts.stack import Stack
 from transept.spec import from_json
 
 CONFIG, SPEC = "config.json", "transept.json"
@@ -87,6 +88,11 @@ def saying(spec: Topology, kind: str | None = None) -> ModuleType | None:
 
 def unsayable(spec: Topology, where: Path) -> UsageError:
     """Why no configuration of Hugging Face's can say a model: the nearest family's reason, and its remedy."""
+    trunks = [getattr(spec, name) for name in ("stack", "encoder", "decoder") if hasattr(spec, name)]
+    if others := [type(trunk).__name__ for trunk in trunks if not isinstance(trunk, Stack)]:
+        return UsageError(
+            f"its configurations cannot say this model: Hugging Face has nothing like {others[0]}", where=where
+        )
     reasons = [error for module in readable() if (error := _refusal(module, spec)) is not None]
     near = min(reasons, key=lambda error: (error.remedy is None, _clauses(error.what), len(error.what)))
     return UsageError(near.what, where=where, remedy=near.remedy)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from transept.errors import InvalidConfig
 from transept.heads.classes import Classes, Spans, Tags
 from transept.heads.letters import Letters
@@ -13,25 +11,13 @@ from transept.inputs.patches import Patches
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq, Topology
-from transept.parts.attention import Attention
-from transept.parts.stack import Stack
-
-LOOK = 64  # positions on a side of which a stack's patterns are asked
-
-
-def is_causal(stack: Stack) -> bool:
-    """Whether no position of a stack looks at a later one."""
-    at = torch.arange(LOOK, device="cpu")
-    q, k = at[:, None], at
-    own = [p for block in stack.cycle() for p in block.parts if isinstance(p, Attention) and p.source == "self"]
-    return bool(own) and not any((part.pattern.allows(q, k) & (k > q)).any() for part in own)
 
 
 def writes_text(spec: Topology) -> bool:
     """Whether a model chooses one token after another."""
     if isinstance(spec, Seq2Seq):
         return isinstance(spec.head, Vocabulary)
-    return isinstance(spec, Model) and isinstance(spec.head, Vocabulary) and is_causal(spec.stack)
+    return isinstance(spec, Model) and isinstance(spec.head, Vocabulary) and spec.stack.causal
 
 
 def reads(spec: Topology) -> str:

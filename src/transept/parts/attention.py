@@ -14,6 +14,7 @@ from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
 from transept.parts.memory import Memory
 from transept.parts.pattern import Full, Pattern
+from transept.parts.place import Place
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating
 from transept.parts.shorten import Shorten
@@ -29,7 +30,9 @@ class Attention(Sublayer):
     key/value head i // (heads / kv_heads). `scale` None is 1/sqrt(head width); `dropout` is on the attention weights,
     which the 2017 paper does not drop. `bias` True is on all four projections, "qkv" on all but the last, "out" on the
     last alone. `head_width` None is width / heads; T5's is its own. `position` turns or scores this attention's queries
-    and keys. `shorten` makes one key of several tokens before they are attended to.
+    and keys. `project` names those of q, k, v and o that have weights: Luong's "dot" score has none, his "general" the
+    queries' alone, RNNsearch's "qk". `place` looks only around where in the memory a query is. `shorten` makes one key
+    of several tokens before they are attended to.
     """
 
     heads: int
@@ -43,6 +46,8 @@ class Attention(Sublayer):
     dropout: float = 0.0
     head_width: int | None = None
     position: Rotating | Keyed | None = None
+    project: str = "qkvo"
+    place: Place | None = None
 
     @property
     def role(self) -> str:
@@ -63,55 +68,103 @@ class Attention(Sublayer):
                 f"{'a memory' if self.source == 'memory' else 'itself'} has no such order",
                 remedy="Shorten attentions of a stream to itself whose pattern looks back alone, such as causal.",
             )
+        if self.project != "".join(letter for letter in "qkvo" if letter in self.project):
+            raise InvalidConfig(f"Attention.project names some of q, k, v and o, in this order, not {self.project!r}")
+        if not self.project and self.source == "self":
+            raise InvalidConfig("an attention of a stream to itself that projects nothing has nothing to learn")
+        if self.place is not None and self.source == "self":
+            raise InvalidConfig("Attention.place is where in a memory a query is: a stream to itself has window(n)")
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 
-    def build(self, width: int) -> "AttentionLayer":
+    def build(self, width: int, memory: int | None = None) -> "AttentionLayer":
         if self.head_width is None and width % self.heads:
             raise InvalidConfig(f"heads={self.heads} does not divide width={width}")
-        own = self.head_width or width // self.heads
+        layer = AttentionLayer(self, width, memory or width)
+        own = layer.head_width
         if isinstance(self.position, Rotating) and not self.position.fits(own):
             raise InvalidConfig(f"{self.position} cannot turn heads of {own} features: they turn in pairs")
-        return AttentionLayer(self, width)
+        return layer
+
+
+def share_of(width: int, heads: int, name: str) -> int:
+    """The features of each head, where nothing projects them."""
+    if width % heads:
+        raise InvalidConfig(f"{heads} heads cannot share {name} of {width} features that nothing projects")
+    return width // heads
 
 
 class AttentionLayer(Layer):
-    """`asked` hands on (q, k, v, allowed) and `mix` the heads' results (B, H, S, E), for hooks to read or replace."""
+    """`asked` hands on (q, k, v, allowed) and `mix` the heads' results (B, H, S, E), for hooks to read or replace.
 
-    def __init__(self, spec: Attention, width: int) -> None:
+    `leaves` is the width of what it gives: that of the stream, unless nothing projects the mix back to it.
+    """
+
+    def __init__(self, spec: Attention, width: int, memory: int) -> None:
         super().__init__()
-        self.spec, self.head_width = spec, spec.head_width or width // spec.heads
+        self.spec = spec
         self.kv_heads = spec.heads if spec.kv_heads is None else spec.kv_heads
+        given = memory if spec.source == "memory" else width
+        self.head_width = spec.head_width or width // spec.heads
+        value_width = self.head_width
+        if "k" not in spec.project:  # the keys are as wide as what they come from, and so the queries
+            self.head_width = share_of(given, self.kv_heads, "keys")
+        elif "q" not in spec.project:
+            self.head_width = share_of(width, spec.heads, "queries")
+        if "v" not in spec.project:
+            value_width = share_of(given, self.kv_heads, "values")
+        if "q" not in spec.project and self.head_width * spec.heads != width:
+            raise InvalidConfig(
+                f"queries of {width} features cannot be scored with keys of {given}: neither is projected",
+                remedy="Let Attention.project name q or k.",
+            )
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
+        self.leaves = width if "o" in spec.project else spec.heads * value_width
         inward, outward = spec.bias in (True, "qkv"), spec.bias in (True, "out")
-        self.q = nn.Linear(width, spec.heads * self.head_width, inward)
-        self.k = nn.Linear(width, self.kv_heads * self.head_width, inward)
-        self.v = nn.Linear(width, self.kv_heads * self.head_width, inward)
-        self.o = nn.Linear(spec.heads * self.head_width, width, outward)
+        self.q = self.matrix("q", width, spec.heads * self.head_width, inward)
+        self.k = self.matrix("k", given, self.kv_heads * self.head_width, inward)
+        self.v = self.matrix("v", given, self.kv_heads * value_width, inward)
+        self.o = self.matrix("o", spec.heads * value_width, width, outward)
         self.rotation = spec.position if isinstance(spec.position, Rotating) else None
         self.position = spec.position.build(self.head_width) if isinstance(spec.position, Keyed) else None
-        self.shorten = spec.shorten.build(self.kv_heads, self.head_width) if spec.shorten else None
-        self.core = spec.core.chosen(spec).build()
+        self.place = spec.place.build(width) if spec.place else None
+        self.shorten = spec.shorten.build(self.kv_heads, self.head_width, value_width) if spec.shorten else None
+        self.core = spec.core.chosen(spec).build(spec.heads, self.head_width)
         self.asked, self.mix = Tap(), Tap()
+        self.widths = {"k": self.head_width, "v": value_width}
 
-    def split(self, y: Tensor) -> Tensor:
-        heads: Tensor = y.unflatten(-1, (-1, self.head_width))
+    def matrix(self, name: str, inward: int, outward: int, bias: bool) -> nn.Module:
+        """The projection of one of q, k, v and o, or nothing where it has no weights."""
+        return nn.Linear(inward, outward, bias) if name in self.spec.project else nn.Identity()
+
+    def projections(self, names: str) -> list[nn.Linear]:
+        """Those of q, k, v and o that are named and have weights."""
+        return [m for name in names if isinstance(m := self.get_submodule(name), nn.Linear)]
+
+    def split(self, y: Tensor, width: int) -> Tensor:
+        heads: Tensor = y.unflatten(-1, (-1, width))
         return heads.transpose(1, 2)  # (B, S, H*E) -> (B, H, S, E)
 
     def new_slot(self, batch: int, size: int, memory: Memory | None) -> Slot:
         if self.spec.source == "memory":
             assert memory is not None, "an attention to the memory was given none"
-            return Slot({"k": self.split(self.k(memory.states)), "v": self.split(self.v(memory.states))}, "memory")
-        shape = (batch, self.kv_heads, size, self.head_width)
-        return Slot({"k": self.k.weight.new_zeros(shape), "v": self.v.weight.new_zeros(shape)}, "keys")
+            return Slot(dict(zip("kv", self.keyed(memory.states), strict=True)), "memory")
+        shape = (batch, self.kv_heads, size)
+        like = next(self.parameters())
+        return Slot({name: like.new_zeros(*shape, width) for name, width in self.widths.items()}, "keys")
+
+    def keyed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values (B, G, T, E) of what is attended to, (B, T, ...)."""
+        return self.split(self.k(x), self.widths["k"]), self.split(self.v(x), self.widths["v"])
 
     def forward(self, x: Tensor, view: View, slot: Slot | None = None) -> Tensor:
-        q = self.split(self.q(x))
+        q = self.split(self.q(x), self.head_width)
+        share = None if self.place is None else self.place.share(x)
         if self.spec.source == "memory":
             made = self.new_slot(0, 0, view.memory) if slot is None else slot
             k, v = made.tensors["k"], made.tensors["v"]
         else:
-            k, v = self.split(self.k(x)), self.split(self.v(x))
+            k, v = self.keyed(x)
             if self.rotation is not None:  # keys are kept as they were turned: their positions never change
                 angles = view.angles(self.rotation, self.head_width)
                 q, k = self.rotation.turn(q, angles), k if self.shorten else self.rotation.turn(k, angles)
@@ -123,6 +176,7 @@ class AttentionLayer(Layer):
         rows = q.size(0)
         if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
+            share = None if share is None else share.unflatten(0, (k.size(0), -1)).flatten(1)
         allowed = view.allowed(self.spec.pattern, self.spec.source)
         if self.shorten is not None:
             k, v, allowed = self.shorten(k, v, allowed)
@@ -130,6 +184,8 @@ class AttentionLayer(Layer):
                 k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
             allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k) * self.scale)
+        if self.place is not None:
+            allowed = self.place(share, allowed)
         q, k, v, allowed = self.asked((q, k, v, allowed))
         drop = self.spec.dropout if self.training else 0.0
         mix: Tensor = self.mix(self.core(q, k, v, allowed, self.scale, drop))

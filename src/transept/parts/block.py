@@ -36,18 +36,18 @@ class Block(Part):
             names.append(part.role if count[part.role] == 1 else f"{part.role}_{count[part.role]}")
         return names
 
-    def build(self, width: int) -> "BlockLayer":
-        return BlockLayer(self, width)
+    def build(self, width: int, memory: int | None = None) -> "BlockLayer":
+        return BlockLayer(self, width, memory)
 
 
 class BlockLayer(nn.Module):
     """Sublayer NAME is the attribute NAME, its norm NAME_norm: `blocks.3.attention.q.weight`."""
 
-    def __init__(self, spec: Block, width: int) -> None:
+    def __init__(self, spec: Block, width: int, memory: int | None = None) -> None:
         super().__init__()
         self.spec, self.roles = spec, spec.roles()
         for name, part in zip(self.roles, spec.parts, strict=True):
-            self.add_module(name, part.build(width))
+            self.add_module(name, part.build(width, memory))
             self.add_module(f"{name}_norm", spec.norm.build(width))
 
     def layers(self) -> list[Layer]:

@@ -5,7 +5,7 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 """
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -26,8 +26,9 @@ class Allowed:
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
-    (B, H, S, T) holds scores that one attention adds by its vectors. `documents` (B, S) tells the document that each of
-    the own tokens is of, None where a row is one.
+    (B, H, S, T) holds scores that one attention adds by its vectors; `near` (B, 1, S, T) is true around the place that
+    each query is at, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
+    `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one.
     """
 
     pattern: Pattern
@@ -37,6 +38,8 @@ class Allowed:
     own: bool = True
     bias: nn.Module | None = None
     keyed: Tensor | None = None
+    near: Tensor | None = None
+    factor: Tensor | None = None
     documents: Tensor | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
@@ -45,8 +48,8 @@ class Allowed:
     _scores: Tensor | None = field(default=None, init=False, repr=False)
 
     def plain(self) -> bool:
-        """Whether the pattern alone decides: no padding, no scores by position."""
-        return self.valid is None and self.bias is None and self.keyed is None
+        """Whether the pattern alone decides: no padding, no scores by position, no place."""
+        return self.valid is None and self.bias is None and self.keyed is None and self.near is None
 
     def plus(self, keyed: Tensor) -> "Allowed":
         """The same with the scores of one attention, (B, H, S, T); the mask is made once for all."""
@@ -54,6 +57,10 @@ class Allowed:
         more = copy.copy(self)
         more.keyed = keyed
         return more
+
+    def around(self, near: Tensor, factor: Tensor | None) -> "Allowed":
+        """The same, with what is not `near` hidden and the weights multiplied by `factor`."""
+        return replace(self, near=near, factor=factor)
 
     def mask(self) -> Tensor:
         """True where a query may see a key; broadcasts to (B, H, S, T)."""
@@ -66,6 +73,8 @@ class Allowed:
                 asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
                 allows = self.pattern.relates(asking, asked)[:, None]
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
+            if self.near is not None:
+                self._mask = self._mask & self.near
         return self._mask
 
     def hidden(self) -> Tensor:
@@ -94,7 +103,7 @@ class Allowed:
 
 
 class Core(Part):
-    """How attention is computed. `build()` makes the layer; `handles` tells which patterns it can honour.
+    """How attention is computed. `build` makes the layer; `handles` tells which patterns it can honour.
 
     One that is `exact` equals `Reference` wherever it handles; another is another function of the same vectors.
     """
@@ -115,17 +124,28 @@ class Core(Part):
         """The core that computes an attention which names this one: itself, unless it is a choice between others."""
         return self
 
-    def build(self) -> "CoreLayer":
+    def limit(self) -> int | None:
+        """How many keys it can tell apart, or None where there is no end."""
+        return None
+
+    def build(self, heads: int, width: int) -> "CoreLayer":
+        """For so many heads, whose queries have `width` features each."""
         raise NotImplementedError(type(self).__name__)
 
 
 class CoreLayer(nn.Module):
     """`forward` gives the mix; `weights` gives the rows of attention that explain it, for any kernel."""
 
+    def score(self, q: Tensor, k: Tensor, allowed: Allowed) -> Tensor:
+        """How well each query suits each key, before scaling: q (B, H, S, E), k (B, H, T, E) -> (B, H, S, T)."""
+        return q @ k.transpose(-1, -2)
+
     def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen."""
-        k = k.repeat_interleave(q.size(1) // k.size(1), 1)
-        scores = (q[:, :, rows] * scale) @ k.transpose(-1, -2)
+        """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen.
+
+        Where a place multiplies the weights after the softmax, the sum is less than 1.
+        """
+        scores = self.score(q[:, :, rows], k.repeat_interleave(q.size(1) // k.size(1), 1), allowed) * scale
         if (added := allowed.scores()) is not None:
             scores = scores + added[:, :, rows]
         mask = allowed.mask()
@@ -135,10 +155,15 @@ class CoreLayer(nn.Module):
         scores = scores if scores.dtype == torch.float64 else scores.float()
         scores = scores.masked_fill(~mask, float("-inf"))
         seen = mask.any(-1, keepdim=True)
-        return scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0).to(q.dtype)
+        weights = scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0)
+        if allowed.factor is not None:
+            weights = weights * allowed.factor[:, :, rows]
+        return weights.to(q.dtype)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
-        raise NotImplementedError(type(self).__name__)
+        """The mix, (B, H, S, E of the values); written out, where a core has nothing faster."""
+        weights = dropout(self.weights(q, k, allowed, scale), drop)
+        return weights @ v.repeat_interleave(q.size(1) // v.size(1), 1)
 
 
 class Reference(Core):
@@ -147,14 +172,12 @@ class Reference(Core):
     Slow, and what the others must equal.
     """
 
-    def build(self) -> "ReferenceLayer":
+    def build(self, heads: int, width: int) -> "ReferenceLayer":
         return ReferenceLayer()
 
 
 class ReferenceLayer(CoreLayer):
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
-        weights = dropout(self.weights(q, k, allowed, scale), drop)
-        return weights @ v.repeat_interleave(q.size(1) // v.size(1), 1)
+    """The scaled dot product, by its definition."""
 
 
 class Fused(Core):
@@ -165,7 +188,7 @@ class Fused(Core):
     kernel wins. The function is the same.
     """
 
-    def build(self) -> "FusedLayer":
+    def build(self, heads: int, width: int) -> "FusedLayer":
         return FusedLayer()
 
 
@@ -174,6 +197,8 @@ SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
 class FusedLayer(CoreLayer):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
+        if allowed.factor is not None:  # no kernel multiplies what comes out of its softmax
+            return super().forward(q, k, v, allowed, scale, drop)
         # The products look at the mask's values, which would break a compiled graph.
         if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():
             return self.short(q, k, v, allowed, scale, drop)

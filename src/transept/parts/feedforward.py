@@ -45,7 +45,7 @@ class FeedForward(Sublayer):
     def role(self) -> str:
         return "feedforward"
 
-    def build(self, width: int) -> "FeedForwardLayer":
+    def build(self, width: int, memory: int | None = None) -> "FeedForwardLayer":
         return FeedForwardLayer(self, width)
 
 

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from transept.parts.attention import AttentionLayer
+from transept.parts.cell import CellLayer
 from transept.parts.feedforward import FeedForwardLayer
 from transept.parts.position import LearnedLayer
 from transept.parts.relative import RelativeKeysLayer
 from transept.parts.scored import BucketsLayer
+from transept.parts.scores import AdditiveLayer
 from transept.parts.stack import StackLayer
 from transept.spec import Part
 
@@ -44,6 +46,8 @@ class Initial(Part):
                 self.attention(module)
             elif isinstance(module, StackLayer):
                 self.stack(module)
+            elif isinstance(module, CellLayer):
+                self.cell(module)
             elif isinstance(module, Begins):
                 module.begin()
 
@@ -66,6 +70,11 @@ class Initial(Part):
     def stack(self, layer: StackLayer) -> None:
         """Whatever the scheme does differently for the depth of a stack; nothing by default."""
 
+    def cell(self, layer: CellLayer) -> None:
+        """A recurrent cell: U(-1/sqrt(H), 1/sqrt(H)) for its matrices and biases, as torch's begin."""
+        for weight in layer.weights():
+            nn.init.uniform_(weight, -(layer.hidden**-0.5), layer.hidden**-0.5)
+
 
 class Xavier(Initial):
     """Uniform with variance 2 / (in + out) (Glorot & Bengio 2010).
@@ -85,7 +94,7 @@ class Xavier(Initial):
         nn.init.normal_(weight, std=width**-0.5)
 
     def attention(self, layer: AttentionLayer) -> None:
-        for projection in (layer.q, layer.k, layer.v):
+        for projection in layer.projections("qkv"):
             projection.weight.mul_(self.gain)
 
 
@@ -111,8 +120,55 @@ class Normal(Initial):
             writers = sum(len(layer.block(i).roles) for i in range(len(layer.order)))
             for module in layer.modules():
                 if isinstance(module, AttentionLayer | FeedForwardLayer):
-                    last = module.o if isinstance(module, AttentionLayer) else module.down
-                    last.weight.mul_(writers**-0.5)
+                    last = module.projections("o") if isinstance(module, AttentionLayer) else [module.down]
+                    for matrix in last:
+                        matrix.weight.mul_(writers**-0.5)
+
+
+class Uniform(Initial):
+    """U(-bound, bound) for every matrix, table and bias of a cell: 0.08 is Sutskever's (2014), 0.1 Luong's (2015)."""
+
+    bound: float = 0.08
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.uniform_(weight, -self.bound, self.bound)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.uniform_(weight, -self.bound, self.bound)
+
+    def cell(self, layer: CellLayer) -> None:
+        for weight in layer.weights():
+            nn.init.uniform_(weight, -self.bound, self.bound)
+
+
+class Careful(Initial):
+    """N(0, std^2), the states' matrices of cells orthogonal, additive scores nearly none (Bahdanau et al. 2015, B.1).
+
+    Queries and keys of an attention are N(0, align^2) and the vector that scores them zero: at first all is looked at
+    alike. Cho et al. 2014 begin in the same way.
+    """
+
+    std: float = 0.01
+    align: float = 0.001
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.normal_(weight, std=self.std)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=self.std)
+
+    def attention(self, layer: AttentionLayer) -> None:
+        for projection in layer.projections("qk"):
+            nn.init.normal_(projection.weight, std=self.align)
+        if isinstance(layer.core, AdditiveLayer):
+            nn.init.zeros_(layer.core.v.weight)
+
+    def cell(self, layer: CellLayer) -> None:
+        nn.init.normal_(layer.input.weight, std=self.std)
+        for gate in layer.state.weight.split(layer.hidden):
+            nn.init.orthogonal_(gate)
+        nn.init.zeros_(layer.input.bias)
+        nn.init.zeros_(layer.state.bias)
 
 
 class FanIn(Initial):
@@ -137,4 +193,5 @@ class FanIn(Initial):
         gain.mul_(self.factor)
 
     def attention(self, layer: AttentionLayer) -> None:
-        layer.q.weight.mul_(layer.head_width**-0.5)
+        for projection in layer.projections("q"):
+            projection.weight.mul_(layer.head_width**-0.5)

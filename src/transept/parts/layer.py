@@ -34,5 +34,6 @@ class Sublayer(Part):
     def role(self) -> str:
         raise NotImplementedError(type(self).__name__)
 
-    def build(self, width: int) -> Layer:
+    def build(self, width: int, memory: int | None = None) -> Layer:
+        """`memory` is the width of the memory where it has another than the stream."""
         raise NotImplementedError(type(self).__name__)

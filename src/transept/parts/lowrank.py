@@ -43,7 +43,10 @@ class LowRank(Core):
             return "attends to mixtures of tokens, which have no positions to score"
         return None
 
-    def build(self) -> "LowRankLayer":
+    def limit(self) -> int | None:
+        return self.length
+
+    def build(self, heads: int, width: int) -> "LowRankLayer":
         return LowRankLayer(self)
 
 

@@ -29,7 +29,7 @@ class Auto(Core):
     def objects(self, attention: "Attention", scored: bool = False) -> str | None:
         return self.chosen(attention).objects(attention, scored)
 
-    def build(self) -> CoreLayer:
+    def build(self, heads: int, width: int) -> CoreLayer:
         raise TypeError("Auto is a choice: build the core that it has `chosen` for an attention")
 
 

@@ -21,16 +21,16 @@ class Shorten(Part):
     def validate(self) -> None:
         self.hold(1, "by")
 
-    def build(self, heads: int, width: int) -> "ShortenLayer":
-        """`heads` and `width` are those of the keys: the convolution goes over all features of a token."""
-        return ShortenLayer(self, heads * width)
+    def build(self, heads: int, keys: int, values: int) -> "ShortenLayer":
+        """For so many key/value heads of so many features: a convolution goes over all features of a token."""
+        return ShortenLayer(self, heads * keys, heads * values)
 
 
 class ShortenLayer(nn.Module):
-    def __init__(self, spec: Shorten, width: int) -> None:
+    def __init__(self, spec: Shorten, keys: int, values: int) -> None:
         super().__init__()
         self.by = spec.by
-        self.k, self.v = nn.Conv1d(width, width, spec.by, spec.by), nn.Conv1d(width, width, spec.by, spec.by)
+        self.k, self.v = (nn.Conv1d(width, width, spec.by, spec.by) for width in (keys, values))
 
     def forward(self, k: Tensor, v: Tensor, allowed: Allowed) -> tuple[Tensor, Tensor, Allowed]:
         """k and v (B, G, T, E) -> (B, G, 1 + T // by, E), and who may see them. Padding and holes are packed away."""

@@ -30,7 +30,7 @@ class Sliding(Core):
     def objects(self, attention: "Attention", scored: bool = False) -> str | None:
         return _objection(attention)
 
-    def build(self) -> "BlockwiseLayer":
+    def build(self, heads: int, width: int) -> "BlockwiseLayer":
         return BlockwiseLayer(self)
 
 
@@ -53,7 +53,7 @@ class BlockSparse(Core):
     def objects(self, attention: "Attention", scored: bool = False) -> str | None:
         return _objection(attention)
 
-    def build(self) -> "BlockwiseLayer":
+    def build(self, heads: int, width: int) -> "BlockwiseLayer":
         return BlockwiseLayer(self)
 
 

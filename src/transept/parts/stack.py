@@ -15,11 +15,13 @@ from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
 from transept.parts.scored import Scored
+from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
-from transept.spec import Part
+
+LOOK = 64  # positions on a side of which patterns are asked whether they look ahead
 
 
-class Stack(Part):
+class Stack(Trunk):
     """`depth` applications of a block. A tuple of blocks is cycled: `Stack((dense, banded), 12)` alternates.
 
     `weights` sets of parameters are spread over the depth, each kind of block over its own applications: None gives
@@ -47,8 +49,7 @@ class Stack(Part):
             raise InvalidConfig(
                 f"{sets} sets of weights do not spread over {len(self.cycle())} kinds of block and depth {self.depth}"
             )
-        attentions = (part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
-        for attention in attentions:
+        for attention in self.attentions():
             if self.position is not None and not self.position.serves(attention.heads):
                 raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
             if self.position is not None and (reason := attention.core.objects(attention, scored=True)) is not None:
@@ -62,8 +63,22 @@ class Stack(Part):
         rounds, own = self.depth // kinds, sets // kinds
         return [i // kinds * own // rounds * kinds + i % kinds for i in range(self.depth)]
 
-    def build(self, width: int) -> "StackLayer":
-        return StackLayer(self, width)
+    def attentions(self) -> tuple[Attention, ...]:
+        return tuple(part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
+
+    @property
+    def causal(self) -> bool:
+        own = [attention for attention in self.attentions() if attention.source == "self"]
+        at = torch.arange(LOOK, device="cpu")
+        ahead = at > at[:, None]
+        return bool(own) and not any((a.pattern.allows(at[:, None], at) & ahead).any() for a in own)
+
+    def limit(self) -> int | None:
+        limits = [attention.core.limit() for attention in self.attentions()]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def build(self, width: int, memory: int | None = None) -> "StackLayer":
+        return StackLayer(self, width, memory)
 
 
 def lend(layers: Iterable[AttentionLayer]) -> None:
@@ -77,14 +92,21 @@ def lend(layers: Iterable[AttentionLayer]) -> None:
                 core.borrow(owner)
 
 
-class StackLayer(nn.Module):
+def blocks(trunk: Trunk) -> Stack:
+    """A trunk that is blocks in a row. Raises InvalidConfig where it is another."""
+    if not isinstance(trunk, Stack):
+        raise InvalidConfig(f"{type(trunk).__name__} is not blocks in a row")
+    return trunk
+
+
+class StackLayer(TrunkLayer):
     """`order[i]` is the set of weights that application i uses; slots align with applications, not with weights."""
 
-    def __init__(self, spec: Stack, width: int) -> None:
+    def __init__(self, spec: Stack, width: int, memory: int | None = None) -> None:
         super().__init__()
         self.spec = spec
         cycle, self.order = spec.cycle(), spec.order()
-        self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width) for i in range(max(self.order) + 1))
+        self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width, memory) for i in range(max(self.order) + 1))
         lend(layer for block in self.blocks for layer in block.modules() if isinstance(layer, AttentionLayer))
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
         self.position = spec.position.build(width) if spec.position else None

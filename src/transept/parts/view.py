@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from transept.parts.core import Allowed
 from transept.parts.memory import Memory
-from transept.parts.pattern import Pattern
+from transept.parts.pattern import Full, Pattern
 from transept.parts.rotary import Rotating
 
 
@@ -83,4 +83,13 @@ class View:
         q = self.positions
         if q.size(0) > states.size(0):  # several target rows read one row of the memory: their queries stand in a row
             q = q.unflatten(0, (states.size(0), -1)).flatten(1)
-        return Allowed(pattern, q, torch.arange(states.size(1), device=q.device)[None], self.memory.valid, own=False)
+        valid = self.memory.valid
+        k = torch.arange(states.size(1), device=q.device)[None] if valid is None else count_positions(valid)
+        return Allowed(pattern, q, k, valid, own=False)
+
+    def column(self, at: int) -> "View":
+        """The view of one position of this pass, for a loop along time. It writes nothing."""
+        one = View(self.positions[:, at : at + 1], None, self.memory)
+        # Where every query sees the whole memory, one answer serves all steps.
+        one._allowed = {key: made for key, made in self._allowed.items() if isinstance(key[0], Full)}
+        return one

@@ -6,7 +6,7 @@ from transept.errors import UsageError
 from transept.heads.classes import Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
-from transept.hub.kinds import is_causal, reads
+from transept.hub.kinds import reads
 from transept.inputs.patches import Patches
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
@@ -45,7 +45,7 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
         return ()
     own = {Classes: "classify", Tags: "tag", Spans: "answer"}.get(type(head))
     if isinstance(head, Vocabulary):
-        own = "generate" if is_causal(spec.stack) else "fill"
+        own = "generate" if spec.stack.causal else "fill"
     return (*([own] if own else []), "embed")
 
 
@@ -55,7 +55,7 @@ def described(spec: Topology) -> str:
         return f"an encoder and a decoder with a head that {_gives(spec)}"
     if not isinstance(spec, Model):
         return f"a {type(spec).__name__}"
-    return f"{'a decoder' if is_causal(spec.stack) else 'an encoder'} that reads {reads(spec)}; its head {_gives(spec)}"
+    return f"{'a decoder' if spec.stack.causal else 'an encoder'} that reads {reads(spec)}; its head {_gives(spec)}"
 
 
 def _gives(spec: Model | Seq2Seq) -> str:

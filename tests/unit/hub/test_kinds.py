@@ -14,7 +14,7 @@ from transept.families.registry import all_families
 from transept.hub.described import saying
 from transept.hub.directory import Stored, read, read_blank, read_spec, save
 from transept.hub.export import export_hf, import_hf, save_stored
-from transept.hub.kinds import classes, is_causal, reads, rows_of, verb_of, writes_text
+from transept.hub.kinds import classes, reads, rows_of, verb_of, writes_text
 from transept.hub.processor import Hearing
 from transept.hub.verify import verify
 from transept.models import Built, Model
@@ -98,9 +98,9 @@ def test_what_a_model_is_for() -> None:
     assert verb_of(spec["vit"]) == "see"
     assert (rows_of(spec["bert"]), rows_of(spec["vit"])) == (300, None)
     assert isinstance(spec["gpt2"], Model)
-    assert is_causal(spec["gpt2"].stack)
+    assert spec["gpt2"].stack.causal
     assert isinstance(spec["bert"], Model)
-    assert not is_causal(spec["bert"].stack)
+    assert not spec["bert"].stack.causal
 
 
 # ------------------------------------------------------------------ names of classes

@@ -61,7 +61,7 @@ def compare(
         mix = mix * real[:, None, :, None]  # what padding asks for, nobody reads
         return [mix, *torch.autograd.grad((mix * torch.linspace(-1, 1, 8)).sum(), [q, k, v, *learned])]
 
-    layer = Reference().build()
+    layer = Reference().build(4, 8)
     wanted = run(lambda allowed: layer(q, k, v, allowed, 0.3))
     with patch.object(blockwise, "SCORES", {"cpu": scores}):
         found = run(lambda allowed: attend(q, k, v, allowed, 0.3, 0.0, size))
@@ -125,14 +125,14 @@ def test_bigbird_is_hugging_faces() -> None:
     pattern = parse_pattern(f"local({block}, 1, 1) | global_blocks({block}) | global_blocks({block}, 15)")
     allowed = Allowed(pattern, at, at, bias=Counted(block, drawn, length, heads))
     for size in (4, 8, 5):
-        got = BlockSparse(size).build()(q, k, v, allowed, 8**-0.5)
+        got = BlockSparse(size).build(4, 8)(q, k, v, allowed, 8**-0.5)
         assert_close(got, want.transpose(1, 2), rtol=1e-5, atol=1e-5)
         up = torch.linspace(-1, 1, 8)
         ours = torch.autograd.grad((got * up).sum(), (q, k, v))
         others = torch.autograd.grad((want.transpose(1, 2) * up).sum(), (q, k, v), retain_graph=True)
         for mine, other in zip(ours, others, strict=True):
             assert_close(mine, other, rtol=1e-5, atol=1e-5)
-    plain = BlockSparse(4).build()(q, k, v, Allowed(pattern, at, at), 8**-0.5)
+    plain = BlockSparse(4).build(4, 8)(q, k, v, Allowed(pattern, at, at), 8**-0.5)
     assert (plain - want.transpose(1, 2)).abs().max() > 1e-2  # and the counting is no detail
 
 
@@ -168,7 +168,7 @@ def test_no_tensor_grows_with_the_square_of_the_length(core: Core) -> None:
                 return made
 
         with patch.object(blockwise, "SCORES", {"cpu": 1 << 12}), Watch():
-            core.build()(q, q, q, Allowed(pattern, at, at), 0.5).sum().backward()
+            core.build(4, 8)(q, q, q, Allowed(pattern, at, at), 0.5).sum().backward()
         return max(sizes)
 
     assert largest(2048) <= 2.2 * largest(1024)
@@ -193,9 +193,11 @@ def test_dropout_drops_and_its_gradient_is_of_what_was_kept() -> None:
 def test_half_precision_is_near() -> None:
     pattern, at = parse_pattern("window(9)"), torch.arange(50)[None]
     q = torch.randn(2, 2, 50, 8)
-    want = Reference().build()(q, q, q, Allowed(pattern, at, at), 0.3)
+    want = Reference().build(4, 8)(q, q, q, Allowed(pattern, at, at), 0.3)
     half = q.bfloat16()
-    assert_close(Sliding().build()(half, half, half, Allowed(pattern, at, at), 0.3).float(), want, rtol=0.05, atol=0.05)
+    assert_close(
+        Sliding().build(4, 8)(half, half, half, Allowed(pattern, at, at), 0.3).float(), want, rtol=0.05, atol=0.05
+    )
 
 
 def test_blocks_are_as_wide_as_what_they_hold() -> None:

@@ -19,7 +19,7 @@ BERT = families()["bert"]
 
 
 def layer_of(share: str, length: int, rank: int) -> LowRankLayer:
-    layer = LowRank(length, rank, share).build()  # type: ignore[arg-type]
+    layer = LowRank(length, rank, share).build(4, 8)  # type: ignore[arg-type]
     with torch.no_grad():
         layer.begin()
     return layer
@@ -34,7 +34,7 @@ def test_identity_is_full_attention(groups: int) -> None:
     torch.nn.init.eye_(layer.values)
     q, k, v = torch.randn(2, 4, 9, 8), torch.randn(2, groups, 9, 8), torch.randn(2, groups, 9, 8)
     allowed = Allowed(Full(), at, at)
-    assert_close(layer(q, k, v, allowed, 0.3), Reference().build()(q, k, v, allowed, 0.3), rtol=1e-5, atol=1e-5)
+    assert_close(layer(q, k, v, allowed, 0.3), Reference().build(4, 8)(q, k, v, allowed, 0.3), rtol=1e-5, atol=1e-5)
 
 
 def test_it_is_the_equation_of_the_paper() -> None:

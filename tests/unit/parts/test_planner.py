@@ -52,4 +52,4 @@ def test_a_model_computes_every_length_in_one_way_and_gets_what_the_reference_ge
         ids = some_ids(2, length)
         assert_close(model(ids).logits, same(ids).logits, rtol=1e-5, atol=1e-5)
     with pytest.raises(TypeError, match="chosen"):
-        Auto().build()
+        Auto().build(4, 8)

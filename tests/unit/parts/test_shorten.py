@@ -32,10 +32,10 @@ GPT = families()["gpt2"]
 def test_it_is_the_definition_of_the_paper(count: int) -> None:
     """Query i sees the first token and block m of tokens 3 (m - 1) ... 3 m - 1 where 3 m <= i."""
     torch.manual_seed(0)
-    layer, at = Shorten(3).build(2, 4), torch.arange(count)[None]
+    layer, at = Shorten(3).build(2, 4, 4), torch.arange(count)[None]
     q, k, v = torch.randn(3, 1, 2, count, 4).unbind()
     short_k, short_v, allowed = layer(k, v, Allowed(Causal(), at, at))
-    got = Fused().build()(q, short_k, short_v, allowed, 0.5)
+    got = Fused().build(4, 8)(q, short_k, short_v, allowed, 0.5)
 
     def block(t: Tensor, convolution: torch.nn.Conv1d, m: int) -> Tensor:
         span = t[0, :, 3 * (m - 1) : 3 * m].transpose(0, 1).reshape(3, 8)  # tokens, features of both heads
@@ -51,7 +51,7 @@ def test_it_is_the_definition_of_the_paper(count: int) -> None:
 
 
 def test_spans_of_one_that_change_nothing_are_causal_attention_to_what_is_past() -> None:
-    layer, at = Shorten(1).build(2, 4), torch.arange(6)[None]
+    layer, at = Shorten(1).build(2, 4, 4), torch.arange(6)[None]
     for convolution in (layer.k, layer.v):
         torch.nn.init.dirac_(convolution.weight)
         torch.nn.init.zeros_(convolution.bias)
@@ -92,7 +92,7 @@ def test_compressed_keys_are_turned_by_where_they_stand() -> None:
     x = torch.randn(1, 5, 32)
     layer(x, View(torch.arange(5)[None]))
     (k,) = kept
-    plain = layer.split(layer.k(x))  # type: ignore[operator]
+    plain = layer.split(layer.k(x), 8)  # type: ignore[operator]
     short, _, _ = layer.shorten(plain, plain, Allowed(Causal(), torch.arange(5)[None], torch.arange(5)[None]))  # type: ignore[operator]
     rotation = Rotary()
     turned = rotation.turn(short, rotation.angles(torch.tensor([[0, 2, 4]]), 8))
