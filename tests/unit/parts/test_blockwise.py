@@ -174,6 +174,16 @@ def test_no_tensor_grows_with_the_square_of_the_length(core: Core) -> None:
     assert largest(2048) <= 2.2 * largest(1024)
 
 
+def test_the_rows_that_explain_need_no_square_either() -> None:
+    at, q = torch.arange(300)[None], torch.randn(1, 2, 300, 8)
+    allowed = Allowed(parse_pattern("causal & window(9)"), at, at, bias=Buckets(2, 8, 16).build(16))
+    torch.nn.init.normal_(allowed.bias.weight)  # type: ignore[union-attr, arg-type]
+    layer = Sliding().build(2, 8)
+    rows = layer.weights(q, q, allowed, 0.3, slice(40, 43))
+    assert allowed._mask is None
+    assert_close(rows @ q, layer(q, q, q, allowed, 0.3)[:, :, 40:43], rtol=1e-5, atol=1e-5)
+
+
 def test_dropout_drops_and_its_gradient_is_of_what_was_kept() -> None:
     torch.manual_seed(3)
     pattern, at = parse_pattern("causal & window(3)"), torch.arange(12)[None]
