@@ -57,3 +57,23 @@ def test_a_peer_that_computes_something_else_is_refused(script: ModuleType) -> N
     theirs.sample[1024] = [1.0, 2.001]
     with pytest.raises(SystemExit, match="local-attention is 1.0e-03 away"):
         script.compare([ours, theirs])
+
+
+def test_a_peer_that_fails_is_left_out_aloud_and_we_are_not(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(file: Path, side: object, folder: Path) -> list[object]:
+        options = side.options  # type: ignore[attr-defined]
+        if options["length"] > 1024 and options["way"] in failing:
+            raise SystemExit("not enough memory")
+        facts = {"forward": 1.0, "both": 2.0, "memory": 3.0, "sample": [0.0]}
+        return [script.Figure(1.0, facts=facts)]
+
+    failing = {"their-bigbird"}
+    monkeypatch.setattr(script.peers, "run", run)
+    courses = script.measure(["window", "their-bigbird", "full"], [1024, 2048, 4096], 1, tmp_path, limit=2048)
+    assert [sorted(course.both) for course in courses] == [[1024, 2048, 4096], [1024], [1024, 2048]]
+    assert "left out from 2,048 tokens on" in capsys.readouterr().err
+    failing.add("window")
+    with pytest.raises(SystemExit, match="not enough memory"):
+        script.measure(["window"], [2048], 1, tmp_path, limit=2048)
