@@ -7,6 +7,9 @@ from torch import Tensor
 
 from transept.parts.pattern import Pattern, Spans
 
+ODD = (-7046029254386353131, -4658895280553007687, -7723592293110705685)  # of SplitMix64, as signed numbers
+NEVER = (1 << 63) - 1
+
 
 def blocks(positions: Spans, size: int) -> Spans:
     """The first and the last block that each range of positions lies in."""
@@ -88,7 +91,8 @@ class RandomBlocks(Pattern):
 
     def validate(self) -> None:
         self.hold(1, "size", "length")
-        self.hold(0, "count", "seed")
+        self.hold(0, "count")
+        self.hold(0, "seed", below=NEVER)
 
     def graph(self) -> Tensor:
         """True where the block of a row sees the block of a column, (N, N) of N blocks."""
@@ -124,8 +128,19 @@ class RandomBlocks(Pattern):
 def _drawn(pattern: RandomBlocks) -> Tensor:
     count = -(-pattern.length // pattern.size)
     at = torch.arange(count)
-    fate = torch.rand(count, count, generator=torch.Generator().manual_seed(pattern.seed))
-    fate[(at[:, None] - at).abs() <= 1] = 2.0
-    fate[:, [0, -1]] = 2.0
+    begun = _mixed((torch.zeros_like(at) + pattern.seed) * ODD[0])
+    fate = _mixed(_mixed(begun + at)[:, None] + at * ODD[0]) & NEVER  # not below 0
+    fate = fate.masked_fill((at[:, None] - at).abs() <= 1, NEVER)
+    fate[:, [0, -1]] = NEVER
     lowest = fate.topk(min(pattern.count, count), largest=False)
-    return torch.zeros(count, count, dtype=torch.bool).scatter_(1, lowest.indices, lowest.values < 2.0)
+    return torch.zeros(count, count, dtype=torch.bool).scatter_(1, lowest.indices, lowest.values < NEVER)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """64 bits that look drawn, of 64 bits (the mixing of SplitMix64, Steele et al. 2014).
+
+    Plain arithmetic: the same on every machine and in every version, and a compiled step may hold it.
+    """
+    x = (x ^ (x >> 30)) * ODD[1]
+    x = (x ^ (x >> 27)) * ODD[2]
+    return x ^ (x >> 31)

@@ -1,6 +1,8 @@
 """What the planner chooses, and that it chooses it from the description alone."""
 
 import pytest
+import torch
+import torch._dynamo as dynamo
 from torch.testing import assert_close
 
 from laws.subjects import families, lively, on, some_ids
@@ -53,3 +55,18 @@ def test_a_model_computes_every_length_in_one_way_and_gets_what_the_reference_ge
         assert_close(model(ids).logits, same(ids).logits, rtol=1e-5, atol=1e-5)
     with pytest.raises(TypeError, match="chosen"):
         Auto().build(4, 8)
+
+
+@pytest.mark.parametrize("near", ["window(3)", "(window(2) | random_blocks(2, 2, 24) | global_blocks(2))"])
+def test_a_cached_step_is_one_graph(near: str) -> None:
+    """As with any core: the fused one computes it, and whatever draws a pattern is arithmetic."""
+    spec = edit(families()["gpt2"], on(Attention, pattern=parse_pattern(f"causal & {near}"), core=Auto()))
+    model, ids = lively(spec), some_ids(2, 8)
+    dynamo.reset()
+    step = torch.compile(
+        lambda token, cache: model.decode(token, cache=cache), backend="eager", fullgraph=True, dynamic=False
+    )
+    with torch.no_grad():
+        cache = model.cache(2, 8)
+        out = [model.decode(ids[:, :5], cache=cache), *(step(ids[:, t : t + 1], cache) for t in range(5, 8))]
+        assert_close(torch.cat(out, 1), model.decode(ids), rtol=1e-5, atol=1e-5)
