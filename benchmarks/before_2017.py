@@ -75,7 +75,9 @@ def trained(entrant: Entrant, asked: argparse.Namespace) -> Path:
         return run
     changes = [f"data.dir={asked.data}", f"run={run}", f"train.stop={asked.budget}", *entrant.changes, *asked.changes]
     again = [str(run), "--resume"] if (run / "checkpoints").is_dir() else [entrant.recipe, *changes]
-    subprocess.run([sys.executable, "-m", "transept", "train", *again], check=True, stdout=sys.stderr)
+    done = subprocess.run([sys.executable, "-m", "transept", "train", *again], stdout=sys.stderr)
+    if done.returncode:  # it said why
+        raise SystemExit(done.returncode)
     return run
 
 

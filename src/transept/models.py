@@ -283,7 +283,7 @@ class Seq2SeqLayer(Built):
         slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
         states = self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position), slots)
         final = slots[0][0].tensors if slots and slots[0][0] else None
-        return Memory(states, valid, final)
+        return Memory(states, valid, final, entered.x if self.spec.decoder.reads_entered else None)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""

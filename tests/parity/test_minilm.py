@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,22 @@ def test_there_and_back(tmp_path: Path, there: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(ours, there[some], rtol=0, atol=1e-5)
     package = importlib.import_module("sentence_transformers").SentenceTransformer(str(tmp_path / "back"), device="cpu")
     np.testing.assert_allclose(package.encode(sentences()[some]), there[some], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_prompts_and_small_letters_are_the_library_s_own(tmp_path: Path, include: bool) -> None:
+    root = Path(shutil.copytree(folder(), tmp_path / "m"))
+    for name, changes in {
+        "config_sentence_transformers.json": {"prompts": {"query": "Query: "}, "default_prompt_name": "query"},
+        "sentence_bert_config.json": {"do_lower_case": True},
+        "1_Pooling/config.json": {"include_prompt": include},
+    }.items():
+        (root / name).write_text(json.dumps(json.loads((root / name).read_text()) | changes))
+    ours, texts = transept.load(root, device="cpu"), sentences()[8:40]
+    theirs = importlib.import_module("sentence_transformers").SentenceTransformer(str(root), device="cpu")
+    wanted = theirs.encode(texts)
+    np.testing.assert_allclose(ours.embed(texts), wanted, rtol=0, atol=1e-5)
+    assert cosines(ours.embed(texts, prompt=""), wanted).max() < COSINE  # the mutant
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import FileOption, Lines, parted
 from transept.errors import UsageError
 
@@ -55,7 +55,7 @@ def answer(
     if context is None and context_file is None and len(given) == 2 and "\t" not in given[0]:
         given, context = given[:1], given[1]
     lines = Lines(given, file, TOGETHER)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("answer")
     if context_file is not None:
         context = "\n".join(read_lines(context_file))

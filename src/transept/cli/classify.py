@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption, parted
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def classify(
     from transept.use.loaded import load
 
     lines = Lines(texts or [], file, window)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("classify")
 
     def ask(batch: list[str], first: int) -> list[Label]:

@@ -117,6 +117,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def note(text: str) -> None:
+    """Tell the person what they might not expect."""
+    say(f"note: {text}")
+
+
 def emit(record: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout."""
     print(json.dumps(record, ensure_ascii=False), flush=True)

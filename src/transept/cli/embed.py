@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, note, say, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption
 from transept.errors import UsageError
 
@@ -29,6 +29,9 @@ def embed(
     normalise: Annotated[
         bool | None, typer.Option("--normalise/--plain", help="Vectors of length 1 or not; else as modules.json says.")
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="One of the model's prompts by name; '' for none.")
+    ] = None,
     truncate: Annotated[bool, typer.Option("--truncate", help="Leave out the end of what is too long.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write them there, as a matrix of NumPy.")] = None,
     overwrite: OverwriteOption = False,
@@ -49,13 +52,13 @@ def embed(
     if out is not None and (out.is_dir() or (out.exists() and not overwrite)):
         raise UsageError("this is there already", where=out, remedy="Name another file, or use --overwrite.")
     lines = Lines(texts or [], file, window)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("embed")
-    say(f"a vector is {chosen(loaded, pool, normalise)}; --pool and --normalise change it")
+    say(f"a vector is {chosen(loaded, pool, normalise, prompt)}; --pool, --normalise and --prompt change it")
     found = []
     for number, text, vector in lines.answered(
         lambda batch, first: list(
-            loaded.embed(batch, pool=pool, normalise=normalise, truncate=truncate, first=first, say=say)
+            loaded.embed(batch, pool=pool, normalise=normalise, prompt=prompt, truncate=truncate, first=first, say=say)
         )
     ):
         if out is not None:

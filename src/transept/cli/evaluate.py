@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import split_settings
 from transept.errors import InvalidConfig, InvalidData, UsageError
 
@@ -69,7 +69,7 @@ def evaluate(
         raise UsageError("--data and --split were both given", remedy="Leave one of them out.")
     if out is not None:
         demand_free(out, overwrite)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     if not isinstance(loaded.model, Seq2SeqLayer) or not isinstance(loaded.tokenizer, Subwords):
         raise UsageError("only a model whose vocabulary was learned here, from text to text, is scored so", where=model)
     search = loaded.settings(**changes)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption
 
 
@@ -37,7 +37,7 @@ def fill(
     from transept.use.loaded import load
 
     lines = Lines(texts or [], file, window)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("fill")
     for number, text, masks in lines.answered(lambda batch, first: loaded.fill(batch, count=count, first=first)):
         if as_json:

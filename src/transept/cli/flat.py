@@ -143,8 +143,9 @@ class _Walk:
         from transept.heads.vocabulary import VocabularyLayer
         from transept.parts.attention import AttentionLayer
         from transept.parts.convolution import ConvolutionsLayer, ConvolvedLayer
+        from transept.parts.mapped import Normalised
 
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | Normalised):
             return 2 * module.in_features * module.out_features
         if isinstance(module, AttentionLayer):
             return 2 * 2 * self.length * module.spec.heads * module.head_width

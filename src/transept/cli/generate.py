@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, say, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
 from transept.cli.translate import NBestOption, ScoresOption, show
 
@@ -58,7 +58,7 @@ def generate(
     if stream and (as_json or scores):
         raise UsageError("--stream shows bare texts", remedy="Leave out --json and --scores, or --stream.")
     lines = Lines(given, file, TOGETHER, whole)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("generate")
     asked: dict[str, Any] = {"max_tokens": max_tokens, "until": until or (), "echo": echo} | settings
     method = loaded.settings(**settings).method  # a wrong setting is told before any line is read

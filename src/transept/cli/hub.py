@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from transept.cli.common import JsonOption, ModelArgument, OverwriteOption, emit, say, verb
+from transept.cli.common import JsonOption, ModelArgument, OverwriteOption, emit, note, verb
 
 if TYPE_CHECKING:
     from transept.hub.verify import Report
@@ -40,12 +40,9 @@ def import_model(
     as_json: JsonOption = False,
 ) -> None:
     """Read a Hugging Face model into a model directory."""
-    from transept.hub.directory import read_blank
     from transept.hub.export import import_hf
 
-    report = import_hf(source, out, check=verify, overwrite=overwrite, allow_pickle=allow_pickle)
-    if Path(source).expanduser().is_dir() and (unread := read_blank(source).unread):
-        say(f"note: the model has no tokenizer here: {unread}")
+    report = import_hf(source, out, check=verify, overwrite=overwrite, allow_pickle=allow_pickle, say=note)
     _told(out, report, as_json)
 
 
@@ -65,7 +62,7 @@ def export_model(
     report = export_hf(model, out, check=verify, overwrite=overwrite)
     generation = read_blank(out).generation
     if generation is not None and (unsaid := generation.unsaid()):
-        say(f"note: Hugging Face's generate does not search quite as Transept does: {'; '.join(unsaid)}")
+        note(f"Hugging Face's generate does not search quite as Transept does: {'; '.join(unsaid)}")
     _told(out, report, as_json)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from transept.cli.classify import TopOption, show
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument
 
 TOGETHER = 16  # pictures that are looked at together
@@ -35,7 +35,7 @@ def see(
     from transept.use.loaded import load
 
     lines = Lines(pictures or [], file, TOGETHER)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("see")
     for number, path, label in lines.answered(lambda batch, first: loaded.see(list(batch))):
         show(number, path, label, top, as_json)

@@ -123,6 +123,7 @@ def _held(stored: Stored) -> dict[str, Any]:
     """What a model holds beside its weights, as plain data."""
     words, found = stored.tokenizer, {"labels": list(stored.labels)}
     told: dict[str, Any] = found | {"tokenizer": None, "unread": stored.unread, "processor": None, "search": None}
+    told["note"] = stored.note
     if words is not None:
         special = {role: {"id": index, "token": words.tokens([index])[0]} for role, index in words.special.items()}
         told["tokenizer"] = {"tokens": words.vocab, "special": special, "padding_side": words.side}
@@ -135,7 +136,7 @@ def _held(stored: Stored) -> dict[str, Any]:
 
 def _told(stored: Stored) -> list[str]:
     """The same in lines for a person."""
-    held, lines = _held(stored), []
+    held, lines = _held(stored), [f"Note: {stored.note}"] if stored.note else []
     if labels := held["labels"]:
         more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
         lines.append(f"Classes: {', '.join(labels[:LISTED])}{more}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, say, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
 from transept.cli.translate import NBestOption, ScoresOption, show
 
@@ -46,7 +46,7 @@ def summarize(
     if n_best is not None:
         settings["n_best"] = n_best
     lines = Lines(given, file, TOGETHER, whole)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.summarize([], prefix=prefix, **settings)  # what is wrong is told before any line is read
     cut = 0
     for number, text, answer in lines.answered(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument
 
 
@@ -24,6 +24,9 @@ def transcribe(
     sounds: PathsArgument = None,
     file: FileOption = None,
     resample: Annotated[bool, typer.Option("--resample", help="Change files of another sampling rate.")] = False,
+    beam: Annotated[
+        int, typer.Option("--beam", min=1, help="Beginnings of the likeliest text; 1: the best letter at every frame.")
+    ] = 1,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -34,10 +37,10 @@ def transcribe(
     from transept.use.loaded import load
 
     lines = Lines(sounds or [], file, 1)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("transcribe")
     for number, path, text in lines.answered(
-        lambda batch, first: loaded.transcribe(list(batch), resample=resample, say=say)
+        lambda batch, first: loaded.transcribe(list(batch), resample=resample, beam=beam, say=say)
     ):
         if as_json:
             emit({"line": number, "source": path, "text": str(text), "seconds": round(text.seconds, 3)})

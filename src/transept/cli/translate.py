@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, TextsArgument, WindowOption, split_settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def translate(
     if n_best is not None:
         settings["n_best"] = n_best
     lines = Lines(given, file, window)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, say=note)
     loaded.demand("translate")
     loaded.settings(**settings)  # a wrong setting is told before any line is read
     cut = 0

@@ -141,8 +141,7 @@ def _letters(said: Said) -> Tokenizer:
     language = said.config.get("target_lang")
     if language is not None:
         ids = ids.get(language)
-    if not isinstance(ids, dict) or not ids or not all(type(index) is int and index >= 0 for index in ids.values()):
-        raise said.refuse("the vocabulary is no table of letters and their ids", "vocab.json")
+    ids = said.ids("vocab.json", ids)
     special = said.special()
     made = Letters(
         ids,

@@ -29,6 +29,7 @@ KINDS = {
     "wav2vec2": "letters",
     "wav2vec2ctc": "letters",
 }
+HIGHEST = 2**31  # ids are below it
 GENERIC = ("", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")  # classes of no kind
 # The special tokens where no file names them.
 DEFAULTS = {
@@ -89,8 +90,21 @@ class Said:
         plain = word.removesuffix("Fast").removesuffix("Tokenizer").replace("-", "").replace("_", "").lower()
         return KINDS.get(plain)
 
-    def refuse(self, reason: str, file: str = CONFIG) -> InvalidData:
-        return InvalidData(reason, where=self.directory / file)
+    def refuse(self, reason: str, file: str = CONFIG, remedy: str | None = None) -> InvalidData:
+        return InvalidData(reason, where=self.directory / file, remedy=remedy)
+
+    def ids(self, file: str, table: Any) -> dict[str, int]:
+        """A vocabulary: tokens and their ids."""
+        remedy = "Take the tokenizer that the model was trained with."
+        if not isinstance(table, dict) or not table:
+            raise self.refuse("the vocabulary is no table of tokens and their ids", file, remedy)
+        for token, index in table.items():
+            if type(index) is not int or not 0 <= index < HIGHEST:
+                wanted = (
+                    f"{token!r:.40} has the id {index!r:.40}, and an id is a whole number from 0 to {HIGHEST - 1:,}"
+                )
+                raise self.refuse(wanted, file, remedy)
+        return table
 
     def truth(self, key: str, default: bool | None) -> bool | None:
         """True or false, or what an absent key or null stands for."""

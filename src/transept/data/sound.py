@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 
 ZEROS = 16  # crossings of the sinc that the filter keeps on either side
 ROLLOFF = 0.95  # how much of the band below half the lower rate is kept
+TOGETHER = 2**20  # weights of the filter that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ def _wave(path: Path) -> Sound:
     with wave.open(str(path), "rb") as file:
         channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
         raw = file.readframes(file.getnframes())
+    if rate < 1 or width > 4:
+        raise InvalidData(
+            f"{rate} samples a second of {8 * width} bits are no sound", where=path, remedy="Write the file again."
+        )
+    if len(raw) % (width * channels):
+        raise InvalidData("truncated: it ends within a sample", where=path, remedy="Write the file again.")
     if width == 1:  # the only width without a sign
         values = np.frombuffer(raw, np.uint8).astype(np.float32) - 128.0
     elif width == 3:
@@ -82,23 +89,25 @@ def _by_soundfile(path: Path, why: str) -> Sound:
 def resampled(samples: Floats, rate: int, to: int) -> Floats:
     """The samples (N,) at another rate: what lies above half the lower rate is filtered away.
 
-    A sinc in a window of half a cosine squared, sampled at each of the places that a sample can have between two
-    (Smith, Digital Audio Resampling).
+    A sinc in a window of half a cosine squared, at each of the places that a sample can have between two (Smith,
+    Digital Audio Resampling).
     """
+    if not len(samples):
+        return samples.astype(np.float32)
     shared = math.gcd(rate, to)
     old, new = rate // shared, to // shared
-    band = min(old, new) * ROLLOFF
-    reach = math.ceil(ZEROS * old / band)
-    padded = np.pad(samples.astype(np.float64), (reach, reach + old))
-    count = math.ceil(len(samples) * new / old)
-    out = np.zeros((math.ceil(count / new), new))
-    at = np.arange(-reach, reach + old)
-    for phase in range(new):
-        t = np.clip((at / old - phase / new) * band, -ZEROS, ZEROS)
-        kernel = np.sinc(t) * np.cos(t * np.pi / ZEROS / 2) ** 2 * band / old
-        frames = np.lib.stride_tricks.sliding_window_view(padded, len(kernel))[::old]
-        out[:, phase] = frames[: len(out)] @ kernel
-    return out.reshape(-1)[:count].astype(np.float32)
+    band = min(1, new / old) * ROLLOFF
+    reach = math.ceil(ZEROS / band)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples.astype(np.float64), reach), 2 * reach + 1)
+    near, out = np.arange(-reach, reach + 1), np.empty(math.ceil(len(samples) * new / old), np.float32)
+    step = max(1, TOGETHER // len(near))
+    for first in range(0, len(out), step):
+        before, part = divmod(np.arange(first, min(first + step, len(out))) * old, new)
+        places, which = np.unique(part, return_inverse=True)  # few of them where the rates have much in common
+        t = np.clip((near - places[:, None] / new) * band, -ZEROS, ZEROS)
+        kernels = np.sinc(t) * np.cos(t * np.pi / ZEROS / 2) ** 2 * band
+        out[first : first + step] = np.einsum("nk,nk->n", windows[before], kernels[which])
+    return out
 
 
 def normalised(samples: Floats) -> Floats:

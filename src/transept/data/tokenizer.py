@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tokenizers import Tokenizer as Backend
+from tokenizers import normalizers
 
 from transept.data.backend import check_text, guarded
 from transept.durable import replace_file
@@ -69,6 +71,15 @@ class Tokenizer:
         """The ids of all tokens that are no text: `decode` leaves them out."""
         added = self._backend.get_added_tokens_decoder()
         return frozenset({index for index, token in added.items() if token.special} | set(self.special.values()))
+
+    def lowered(self) -> "Tokenizer":
+        """The same for texts that are first brought to small letters; special tokens inside them stay as they are."""
+        made, own = copy(self), self._backend.normalizer
+        steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own else []
+        if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+            made._backend = Backend.from_str(self._backend.to_str())
+            made._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return made
 
     def demand(self, role: str) -> int:
         """The id of a special token. Raises InvalidData where there is none."""

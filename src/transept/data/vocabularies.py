@@ -15,6 +15,7 @@ SPACE = "\u2581"  # SentencePiece's sign for a space
 UNIGRAM, BPE = 1, 2  # SentencePiece's numbers for its models
 CONTROL, OWN = 3, 4  # its kinds of pieces that are found whole
 
+LONGEST_PIECE = 1024  # characters; every way to part a piece is looked at
 SENTINELS = 10_000  # of a T5; more are no vocabulary, and would fill the memory
 
 
@@ -110,6 +111,12 @@ def llama(said: Said) -> Backend:
     said.read_keys.add("sp_model_kwargs")
     said.only("sp_model_kwargs", {}, None)
     ids = {piece.piece: index for index, piece in enumerate(model.pieces)}
+    if (longest := max(map(len, ids))) > LONGEST_PIECE:
+        raise said.refuse(
+            f"a piece of {longest:,} characters; Transept reads pieces of up to {LONGEST_PIECE:,}",
+            _piece_file(said).name,
+            "Take the tokenizer that the model was trained with.",
+        )
     backend = Backend(models.BPE(ids, _merges(ids), fuse_unk=True, byte_fallback=True))
     prefix = said.truth("add_prefix_space", True)
     scheme = "never" if not prefix else "always" if said.truth("legacy", False) else "first"
@@ -138,6 +145,7 @@ def _file(said: Said, name: str) -> Path:
 
 def _pairs(said: Said) -> tuple[dict[str, int], list[tuple[str, str]]]:
     vocab, merges = _file(said, "vocab.json"), _file(said, "merges.txt")
+    said.ids("vocab.json", said.table("vocab.json"))  # the library takes an id for the rest of it by 2^32
     ids, pairs = models.BPE.read_file(str(vocab), str(merges))
     return ids, pairs
 

@@ -27,7 +27,7 @@ LEAVE = 8  # finished sentences leave when they are at least one in so many: lea
 class Move:
     """The next token of each hypothesis and which one it continues, (B, W), and the sentences that are done, (B,).
 
-    A hypothesis that is dead or done has the end token, which every model can read.
+    A hypothesis that is dead or done has some token that every model can read, the end where there is one.
     """
 
     tokens: NDArray[np.int64]

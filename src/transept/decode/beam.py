@@ -24,6 +24,7 @@ class Beam:
 
     def __init__(self, settings: Search, ends: tuple[int, ...], limits: NDArray[np.int64]) -> None:
         self.settings, self.ends, self.limits, self.width = settings, ends, limits, settings.beam
+        self.filler = ends[0] if ends else 0  # a token that every model can read
         shape, steps = (len(limits), settings.beam), int(limits.max())
         table = (steps, len(limits), 2 * settings.beam)
         self.step = 0
@@ -59,7 +60,7 @@ class Beam:
         self.over[sentences] |= failed | full | ~alive[:, 0] | self._decided(sentences, length)
         self.step += 1
         token, parent = (np.take_along_axis(table, lives, 1) for table in (found.token, found.parent))
-        return Move(np.where(alive, token, self.ends[0]), parent, self.over[sentences])
+        return Move(np.where(alive, token, self.filler), parent, self.over[sentences])
 
     def _keep(
         self, sentences: NDArray[np.int64], ending: NDArray[np.bool_], total: NDArray[np.float32], length: int

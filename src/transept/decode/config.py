@@ -36,6 +36,15 @@ class Search(BaseModel):
     )
     max_extra: int = Field(default=50, ge=0, description="see max_ratio")
     min_length: int = Field(default=0, ge=0, description="an answer has at least so many tokens, its end counted")
+    max_whole: int | None = Field(
+        default=None,
+        ge=2,
+        description="a prompt and its answer have at most so many tokens, where max_ratio and max_extra let the answer"
+        " have more",
+    )
+    min_whole: int = Field(
+        default=0, ge=0, description="a prompt and its answer have at least so many tokens, their end not counted"
+    )
     no_repeat_ngram: int = Field(
         default=0, ge=0, description="so many tokens in a row come once at most, the start counted; 0: any may again"
     )

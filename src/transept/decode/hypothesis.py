@@ -1,7 +1,7 @@
 """What a search returns, the tokens that it must know, and what it raises."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from transept.decode.config import Search
@@ -16,9 +16,9 @@ class Hypothesis:
     """One answer.
 
     `tokens` are those that the search chose: without bos and a forced prefix or prompt, with the end token where
-    `finish` is "end"; "length" says that the maximal length stopped it, "stop" that the caller did. `logprobs` holds
-    the model's own log-probability of each token, also where it was drawn at another temperature; `score` is their sum
-    over the length penalty.
+    `finish` is "end"; "length" says that the maximal length stopped it (also where an end token was forced upon it
+    there), "stop" that the caller did. `logprobs` holds the model's own log-probability of each token, also where it
+    was drawn at another temperature; `score` is their sum over the length penalty.
     """
 
     tokens: list[int]
@@ -31,34 +31,47 @@ class Hypothesis:
 class Special:
     """`bos` opens every target, `eos` ends it, as what is in `also` does; what is in `suppress` is never chosen.
 
+    A decoder alone may have neither: it goes on from a prompt, and ends at a length (GPT).
+
     A suppressed token keeps its share of the probability: the others are not scaled up. `first` is chosen first, at no
-    cost, whatever the scores: BART's <s>, the language of mBART.
+    cost, whatever the scores: BART's <s>, the language of mBART. `last` is what an answer gets so as its last token
+    that reaches its maximal length: BART's </s>.
     """
 
-    bos: int
-    eos: int
+    bos: int | None
+    eos: int | None
     suppress: tuple[int, ...] = field(default=())
     first: int | None = None
     also: tuple[int, ...] = ()
+    last: int | None = None
 
     def __post_init__(self) -> None:
         if found := [token for token in self.ends if token in self.suppress]:
             raise UsageError(f"the end token {found[0]} is suppressed, so no sentence could end")
         if self.first in self.suppress:
             raise UsageError(f"the token {self.first} comes first, and is suppressed")
+        if self.last in self.suppress:
+            raise UsageError(f"the token {self.last} comes last, and is suppressed")
 
     def tokens(self) -> tuple[int, ...]:
         """All of them, which a vocabulary must have."""
-        return (self.bos, *self.ends, *self.suppress, *(() if self.first is None else (self.first,)))
+        alone = [token for token in (self.bos, self.first, self.last) if token is not None]
+        return (*self.ends, *self.suppress, *alone)
 
     @property
     def ends(self) -> tuple[int, ...]:
         """Every token that ends an answer: Llama 3 ends a turn by another than a text."""
-        return (self.eos, *self.also)
+        return self.also if self.eos is None else (self.eos, *self.also)
 
     def start(self, prefix: Sequence[int] = ()) -> list[int]:
         """What stands before an answer that must begin with a prefix."""
+        assert self.bos is not None, "a target is opened by a token"
         return [self.bos, *([self.first] if prefix and self.first is not None else []), *prefix]
+
+    def told(self, found: Hypothesis, limit: int) -> Hypothesis:
+        """A hypothesis of at most `limit` tokens with the reason of its end: one that was forced was not found."""
+        forced = self.last is not None and found.finish == "end" and len(found.tokens) >= limit
+        return replace(found, finish="length") if forced else found
 
 
 class Undecodable(TranseptError):

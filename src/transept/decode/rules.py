@@ -16,10 +16,17 @@ from transept.decode.hypothesis import Special
 NOTHING = -1  # stands before starts that are shorter than others; no token is equal to it
 
 
-def rules_of(settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> "Rules | None":
-    """The rules of a search, or None where it has none and keeps no account of its tokens."""
-    free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0 and settings.min_length <= 1
-    return None if free and special.first is None else Rules(settings, special, starts)
+def rules_of(
+    settings: Search, special: Special, starts: Sequence[Sequence[int]], limits: NDArray[np.int64]
+) -> "Rules | None":
+    """The rules of a search, or None where it has none and keeps no account of its tokens.
+
+    `limits` (B,) counts the tokens that an answer may have.
+    """
+    free = settings.repetition_penalty == 1 and settings.no_repeat_ngram == 0
+    free = free and settings.min_length <= 1 and settings.min_whole == 0
+    forced = special.first is not None or special.last is not None
+    return Rules(settings, special, starts, limits) if forced or not free else None
 
 
 class Rules:
@@ -29,8 +36,11 @@ class Rules:
     Keskar et al. 2019 changes logits, and log-probabilities in a beam, as Hugging Face has it.
     """
 
-    def __init__(self, settings: Search, special: Special, starts: Sequence[Sequence[int]]) -> None:
-        self.settings, self.special = settings, special
+    def __init__(
+        self, settings: Search, special: Special, starts: Sequence[Sequence[int]], limits: NDArray[np.int64]
+    ) -> None:
+        self.settings, self.special, self.limits = settings, special, limits
+        self.begun = np.array([len(start) for start in starts])
         size = max(map(len, starts))
         self.forced = np.array([special.first is not None and len(start) == 1 for start in starts])
         self.history = np.array([[[NOTHING] * (size - len(start)) + list(start)] for start in starts])  # (B, W, L)
@@ -44,7 +54,7 @@ class Rules:
 
     def keep(self, sentences: NDArray[np.int64]) -> None:
         """Go on with some of the sentences."""
-        self.history = self.history[sentences]
+        self.history, self.limits, self.begun = (kept[sentences] for kept in (self.history, self.limits, self.begun))
 
     def change(self, logits: Tensor) -> Tensor:
         """The logits (B*W, V) that probabilities are made of."""
@@ -61,14 +71,22 @@ class Rules:
             logprobs[at, token] = float("-inf")
             stuck = logprobs.amax(-1) == float("-inf")  # where every token would repeat something, the end may come
             logprobs[:, ends] = torch.where(stuck[:, None], ending, logprobs[:, ends])
-        if self.chosen + 1 < settings.min_length:
-            logprobs[:, ends] = float("-inf")
+        short = (self.begun + self.chosen < settings.min_whole) | (self.chosen + 1 < settings.min_length)
+        if ends and short.any():
+            rows = torch.from_numpy(np.flatnonzero(short.repeat(self.history.shape[1]))).to(logprobs.device)
+            logprobs[rows[:, None], torch.tensor(ends, device=logprobs.device)] = float("-inf")
         if self.chosen == 0 and self.special.first is not None:
-            rows = torch.from_numpy(self.forced).to(logprobs.device)
-            free = torch.where(logprobs[:, self.special.first].isnan(), torch.nan, 0.0)  # what failed has failed
-            logprobs[rows] = float("-inf")
-            logprobs[rows, self.special.first] = free[rows]
+            self._force(logprobs, self.forced, self.special.first)
+        if self.special.last is not None and (full := self.limits <= self.chosen + 1).any():
+            self._force(logprobs, full.repeat(self.history.shape[1]), self.special.last)
         return logprobs
+
+    def _force(self, logprobs: Tensor, which: NDArray[np.bool_], token: int) -> None:
+        """Leave some rows of B*W nothing but a token."""
+        rows = torch.from_numpy(which).to(logprobs.device)
+        free = torch.where(logprobs[:, token].isnan(), torch.nan, 0.0)  # what failed has failed
+        logprobs[rows] = float("-inf")
+        logprobs[rows, token] = free[rows]
 
     def repeats(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of B*W and the tokens that would end n tokens that stand there already."""

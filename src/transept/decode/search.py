@@ -89,7 +89,7 @@ def _search(
         rows = [asked[i] for i in batch]
         chooser = _chooser(settings, special.ends, limits[rows], [numbers[i] for i in rows], stop)
         begun = [starts[i] for i in rows]
-        rules = rules_of(settings, special, begun)
+        rules = rules_of(settings, special, begun, limits[rows])
         for _ in decode_batch(model, encode(rows), begun, limits[rows], suppress, chooser, rules):
             pass
         return rows, chooser
@@ -99,7 +99,8 @@ def _search(
     try:
         for rows, chooser in each(run, batches, model.device):
             for at, i in enumerate(rows):
-                results[i] = [] if chooser.failed[at] else chooser.hypotheses(at)
+                found = [] if chooser.failed[at] else chooser.hypotheses(at)
+                results[i] = [special.told(one, int(limits[i])) for one in found]
                 failed += [i] if chooser.failed[at] else []
     finally:
         model.train(training)
@@ -124,6 +125,13 @@ def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> 
             raise InvalidData(
                 f"sentence {i + 1} has no tokens", remedy="Leave empty sentences out, or end them with eos."
             )
+        if settings.max_whole is not None:
+            if len(start) >= settings.max_whole:
+                raise InvalidData(
+                    f"sentence {i + 1} has {len(start)} tokens, and with its answer it may have {settings.max_whole}",
+                    remedy="Let the answer have its own: max_tokens=... (--max-tokens), or raise max_whole.",
+                )
+            limits[i] = min(limits[i], settings.max_whole - len(start))
         if most is not None:
             if max(len(source), len(start)) > most:
                 raise InvalidData(

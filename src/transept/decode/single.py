@@ -31,6 +31,7 @@ class Single:
         stop: Stop | None = None,
     ) -> None:
         self.settings, self.ends, self.limits, self.stop = settings, ends, limits, stop
+        self.filler = ends[0] if ends else 0  # a token that every model can read
         self.drawn = settings.method == "sample" and settings.temperature > 0
         self.width = settings.n_best if self.drawn else 1
         shape, steps = (len(limits), self.width), int(limits.max())
@@ -65,7 +66,7 @@ class Single:
         self.step += 1
         over = self._done(sentences).all(1) | (self.step >= self.limits[sentences]) | self.failed[sentences]
         parents = np.zeros_like(token) if first else np.broadcast_to(np.arange(self.width), token.shape)
-        return Move(np.where(live, token, self.ends[0]), parents, over)
+        return Move(np.where(live, token, self.filler), parents, over)
 
     def _done(self, sentences: NDArray[np.int64]) -> NDArray[np.bool_]:
         done: NDArray[np.bool_] = self.ended[sentences] | self.stopped[sentences]

@@ -54,10 +54,10 @@ def follow(
         memory = None
         if source is not None:
             memory = cast(Translator, model).encode(*pad([source], model.device, NARROW))
-        rules = rules_of(settings, special, [start])
+        rules = rules_of(settings, special, [start], limits)
         for _ in decode_batch(model, memory, [start], limits, suppress, chooser, rules):
             if chooser.failed[0]:
                 raise Undecodable([0], [[]])
-            yield chooser.hypotheses(0)[0]
+            yield special.told(chooser.hypotheses(0)[0], int(limits[0]))
     finally:
         model.train(training)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from transept.errors import InvalidConfig
 from transept.families import transformer
 from transept.families.configuration import Keys
-from transept.families.hugging_face import architecture, demand_said, label_words, respelled
+from transept.families.hugging_face import architecture, architecture_of, demand_said, label_words, respelled
 from transept.heads.classes import Classes, Spans, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
@@ -129,7 +129,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     if not isinstance(spec, Seq2Seq):
         raise InvalidConfig(f"BART is an encoder and a decoder of text, this model is a {type(spec).__name__}")
     head, before = spec.head, spec.encoder_blocks.cycle()[0].place == "before"
-    name = ("M" if before else "") + next(name for name, word in HEADS.items() if word == heading(head))
+    name = ("M" if before else "") + architecture_of(spec, "BART", HEADS)
     config = {
         "architectures": [name],
         "model_type": "mbart" if before else "bart",
@@ -150,14 +150,6 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         spec = replace(spec, head=replace(head, bias=True))
     demand_said(spec, from_hf(config), "mBART" if before else "BART", transformer.HF_WORDS)
     return config
-
-
-def heading(head: Head) -> Heading:
-    """The word of `declare` for a head. Raises InvalidConfig where there is none."""
-    words: dict[type[Head], Heading] = {Vocabulary: "text", States: "states", Classes: "classes", Spans: "spans"}
-    if type(head) not in words:
-        raise InvalidConfig(f"BART has no model with the head {type(head).__name__}")
-    return words[type(head)]
 
 
 # ------------------------------------------------------------------ Hugging Face: the names of the weights

@@ -9,13 +9,14 @@ from transept.families.hugging_face import (
     ACTIVATIONS,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
     over_tokens,
     respelled,
 )
-from transept.heads.classes import Classes, Pooled, Spans, States, Tags
+from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -178,23 +179,6 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     demand_said(spec, from_hf(config), "BERT", HF_WORDS)
     return config
-
-
-def architecture_of(spec: Model, name: str, heads: Mapping[str, str]) -> str:
-    """Which of the architectures, each with the word for its head, a model is. Raises InvalidConfig where none is."""
-    words: dict[type[Head], str] = {
-        Vocabulary: "masked" if spec.second is None else "pretraining",
-        Pooled: "pooled",
-        States: "states",
-        Classes: "classes",
-        Tags: "tags",
-        Spans: "spans",
-    }
-    found = [theirs for theirs, word in heads.items() if word == words.get(type(spec.head))]
-    if not found:
-        kinds = " and ".join(type(head).__name__ for head in (spec.head, spec.second) if head)
-        raise InvalidConfig(f"{name} has no model with {kinds} as its head")
-    return found[0]
 
 
 def config_of(spec: Model) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from transept.errors import InvalidConfig
 from transept.families.configuration import Keys
-from transept.families.hugging_face import label_words
+from transept.families.hugging_face import architecture_of, label_words
 from transept.heads.classes import Classes, Spans, States, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
+from transept.models import Model
 from transept.names import Drop, Entry, Tied, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -21,13 +21,6 @@ from transept.spec import edit, replace
 
 Heading = Literal["vocabulary", "states", "classes", "tags", "spans"]
 Layer = Literal["dense", "banded"]
-WORDS: dict[type[Head], Heading] = {
-    Vocabulary: "vocabulary",
-    States: "states",
-    Classes: "classes",
-    Tags: "tags",
-    Spans: "spans",
-}
 DROPOUT = 0.1  # before the scores of tags, where a configuration does not speak of it
 DEEPEST = 10_000  # layers that may have kinds of their own; more are no model, and would fill the memory
 
@@ -87,15 +80,13 @@ def head_words(keys: Keys, word: Heading, embeddings: Literal["tied", "separate"
     return words
 
 
-def head_config(head: Head, heads: Mapping[str, Heading], tied: bool, name: str) -> dict[str, Any]:
-    """What a configuration says of a head: its architecture, among `heads`, and its keys.
+def head_config(model: Model, heads: Mapping[str, Heading], tied: bool, name: str) -> dict[str, Any]:
+    """What a configuration says of a model's head: its architecture, among `heads`, and its keys.
 
     `tied` is what a model without scores of a vocabulary says. Raises InvalidConfig where no architecture has it.
     """
-    found = [architecture for architecture, word in heads.items() if word == WORDS.get(type(head))]
-    if not found:
-        raise InvalidConfig(f"{name} has no model with the head {type(head).__name__}")
-    config: dict[str, Any] = {"architectures": found[:1]}
+    head = model.head
+    config: dict[str, Any] = {"architectures": [architecture_of(model, name, heads)]}
     config["tie_word_embeddings"] = head.tied if isinstance(head, Vocabulary) else tied
     if isinstance(head, Classes | Tags):
         config |= label_words(head.count)

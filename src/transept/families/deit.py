@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from transept.families import vit
 from transept.families.configuration import Keys
-from transept.families.hugging_face import architecture, demand_said
+from transept.families.hugging_face import architecture, architecture_of, demand_said
 from transept.heads.classes import Averaged, Classes
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
@@ -90,7 +90,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The DeiT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model = vit.pictured(spec, "DeiT")
-    found = vit.architecture_of(model, "DeiT", HEADS)
+    found = architecture_of(model, "DeiT", HEADS)
     config = {"architectures": [found], "model_type": "deit", **vit.config_of(model)}
     demand_said(model, from_hf(config), "DeiT")
     return config

@@ -10,6 +10,7 @@ from transept.families.hugging_face import (
     ACTIVATIONS,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
@@ -130,7 +131,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     model, embed = over_tokens(spec, "DistilBERT")
     attend, feed, head = first(model.blocks, Attention), first(model.blocks, FeedForward), model.head
     config = {
-        "architectures": [bert.architecture_of(model, "DistilBERT", HEADS)],
+        "architectures": [architecture_of(model, "DistilBERT", HEADS)],
         "model_type": "distilbert",
         "vocab_size": embed.vocab,
         "dim": model.width,

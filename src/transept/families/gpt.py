@@ -138,7 +138,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     activation = first(model.blocks, FeedForward).activation
     config = {
         "model_type": "openai-gpt",
-        **head_config(model.head, HEADS, True, "GPT"),
+        **head_config(model, HEADS, True, "GPT"),
         **config_of(model),
         "afn": next((word for word, ours in ACTIVATIONS.items() if ours == activation), "gelu"),
     }

@@ -109,7 +109,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     attend, feed = first(model.blocks, Attention), first(model.blocks, FeedForward)
     config = {
         "model_type": "gpt2",
-        **head_config(model.head, HEADS, True, "GPT-2"),
+        **head_config(model, HEADS, True, "GPT-2"),
         **config_of(model),
         "n_inner": None if feed.hidden == 4 * model.width else feed.hidden,
         "activation_function": activation_word(feed.activation),

@@ -172,7 +172,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     runs = [[cycle, whole], *([[cycle[:rest], 1]] if rest else [])]
     config = {
         "model_type": "gpt_neo",
-        **head_config(model.head, HEADS, True, "GPT-Neo"),
+        **head_config(model, HEADS, True, "GPT-Neo"),
         "vocab_size": embed.vocab,
         "max_position_embeddings": model.limit() or 2048,
         "hidden_size": model.width,

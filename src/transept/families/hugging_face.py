@@ -6,17 +6,28 @@ A family that Hugging Face has too declares
     from_hf     their configuration -> the description, every key accounted for (see `configuration.Keys`)
     to_hf       the description -> their configuration, or InvalidConfig that names what they cannot say
     names       the description -> the table of weight names, both ways
+
+and may have
+
+    filed       the description, `Look` -> that which the weights bear out, and a sentence where it is another one
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as respell
 from itertools import combinations
 from typing import Any, TypeVar, cast
 
+from torch import Tensor
+
 from transept.errors import InvalidConfig
 from transept.families.configuration import differences
+from transept.heads.classes import Averaged, Classes, Pooled, Spans, States, Tags
+from transept.heads.contrast import Contrast
+from transept.heads.head import Head
+from transept.heads.letters import Letters
+from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
+from transept.models import Model, Seq2Seq, Topology
 from transept.names import Entry, Rule
 from transept.parts.attention import Attention
 from transept.parts.core import Fused, Reference
@@ -38,6 +49,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 Kind = TypeVar("Kind", bound=Sublayer)
 Spec = TypeVar("Spec", bound=Topology)
+Look = Callable[[Sequence[str]], Mapping[str, Tensor]]  # those of some tensors of theirs that there are, by their names
 
 
 def activation_word(activation: Activation) -> str:
@@ -56,6 +68,33 @@ def architecture(config: Mapping[str, Any], models: Mapping[str, Sequence[str]])
         if name in known:
             return str(name)
     raise InvalidConfig(f"the architecture is {', '.join(map(str, named))}; Transept reads {', '.join(known)}")
+
+
+# The words of `declare` for a head: families do not all call it alike, and no family has two words of one row.
+HEADINGS: dict[type[Head], tuple[str, ...]] = {
+    Vocabulary: ("vocabulary", "masked", "text"),
+    States: ("states", "encoder"),
+    Pooled: ("pooled",),
+    Classes: ("classes",),
+    Averaged: ("averaged",),
+    Tags: ("tags",),
+    Spans: ("spans",),
+    Letters: ("letters",),
+    Contrast: ("contrast",),
+}
+
+
+def architecture_of(spec: Model | Seq2Seq, name: str, heads: Mapping[str, str]) -> str:
+    """Which of the architectures, each with the word for its head, a model is. Raises InvalidConfig where none is."""
+    head, second = spec.head, spec.second if isinstance(spec, Model) else None
+    words = HEADINGS.get(type(head), ())
+    if isinstance(head, Vocabulary) and second is not None:
+        words = ("pretraining",)
+    found = [theirs for theirs, word in heads.items() if word in words]
+    if not found:
+        kinds = " and ".join(type(one).__name__ for one in (head, second) if one)
+        raise InvalidConfig(f"{name} has no model with {kinds} as its head")
+    return found[0]
 
 
 def label_words(count: int) -> dict[str, Any]:

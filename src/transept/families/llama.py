@@ -203,7 +203,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     name, rotary = KINDS[kind], attend.position if isinstance(attend.position, Rotary) else Rotary()
     config: dict[str, Any] = {
         "model_type": kind,
-        **head_config(model.head, {f"{name}{end}": head for end, head in ENDS.items()}, False, name),
+        **head_config(model, {f"{name}{end}": head for end, head in ENDS.items()}, False, name),
         "vocab_size": embed.vocab,
         "hidden_size": model.width,
         "intermediate_size": feed.hidden,

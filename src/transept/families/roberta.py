@@ -6,7 +6,7 @@ from typing import Any, Literal
 from transept.errors import InvalidConfig
 from transept.families import bert
 from transept.families.configuration import Keys
-from transept.families.hugging_face import architecture, demand_said, over_tokens, respelled
+from transept.families.hugging_face import architecture, architecture_of, demand_said, over_tokens, respelled
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -115,7 +115,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     model, embed = over_tokens(spec, "RoBERTa")
     position = embed.position if isinstance(embed.position, Learned) else Learned(512, 2)
     config = {
-        "architectures": [bert.architecture_of(model, "RoBERTa", HEADS)],
+        "architectures": [architecture_of(model, "RoBERTa", HEADS)],
         "model_type": "roberta",
         **bert.config_of(model),
         "max_position_embeddings": position.length + max(position.offset, 1),

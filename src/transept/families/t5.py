@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import torch
+
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import (
     ACTIVATIONS,
+    Look,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
@@ -127,8 +131,9 @@ GATES: dict[str, tuple[Activation, bool]] = {
 def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
     """The description of a T5 or mT5 configuration, every key of which is honoured, held to its one value, or refused.
 
-    `tie_word_embeddings` tells whether the output has a matrix of its own. `scale_decoder_outputs` tells whether its
-    states are scaled; where it is absent, tied ones are, but for mT5's. Raises InvalidConfig with the key.
+    `tie_word_embeddings` tells whether the output has a matrix of its own, unless the weights do (`filed`).
+    `scale_decoder_outputs` tells whether its states are scaled; where it is absent, tied ones are, and mT5's never.
+    Raises InvalidConfig with the key.
     """
     name = architecture(config, HF_MODELS)
     many, head = name.startswith("M"), HEADS[name.removeprefix("M")]
@@ -139,6 +144,8 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
         raise InvalidConfig(f"dense_act_fn is {config['dense_act_fn']}, and feed_forward_proj says otherwise")
     depth, tied = keys.whole("num_layers", 6), keys.truth("tie_word_embeddings", True)
     scaled = keys.truth("scale_decoder_outputs", tied and not many)
+    if many and head == "text":
+        keys.only("scale_decoder_outputs", False, why="Hugging Face's mT5 reads it and does not honour it")
     deep = depth if keys.absent("num_decoder_layers") else keys.whole("num_decoder_layers", depth)
     spec = declare(
         vocab=keys.whole("vocab_size", 32128),
@@ -170,6 +177,26 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq | Model:
     return spec
 
 
+# The tensors that may hold the one table of tokens.
+TABLES = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+
+def filed(spec: Seq2Seq | Model, look: Look) -> tuple[Seq2Seq | Model, str]:
+    """The description whose output has a matrix of its own where the weights hold one, and a sentence that says so.
+
+    Since version 5 Hugging Face says `tie_word_embeddings: true` of every T5 and mT5 that it writes, whatever it was
+    read from; when it reads, it ties the output to the table unless the file holds both and they differ.
+    """
+    if not isinstance(spec, Seq2Seq) or not isinstance(spec.head, Vocabulary) or not spec.head.tied:
+        return spec, ""
+    found = dict(look(["lm_head.weight", *TABLES]))
+    own, table = found.pop("lm_head.weight", None), next(iter(found.values()), None)
+    if own is None or table is None or own.shape != table.shape or torch.equal(own, table):
+        return spec, ""
+    note = "tie_word_embeddings says that the output scores with the embeddings, and the weights hold an lm_head.weight"
+    return replace(spec, head=replace(spec.head, tied=False)), f"{note} of its own: that is used"
+
+
 def to_hf(spec: Topology) -> dict[str, Any]:
     """The T5 configuration of a description, with T5's token ids. Raises InvalidConfig that names what it cannot say.
 
@@ -182,8 +209,9 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     order = encoder.position if isinstance(encoder.position, Buckets) else Buckets(attend.heads)
     gate = (feed.activation, feed.gated)
     scores = head if isinstance(head, Vocabulary) else None
+    heads = {name: word for name, word in HEADS.items() if isinstance(spec, Model) == (word == "encoder")}
     config = {
-        "architectures": [next(name for name, word in HEADS.items() if word == heading(spec))],
+        "architectures": [architecture_of(spec, "T5", heads)],
         "model_type": "t5",
         "vocab_size": spec.embed.vocab,
         "d_model": spec.width,
@@ -209,16 +237,6 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     demand_said(spec, from_hf(config), "T5")
     return config
-
-
-def heading(spec: Model | Seq2Seq) -> Heading:
-    """The word of `declare` for a model's head. Raises InvalidConfig where there is none."""
-    words: dict[type[Head], Heading] = {Vocabulary: "text", States: "states", Classes: "classes"}
-    if isinstance(spec, Model):
-        words = {States: "encoder"}
-    if type(spec.head) not in words:
-        raise InvalidConfig(f"T5 has no {type(spec).__name__} with the head {type(spec.head).__name__}")
-    return words[type(spec.head)]
 
 
 # ------------------------------------------------------------------ Hugging Face: the names of the weights

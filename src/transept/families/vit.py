@@ -9,6 +9,7 @@ from transept.families.hugging_face import (
     ACTIVATIONS,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
@@ -156,15 +157,6 @@ def pictured(spec: Topology, name: str) -> Model:
         over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
         raise InvalidConfig(f"{name} is one stack over pictures, this model is a {type(spec).__name__}{over}")
     return replace(spec, embed=replace(spec.embed, resize=None)) if spec.embed.resize == "bicubic" else spec
-
-
-def architecture_of(spec: Model, name: str, heads: Mapping[str, str]) -> str:
-    """Which of the architectures, each with the word for its head, a model is. Raises InvalidConfig where none is."""
-    words: dict[type[Head], str] = {Classes: "classes", Averaged: "averaged", Pooled: "pooled", States: "states"}
-    found = [theirs for theirs, word in heads.items() if word == words.get(type(spec.head))]
-    if not found:
-        raise InvalidConfig(f"{name} has no model with {type(spec.head).__name__} as its head")
-    return found[0]
 
 
 def config_of(spec: Model) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from transept.families.hugging_face import (
     ACTIVATIONS,
     activation_word,
     architecture,
+    architecture_of,
     demand_said,
     first,
     label_words,
@@ -235,6 +236,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     shares = (embed.dropout, attend.dropout, feed.dropout, embed.project_dropout, stack.skip)
     config = {
         "model_type": "wav2vec2",
+        "architectures": [architecture_of(spec, "wav2vec 2.0", HEADS)],
         **_said(spec.head),
         **{theirs: list(getattr(features, ours)) for ours, theirs in LISTS.items()},
         **{theirs: value for (theirs, _), value in zip(SIZED.values(), sizes, strict=True)},
@@ -255,12 +257,8 @@ def to_hf(spec: Topology) -> dict[str, Any]:
 
 
 def _said(head: Head) -> dict[str, Any]:
-    """The architecture of a head, and its keys."""
-    words = {Contrast: "contrast", Letters: "letters", Classes: "classes", States: "states"}
-    found = [theirs for theirs, word in HEADS.items() if word == words.get(type(head))]
-    if not found:
-        raise InvalidConfig(f"wav2vec 2.0 has no model with {type(head).__name__} as its head")
-    said: dict[str, Any] = {"architectures": found, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    """What a configuration says of a head."""
+    said: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     match head:
         case Contrast():
             said |= {theirs: getattr(head, ours) for ours, (theirs, _) in CONTRAST.items()}

@@ -8,6 +8,7 @@ from transept.heads.head import Head, HeadLayer
 from transept.parts.dense import Dense
 from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
+from transept.parts.mapped import Normalised
 
 ALIGNED = 16  # float32 numbers in a line of the processor's cache
 
@@ -41,7 +42,7 @@ class VocabularyLayer(HeadLayer):
         super().__init__()
         self.spec = spec
         self.dense = spec.dense.build(width) if spec.dense else None
-        self.score = None if spec.tied else nn.Linear(width, spec.size, bias=False)
+        self.score: nn.Linear | Normalised | None = None if spec.tied else nn.Linear(width, spec.size, bias=False)
         self.bias = nn.Parameter(torch.zeros(spec.size)) if spec.bias else None
 
     def weight(self, entered: Entered) -> Tensor:

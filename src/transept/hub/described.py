@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
 from transept.families.configuration import differences
-from transept.families.hugging_face import architecture
+from transept.families.hugging_face import Look, architecture
 from transept.families.registry import all_families, family_of_hf
 from transept.hub.files import member, present, read_json
 from transept.models import Topology
@@ -22,8 +23,20 @@ OWN_TYPE = "transept"
 Made = TypeVar("Made")
 
 
-def described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | None]:
+@dataclass(frozen=True)
+class Described:
     """The description of a directory, and the table of names that its weights are under (None: our own names).
+
+    `note` is a sentence where the weights say otherwise than config.json, and are right.
+    """
+
+    spec: Topology
+    names: Names | None
+    note: str = ""
+
+
+def described(root: Path, config: dict[str, Any], look: Look) -> Described:
+    """What a directory describes; `look` gives tensors of its weights, for a family that must see them to tell.
 
     Raises InvalidConfig or InvalidData with the file, the key and the nearest name.
     """
@@ -40,7 +53,7 @@ def described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | Non
     if family is None:
         if spec is None:
             raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
-        return spec, None
+        return Described(spec, None)
     at(root / CONFIG, architecture, config, family.HF_MODELS)
     said: Topology = at(root / CONFIG, family.from_hf, config)
     if spec is not None:
@@ -51,7 +64,9 @@ def described(root: Path, config: dict[str, Any]) -> tuple[Topology, Names | Non
                 where=root,
                 remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
             )
-    return spec or said, family.names(spec or said)
+        return Described(spec, family.names(spec))
+    found, note = family.filed(said, look) if hasattr(family, "filed") else (said, "")
+    return Described(found, family.names(found), note)
 
 
 def _own_spec(root: Path) -> Topology | None:

@@ -13,6 +13,7 @@ A directory of Hugging Face's without transept.json is read through its family's
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from transept.spec import to_json
 
 SEARCH = "generation_config.json"
 LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth
+IDS = "bos_token_id eos_token_id pad_token_id decoder_start_token_id"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
 
 
@@ -51,8 +53,8 @@ class Stored:
     """What a model directory holds; None is what it has not.
 
     `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
-    unread, where they are of a kind that is not known here. `beside` is all that config.json says, `sentences` the
-    files that tell sentence-transformers how a text is embedded.
+    unread, where they are of a kind that is not known here; `note` where its weights said otherwise than config.json.
+    `beside` is all that config.json says, `sentences` the files that tell sentence-transformers how a text is embedded.
     """
 
     model: Built
@@ -63,6 +65,12 @@ class Stored:
     unread: str = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def told(self) -> list[str]:
+        """What a person should hear who reads this directory, a sentence each."""
+        unread = f"the model has no tokenizer here: {self.unread}" if self.unread else ""
+        return [sentence for sentence in (self.note, unread) if sentence]
 
 
 # ------------------------------------------------------------------ reading
@@ -99,7 +107,7 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
 def read_spec(directory: str | Path) -> Topology:
     """The description of a model, without its weights. A run directory is taken where a model is."""
     root = locate(directory, weights=False)
-    return described(root, read_json(member(root, CONFIG)))[0]
+    return described(root, read_json(member(root, CONFIG)), partial(weights.look, root)).spec
 
 
 def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
@@ -110,17 +118,18 @@ def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
     """
     root = locate(directory, allow_pickle=allow_pickle)
     config = read_json(member(root, CONFIG))
-    spec, names = described(root, config)
-    model, _ = weights.load(root, spec, names, config.get("dtype") or config.get("torch_dtype"), allow_pickle)
-    return read_beside(root, config, model)
+    found = described(root, config, partial(weights.look, root, allow_pickle=allow_pickle))
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    model, _ = weights.load(root, found.spec, found.names, dtype, allow_pickle)
+    return replace(read_beside(root, config, model), note=found.note)
 
 
 def read_blank(directory: str | Path) -> Stored:
     """What a directory holds, its model without data, on the meta device: for looking at it."""
     root = locate(directory, weights=False)
     config = read_json(member(root, CONFIG))
-    spec, _ = described(root, config)
-    return read_beside(root, config, outline(spec))
+    found = described(root, config, partial(weights.look, root))
+    return replace(read_beside(root, config, outline(found.spec)), note=found.note)
 
 
 def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
@@ -142,22 +151,23 @@ def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
 
 
 def _generation(root: Path, config: dict[str, Any], spec: Topology) -> Generation | None:
-    """Their search: from its file, and what is not there from config.json, where older versions had it."""
+    """Their search: from its file, or from config.json, where older versions had it.
+
+    Where the file is there, Hugging Face takes nothing else from config.json; the ids of tokens that the file does not
+    name stand there all the same.
+    """
     if not writes_text(spec):
         return None
-    older = {key: config[key] for key in GENERATION.split() if key in config}
     file = root / SEARCH
     newer = read_json(member(root, SEARCH)) if file.is_symlink() or file.exists() else {}
-    asked = older | newer
-    if not isinstance(spec, Seq2Seq):
-        if asked.get("eos_token_id") is None:
-            return None  # nothing would end a text
-        if asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
-            ends = asked["eos_token_id"]
-            asked["bos_token_id"] = ends[0] if isinstance(ends, list) and ends else ends  # what an empty prompt is
+    asked = {key: config[key] for key in (IDS if newer else GENERATION).split() if key in config} | newer
+    alone = not isinstance(spec, Seq2Seq)
+    if alone and asked.get("bos_token_id") is None and asked.get("decoder_start_token_id") is None:
+        ends = asked.get("eos_token_id")
+        asked["bos_token_id"] = ends[0] if isinstance(ends, list) and ends else ends  # what an empty prompt is
     longest = config.get("max_position_embeddings")
     limits = [limit for limit in (longest, spec.limit()) if isinstance(limit, int)]
-    found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST))
+    found = at(file if newer else root / CONFIG, from_hf, asked, min(limits, default=LONGEST), alone)
     vocab = scored(spec)
     for token in found.tokens():
         if token >= vocab:
@@ -195,7 +205,7 @@ def save(
         raise UsageError("a search was given for a model that writes no text", remedy="Leave generation out.")
     if writes_text(model.spec):
         made = _settled(model.spec, tokenizer, generation)
-        made = None if made is None else _speakable(made, tokenizer, scored(model.spec))
+        made = replace(_speakable(made, tokenizer, scored(model.spec)), alone=not isinstance(model.spec, Seq2Seq))
     check_vocabulary(model, tokenizer, made)
     family, state = saying(model.spec, (beside or {}).get("model_type")), dict(model.state_dict())
     if family is None:
@@ -223,10 +233,7 @@ def save(
         for name, picture in written.pictures.items():
             (folder / name).write_bytes(picture)
         if made is not None:
-            asked = made.to_hf()
-            if not isinstance(model.spec, Seq2Seq):  # a decoder alone begins with a prompt; an empty one is this token
-                asked["bos_token_id"] = asked.pop("decoder_start_token_id")
-            write_json(folder / SEARCH, asked)
+            write_json(folder / SEARCH, made.to_hf())
         if tokenizer is not None:
             tokenizer.save(folder, made.longest if made else model.spec.limit())
         if processor is not None:
@@ -267,19 +274,14 @@ def check_free(root: Path, overwrite: bool) -> None:
     raise UsageError("this holds files that are no model; they are not replaced", where=root, remedy="Take another.")
 
 
-def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation | None:
-    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers.
-
-    A decoder alone whose tokenizer has no end token has none: nothing would end a text.
-    """
+def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation:
+    """The search with its tokens: what was asked, else the tokenizer's, else our own numbers."""
     if isinstance(asked, Generation):
         return asked
     found = Generation(asked or Search(), longest=spec.limit() or LONGEST)
     if tokenizer is None:
         return found
-    if tokenizer.eos is None and not isinstance(spec, Seq2Seq):
-        return None
-    eos = tokenizer.demand("eos")
+    eos = tokenizer.demand("eos") if isinstance(spec, Seq2Seq) else tokenizer.eos
     bos = eos if tokenizer.bos is None else tokenizer.bos
     never = (token for token in (tokenizer.pad, bos, tokenizer.unk) if token is not None and token != eos)
     special = Special(bos, eos, tuple(dict.fromkeys(never)))
@@ -300,5 +302,5 @@ def check_vocabulary(model: Built, tokenizer: Tokenizer | None, generation: Gene
     rows = rows_of(model.spec)
     if tokenizer is not None and rows is not None and tokenizer.vocab > rows:
         raise InvalidConfig(f"the tokenizer has {tokenizer.vocab} tokens, the model {rows}")
-    if generation is not None and (highest := max(generation.tokens())) >= (vocab := scored(model.spec)):
+    if generation is not None and (highest := max(generation.tokens(), default=0)) >= (vocab := scored(model.spec)):
         raise InvalidConfig(f"the search has token {highest}, the model {vocab} tokens")

@@ -1,5 +1,6 @@
 """From Hugging Face and back, each with the check that both compute the same."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +18,21 @@ def import_hf(
     check: bool = True,
     overwrite: bool = False,
     allow_pickle: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Report | None:
     """Read a directory of Hugging Face's (or a name at their hub) and write it as a model directory.
 
     With `check`, the result is compared with Hugging Face's reading of the source; TranseptError where they differ,
-    and then nothing is written. `allow_pickle` takes the tensors out of weights that are a pickle.
+    and then nothing is written. `allow_pickle` takes the tensors out of weights that are a pickle. `say`
+    hears what was left unread, and where the weights say otherwise than config.json.
     """
     check_free(Path(out).expanduser(), overwrite)
     root = locate(source, allow_pickle=allow_pickle)
     with new_folder(Path(out).expanduser()) as made:
-        _write_again(root, read(root, allow_pickle=allow_pickle), source, out, made)
+        stored = read(root, allow_pickle=allow_pickle)
+        _write_again(root, stored, source, out, made)
+        for sentence in stored.told():
+            say(sentence)
         return _demand(verify(made, root), out) if check else None
 
 

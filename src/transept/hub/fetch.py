@@ -19,6 +19,12 @@ def is_name(text: str) -> bool:
     return "/" not in text or not Path(text).parent.is_dir()
 
 
+def name_of(root: Path) -> str | None:
+    """The name at the hub of a directory in its cache; None of another directory."""
+    kind, *words = root.parent.parent.name.split("--")
+    return "/".join(words) if root.parent.name == "snapshots" and kind == "models" and words else None
+
+
 def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Path:
     """The directory of a model of the hub, in its usual cache. The only function that uses the network.
 

@@ -21,7 +21,9 @@ RULES: dict[str, tuple[str, float]] = {  # ours: their word, and where it is off
     "no_repeat_ngram": ("no_repeat_ngram_size", 0),
     "repetition_penalty": ("repetition_penalty", 1.0),
 }
-OWN = ("penalty", "max_ratio", "max_extra", "seed", "batch_tokens")  # settings without a word there
+WHOLE = ("min_whole", "max_whole")  # lengths that they count so for a decoder alone
+LENGTHS = ("max_ratio", "max_extra")  # settings that they have a word for only where the source does not count
+OWN = ("penalty", *LENGTHS, "seed", "batch_tokens")  # settings without a word there
 
 # What their file may say that does not change which tokens come out of one call.
 ASIDE = """
@@ -48,12 +50,16 @@ OFF: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Generation:
-    """How a model is asked for text: the search, the tokens it must know, and `longest`, the most tokens on a side."""
+    """How a model is asked for text: the search, the tokens it must know, and `longest`, the most tokens on a side.
+
+    `alone` is true of a decoder without an encoder: their lengths count its prompt.
+    """
 
     search: Search = field(default_factory=Search)
     special: Special = field(default_factory=lambda: Special(bos=1, eos=2, suppress=(0, 1)))
     pad: int | None = 0
     longest: int = 1024
+    alone: bool = False
 
     def tokens(self) -> tuple[int, ...]:
         """All special tokens, which a vocabulary must have."""
@@ -65,18 +71,23 @@ class Generation:
         config: dict[str, Any] = {
             "num_beams": search.beam if search.method == "beam" else 1,
             "do_sample": search.method == "sample",
-            "max_length": self._most(),
+            **self._lengths(),
             "pad_token_id": self.pad,
             "eos_token_id": list(special.ends) if special.also else special.eos,
-            "decoder_start_token_id": special.bos,
+            # A decoder alone begins with a prompt; an empty one is this token.
+            "bos_token_id" if self.alone else "decoder_start_token_id": special.bos,
         }
         own = {name: getattr(search, name) for name in OWN}
+        if not self.alone or (search.min_length and search.min_whole):
+            own |= {name: value for name in WHOLE if (value := getattr(search, name))}
         if special.suppress:
             config["suppress_tokens"] = list(special.suppress)
         if special.first is not None:
             config["forced_bos_token_id"] = special.first
+        if special.last is not None:
+            config["forced_eos_token_id"] = special.last
         for name, (there, off) in RULES.items():
-            if (value := getattr(search, name)) != off:
+            if (name != "min_length" or not self.alone) and (value := getattr(search, name)) != off:
                 config[there] = value
         if search.n_best > 1:
             config["num_return_sequences"] = search.n_best
@@ -85,30 +96,44 @@ class Generation:
             (config if search.penalty == "average" else own)["length_penalty"] = search.length_penalty
         if search.method == "sample":
             config |= {"temperature": search.temperature, "top_k": search.top_k or 0, "top_p": search.top_p or 1.0}
+        again = _lengths(Keys(config, "a search"), self.longest, self.alone)
+        if all(again.get(name) == own[name] for name in LENGTHS):  # theirs says it, so that one edit changes both
+            own = {name: value for name, value in own.items() if name not in LENGTHS}
         return config | {"transept": own}
 
     def unsaid(self) -> list[str]:
         """How `generate` searches otherwise than we do with the same directory, a clause each."""
-        search, found = self.search, []
+        search, found = self.search, list[str]()
         if search.method == "beam" and search.penalty == "wu" and search.length_penalty:
             found.append(
                 f"it knows no Wu penalty and divides by length^1, not by ((5 + length) / 6)^{search.length_penalty:g},"
                 " so it may choose other answers"
             )
-        if search.max_ratio:
+        if search.max_ratio and self.alone:
+            found.append("it writes 20 tokens where nobody says how many, and Transept more")
+        elif search.max_ratio:
             found.append(
                 f"it lets every answer grow to {self.longest - 1} tokens, not to"
                 f" {search.max_ratio:g} * source + {search.max_extra}"
             )
         return found
 
-    def _most(self) -> int:
-        """Their limit, which counts the token that opens the target. One that grows with the source it cannot say."""
-        return self.longest if self.search.max_ratio else min(self.longest, self.search.max_extra + 1)
+    def _lengths(self) -> dict[str, int]:
+        """Their limits. One that grows with the source they cannot say."""
+        search = self.search
+        if not self.alone:  # theirs counts the token that opens the target
+            return {"max_length": self.longest if search.max_ratio else min(self.longest, search.max_extra + 1)}
+        found = {} if search.max_ratio else {"max_new_tokens": search.max_extra}
+        found = {"max_length": search.max_whole} if search.max_whole else found
+        if search.min_length > 1:
+            return found | {"min_new_tokens": search.min_length - 1}
+        return found | ({"min_length": search.min_whole} if search.min_whole else {})
 
 
-def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
+def from_hf(config: Mapping[str, Any], longest: int, alone: bool = False) -> Generation:
     """What a generation_config.json asks for; `longest` is how many positions the model has.
+
+    `alone` is of a decoder without an encoder, which may have no token that begins a text, and none that ends it.
 
     Every key is honoured, off, or refused by name: a search that is not the one asked for is a wrong answer.
     """
@@ -130,10 +155,10 @@ def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
         given |= {"beam": beams, "length_penalty": length_penalty, "stop": stop}
     if sample:
         given |= {"temperature": temperature, "top_k": top_k or None, "top_p": None if top_p == 1.0 else top_p}
-    given |= _lengths(keys, longest)
+    given |= _lengths(keys, longest, alone)
     given["no_repeat_ngram"] = keys.whole("no_repeat_ngram_size", 0, least=0)
     given["repetition_penalty"] = keys.positive("repetition_penalty", 1.0)
-    special, pad = _special(keys)
+    special, pad = _special(keys, alone)
     for key, off in OFF.items():
         keys.only(key, *off, why="Transept's search has no such setting")
     keys.done(ASIDE)
@@ -142,40 +167,51 @@ def from_hf(config: Mapping[str, Any], longest: int) -> Generation:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidConfig(f"{'.'.join(map(str, first['loc'])) or 'the search'}: {first['msg']}") from None
-    return Generation(search, special, pad, longest)
+    return Generation(search, special, pad, longest, alone)
 
 
-def _lengths(keys: Keys, longest: int) -> dict[str, float | int]:
-    """Their limits count the token that opens the target, or do not; ours count what is chosen.
+def _lengths(keys: Keys, longest: int, alone: bool) -> dict[str, float | int]:
+    """max_length and min_length count what the decoder reads before the answer: the token that opens it, or a prompt.
 
-    Their least lengths do not count the end token: in min_length the opening one makes up for it.
+    What counts new tokens alone goes before them. Their least lengths do not count the end token, and ours does: where
+    the opening token is counted, it makes up for it.
     """
     whole, chosen = keys.whole("max_length", 0, least=0), keys.whole("max_new_tokens", 0, least=0)
-    limit = chosen or max(whole - 1, 0)
     least, new = keys.whole("min_length", 0, least=0), keys.whole("min_new_tokens", 0, least=0)
-    found: dict[str, float | int] = {"min_length": max(least, new + 1 if new else 0)}
+    if "min_new_tokens" in keys.config:
+        found: dict[str, float | int] = {"min_length": new + 1 if new else 0}
+    else:
+        found = {"min_whole" if alone else "min_length": least}
+    limit = chosen or (whole if alone else max(whole - 1, 0))
+    if alone and whole and not chosen:
+        found["max_whole"] = whole
     return found | ({"max_ratio": 0.0, "max_extra": min(limit, longest)} if limit else {})
 
 
-def _special(keys: Keys) -> tuple[Special, int | None]:
+def _special(keys: Keys, alone: bool) -> tuple[Special, int | None]:
     ends, starts = keys.ids("eos_token_id"), keys.ids("decoder_start_token_id") or keys.ids("bos_token_id")
-    if not ends:
+    if not ends and not alone:
         raise InvalidConfig("eos_token_id must be a token id, or several")
-    if len(starts) != 1:
+    if len(starts) > 1 or not (starts or alone):
         raise InvalidConfig(f"decoder_start_token_id must be one token id, not {starts or 'none'}")
-    if any(token not in ends for token in keys.ids("forced_eos_token_id")):
-        raise InvalidConfig("forced_eos_token_id may not force another token than the end")
-    first = keys.ids("forced_bos_token_id")
-    if len(first) > 1:
-        raise InvalidConfig(f"forced_bos_token_id must be one token id, not {first}")
+    first, last = _forced(keys, "forced_bos_token_id"), _forced(keys, "forced_eos_token_id")
     suppress = keys.ids("suppress_tokens")
     for word in keys.listed("bad_words_ids"):
         if not isinstance(word, list) or len(word) != 1 or type(word[0]) is not int:
             raise InvalidConfig(f"bad_words_ids holds {word!r:.40}, and Transept suppresses single tokens only")
         suppress = [*suppress, word[0]]
     suppress = [token for token in dict.fromkeys(suppress) if token not in ends]
-    if first and first[0] in suppress:
-        raise InvalidConfig(f"forced_bos_token_id forces token {first[0]}, which is suppressed")
+    for key, token in (("forced_bos_token_id", first), ("forced_eos_token_id", last)):
+        if token in suppress:
+            raise InvalidConfig(f"{key} forces token {token}, which is suppressed")
     pads = keys.ids("pad_token_id")
-    special = Special(starts[0], ends[0], tuple(suppress), first[0] if first else None, tuple(ends[1:]))
+    bos, eos = (found[0] if found else None for found in (starts, ends))
+    special = Special(bos, eos, tuple(suppress), first, tuple(ends[1:]), last)
     return special, pads[0] if pads else None
+
+
+def _forced(keys: Keys, key: str) -> int | None:
+    found = keys.ids(key)
+    if len(found) > 1:
+        raise InvalidConfig(f"{key} must be one token id, not {found}")
+    return found[0] if found else None

@@ -97,6 +97,10 @@ def _seen(config: dict[str, Any], kind: str) -> Preparation:
     scaled, normal = keys.truth("do_rescale", True), keys.truth("do_normalize", True)
     resample, factor = keys.whole("resample", filtered, least=0), keys.positive("rescale_factor", 1 / 255)
     mean, std = _channels(keys, "image_mean"), _channels(keys, "image_std")
+    if len(mean) != len(std):
+        raise InvalidConfig(
+            f"image_mean has {len(mean)} numbers and image_std {len(std)}", remedy="Each has one for each channel."
+        )
     keys.only("do_pad", False, why="pictures are not padded")
     keys.done(ASIDE)
     if resample > 5:

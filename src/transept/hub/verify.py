@@ -95,7 +95,13 @@ def verify(directory: str | Path, against: str | Path | None = None, *, seed: in
         checks += _numbers(stored, theirs, draws)
         if stored.generation is not None:
             checks += _searches(stored, theirs, stored.generation, draws)
-    return Report(root, checks, stored.generation.unsaid() if stored.generation else ())
+    return Report(root, checks, _notes(stored.generation) if stored.generation else ())
+
+
+def _notes(generation: Generation) -> list[str]:
+    """What of a search is not compared."""
+    padded = "the least length of a prompt with its answer, in which theirs counts padding"
+    return [*generation.unsaid(), *([padded] if generation.alone and generation.search.min_whole else [])]
 
 
 def _numbers(stored: Stored, theirs: Any, draws: Draws) -> Iterator[Check]:
@@ -144,7 +150,7 @@ def _searches(stored: Stored, theirs: Any, generation: Generation, draws: Draws)
             attention_mask=real.long(),
             max_new_tokens=most,
             **_asked(theirs, generation, draws.pad),
-            **{there: limits[name] for name, (there, _) in RULES.items()},
+            **_rules(limits, alone),
             num_beams=settings.beam if settings is beams else 1,
             **(beamed if settings is beams else {}),
         )
@@ -154,23 +160,28 @@ def _searches(stored: Stored, theirs: Any, generation: Generation, draws: Draws)
         yield Check(f"{name}: sentences with other tokens, of {ROWS}", different)
 
 
+def _rules(limits: dict[str, Any], alone: bool) -> dict[str, Any]:
+    """What forbids tokens, in their words; their least length counts the prompt of a decoder alone."""
+    told = {there: limits[name] for name, (there, _) in RULES.items()} | {"min_new_tokens": None}
+    return told | ({"min_length": 0, "min_new_tokens": max(limits["min_length"] - 1, 0)} if alone else {})
+
+
 def _asked(theirs: Any, generation: Generation, pad: int) -> dict[str, Any]:
     """What their search must be told, so that it goes by our reading of the files and by nothing else."""
     special = generation.special
-    theirs.generation_config.forced_eos_token_id = None  # an end that is forced is no end that was found
     theirs.generation_config.bad_words_ids = None  # they are among those that are suppressed
     told = (
         {"decoder_start_token_id": special.bos} if theirs.config.is_encoder_decoder else {"bos_token_id": special.bos}
     )
     return told | {
         "max_length": None,
-        "min_new_tokens": None,
         "do_sample": False,
         "use_cache": False,  # theirs has too few places where the two stacks are of other depths
         "num_return_sequences": 1,
         "pad_token_id": pad,
-        "eos_token_id": list(special.ends),
+        "eos_token_id": list(special.ends) or None,
         "forced_bos_token_id": special.first,
+        "forced_eos_token_id": special.last,
         "suppress_tokens": list(special.suppress) or None,
     }
 

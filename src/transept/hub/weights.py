@@ -5,7 +5,7 @@ memory is asked for on the word of a configuration that its own file does not be
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from transept.errors import InvalidConfig, InvalidData, nearest
 from transept.hub import pickles
+from transept.hub.fetch import name_of
 from transept.hub.files import bare, member, present, read_json
 from transept.hub.tensors import Declared, header, read
 from transept.models import Built, Topology, outline
@@ -21,6 +22,10 @@ from transept.names import Names, hinted
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+BY_NAME = (
+    "`transept import DIR_OR_NAME OUT --allow-pickle` (allow_pickle=True) takes nothing but tensors out of"
+    f" {PICKLE}, and OUT has {WEIGHTS}."
+)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 Files = dict[Path, dict[str, Declared]]
@@ -39,10 +44,11 @@ def find(root: Path, allow_pickle: bool = False) -> Files:
         raise InvalidData(
             f"the weights are a pickle ({names[0]}), which can run any program when it is read",
             where=root,
-            remedy="If you trust it: `transept import DIR OUT --allow-pickle` (allow_pickle=True) takes nothing but"
-            f" tensors out of {PICKLE}, and OUT has model.safetensors.",
+            remedy=f"If you trust it: {BY_NAME}",
         )
-    raise InvalidData(f"{WEIGHTS} is missing", where=root, remedy=present(root))
+    name = name_of(root)
+    unasked = f"{name} may have pickled ones, which are not fetched unasked: {BY_NAME}" if name else None
+    raise InvalidData(f"{WEIGHTS} is missing", where=root, remedy=unasked or present(root))
 
 
 def declared_in(path: Path) -> dict[str, Declared]:
@@ -68,6 +74,21 @@ def sharded(root: Path, index: str = INDEX) -> Files:
         if name not in files[root / file]:
             raise InvalidData(f"{name} is not in {file}.{nearest(name, files[root / file])}", where=path)
     return files
+
+
+def look(root: Path, wanted: Sequence[str], allow_pickle: bool = False) -> dict[str, Tensor]:
+    """Those of the wanted tensors that the files hold, under their own names.
+
+    There are none where the weights are not here or cannot be read, which `load` refuses with its reason.
+    """
+    found: dict[str, Tensor] = {}
+    try:
+        for path, content in find(root, allow_pickle).items():
+            if names := [name for name in wanted if name in content]:
+                found |= pickles.read(path, names) if path.suffix == ".bin" else read(path, names)
+    except InvalidData:
+        return {}
+    return found
 
 
 def load(

@@ -153,9 +153,10 @@ class AttentionLayer(Layer):
         like = next(self.parameters())
         return Slot({name: like.new_zeros(*shape, width) for name, width in self.widths.items()}, "keys")
 
-    def keyed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values (B, G, T, E) of what is attended to, (B, T, ...)."""
-        return self.split(self.k(x), self.widths["k"]), self.split(self.v(x), self.widths["v"])
+    def keyed(self, x: Tensor, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The keys and values (B, G, T, E) of what is attended to, (B, T, ...); the values may be of something else."""
+        values = x if values is None else values
+        return self.split(self.k(x), self.widths["k"]), self.split(self.v(values), self.widths["v"])
 
     def forward(self, x: Tensor, view: View, slot: Slot | None = None) -> Tensor:
         q = self.split(self.q(x), self.head_width)

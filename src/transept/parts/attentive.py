@@ -127,7 +127,8 @@ class SearchingLayer(AttentiveLayer):
         (state,), names = states_of(slot, self.spec.cell.states), self.spec.cell.states
         ahead, other = parted(self.cell, x.size(-1))
         given, other = F.linear(x, ahead, self.cell.input.bias), other.T
-        read, contexts = list[Tensor](), list[Tensor]()
+        read: list[Tensor] = []
+        contexts: list[Tensor] = []
         for t in range(x.size(1)):
             context = self.look(state[0][:, None], view.column(t), seen)[:, 0]
             new = frozen(self.cell.step(torch.addmm(given[:, t], context, other), state), state, view.valid, t)
@@ -183,7 +184,8 @@ class FeedingLayer(AttentiveLayer):
         states = states_of(slot, names)
         between = self.between if self.training else 0.0
         if not self.feed:
-            reader, ends = Reader(view.valid, backward=False), list[State]()
+            reader = Reader(view.valid, backward=False)
+            ends: list[State] = []
             for i, (cell, state) in enumerate(zip(self.cells, states, strict=True)):
                 assert isinstance(cell, CellLayer)
                 x, end = reader.read(cell, dropout(x, between) if i else x, state)
@@ -194,7 +196,8 @@ class FeedingLayer(AttentiveLayer):
         assert isinstance(lowest, CellLayer)
         ahead, other = parted(lowest, x.size(-1))
         given, other = F.linear(x, ahead, lowest.input.bias), other.T
-        fed, out = slot.tensors["fed"], list[Tensor]()
+        fed = slot.tensors["fed"]
+        out: list[Tensor] = []
         for t in range(x.size(1)):
             states, new_fed = self.step(torch.addmm(given[:, t], fed, other), states, between, view, t, seen)
             (fed,) = frozen((new_fed,), (fed,), view.valid, t)
@@ -207,7 +210,7 @@ class FeedingLayer(AttentiveLayer):
         self, given: Tensor, states: list[State], between: float, view: View, t: int, seen: Slot | None
     ) -> tuple[list[State], Tensor]:
         """All layers by one position; their states and h~."""
-        new = list[State]()
+        new: list[State] = []
         for cell, state in zip(self.cells, states, strict=True):
             assert isinstance(cell, CellLayer)
             entering = cell.input(dropout(new[-1][0], between)) if new else given

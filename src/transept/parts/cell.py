@@ -96,7 +96,8 @@ class CellLayer(nn.Module):
     def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The states of every step, (B, S, I) -> (B, S, H), and the last."""
         if (kernel := self.kernel()) is None:
-            given, out = self.input(x), list[Tensor]()
+            given: Tensor = self.input(x)
+            out: list[Tensor] = []
             for t in range(x.size(1)):
                 state = self.step(given[:, t], state)
                 out.append(state[0])
@@ -109,7 +110,9 @@ class CellLayer(nn.Module):
     def packed(self, x: PackedSequence, state: State) -> tuple[PackedSequence, State]:
         """As `sequence`, for rows of different lengths, longest first: each row's last state is that of its end."""
         if (kernel := self.kernel()) is None:
-            given, out, at, ended = self.input(x.data), list[Tensor](), 0, list[State]()
+            given, at = self.input(x.data), 0
+            out: list[Tensor] = []
+            ended: list[State] = []
             for count in x.batch_sizes.tolist():
                 ended.append(tuple(part[count:] for part in state))  # the shortest rows have ended
                 state = self.step(given[at : at + count], tuple(part[:count] for part in state))

@@ -8,6 +8,7 @@ from torch import nn
 from transept.parts.attention import AttentionLayer
 from transept.parts.cell import CellLayer
 from transept.parts.feedforward import FeedForwardLayer
+from transept.parts.mapped import Mapped, Normalised
 from transept.parts.position import LearnedLayer
 from transept.parts.relative import RelativeKeysLayer
 from transept.parts.scored import BucketsLayer
@@ -34,6 +35,10 @@ class Initial(Part):
                 self.matrix(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+            elif isinstance(module, Normalised):
+                self.matrix(module.direction)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 self.table(module.weight, width)
             elif isinstance(module, LearnedLayer | BucketsLayer | RelativeKeysLayer):
@@ -48,6 +53,10 @@ class Initial(Part):
                 self.stack(module)
             elif isinstance(module, CellLayer):
                 self.cell(module)
+            elif isinstance(module, Mapped | Normalised):
+                self.mapped(module)
+                if isinstance(module, Normalised):
+                    module.settle()
             elif isinstance(module, Begins):
                 module.begin()
 
@@ -74,6 +83,9 @@ class Initial(Part):
         """A recurrent cell: U(-1/sqrt(H), 1/sqrt(H)) for its matrices and biases, as torch's begin."""
         for weight in layer.weights():
             nn.init.uniform_(weight, -(layer.hidden**-0.5), layer.hidden**-0.5)
+
+    def mapped(self, layer: Mapped | Normalised) -> None:
+        """Whatever the scheme does with the variance that a matrix is to keep; nothing by default."""
 
 
 class Xavier(Initial):
@@ -195,3 +207,23 @@ class FanIn(Initial):
     def attention(self, layer: AttentionLayer) -> None:
         for projection in layer.projections("q"):
             projection.weight.mul_(layer.head_width**-0.5)
+
+
+class Preserving(Initial):
+    """N(0, 1 / in) for a matrix with `in` inputs, so that each layer hands on the variance that it was given.
+
+    Gehring et al. 2017, section 3.5: where dropout keeps a share of p of the inputs it is N(0, p / in), before a GLU
+    N(0, 4 p / in). Tables are N(0, std^2).
+    """
+
+    std: float = 0.1
+
+    def matrix(self, weight: torch.Tensor) -> None:
+        nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+
+    def table(self, weight: torch.Tensor, width: int) -> None:
+        nn.init.normal_(weight, std=self.std)
+
+    def mapped(self, layer: Mapped | Normalised) -> None:
+        weight = layer.weight if isinstance(layer, Mapped) else layer.direction
+        weight.mul_(layer.variance**0.5)

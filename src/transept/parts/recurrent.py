@@ -161,12 +161,13 @@ class RecurrentLayer(TrunkLayer):
         """(B, S, D) -> (B, S, R*H)"""
         slot = Slot(self.first(len(x), view.memory), "state") if slots is None else slots[0][0]
         assert slot is not None
-        states, ends = states_of(slot, self.spec.cell.states), list[State]()
+        states = states_of(slot, self.spec.cell.states)
+        ends: list[State] = []
         ways = {"forward": (False,), "backward": (True,), "both": (False, True)}[self.spec.reads]
         readers = [Reader(view.valid, backward) for backward in ways]
         drop = self.spec.dropout if self.training else 0.0
         for _ in range(self.spec.depth):
-            read = list[Tensor]()
+            read: list[Tensor] = []
             for reader in readers:
                 cell = self.cells[len(ends)]
                 assert isinstance(cell, CellLayer)

@@ -27,6 +27,11 @@ class Trunk(Part):
         """The names of the last states that it hands over, for a decoder to begin with."""
         return ()
 
+    @property
+    def reads_entered(self) -> bool:
+        """Whether it reads what entered the encoder, beside what left it."""
+        return False
+
     def follow(self, encoder: "Trunk") -> None:
         """Refuse an encoder whose memory it cannot begin with. Raises InvalidConfig."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transept.errors import InvalidConfig, InvalidData
+from transept.spec import part_from_dict
 from transept.train.progress import Progress
 from transept.train.standing import Standing
 
@@ -71,6 +72,8 @@ def _of_the_model(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> l
     """What may be another in a model that goes on, which is its dropout; InvalidConfig for all else."""
     if before is None:  # a checkpoint of a version that did not keep it
         return []
+    if "kind" in before:  # fields that came since then have their defaults
+        before = part_from_dict(before, "model").to_dict()
     changed = differences(before, now, "model")
     fixed = [change for change in changed if not change.partition(" was ")[0].endswith("dropout")]
     if fixed:

@@ -58,7 +58,7 @@ def answer(
     windows = [window for each in rows for window in each]
     head = loaded.head
     scores = iter(
-        through(loaded.model, windows, lambda one: one.own(head(one.states, one.entered).float()), start=loaded.start)
+        through(loaded.model, windows, lambda one: one.own(head(one.states, one.entered).float()), again=loaded.again)
     )
     answers = []
     for context, each in zip(contexts, rows, strict=True):

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from torch import Tensor
 
-from transept.use.reading import Given, encodings, through
+from transept.data.tokenizer import Encoding
+from transept.errors import InvalidData
+from transept.use.reading import Given, Pass, encodings, through
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
@@ -60,8 +62,25 @@ def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label
     loaded.demand("classify")
     rows = encodings(loaded, given, first)
     head = loaded.head
-    scores = through(loaded.model, rows, lambda one: list(head(one.states, one.entered).float()), start=loaded.start)
-    return labelled(loaded, scores)
+    ends = [_end(loaded, row, first + i) for i, row in enumerate(rows)] if loaded.is_mbart else None
+
+    def score(one: Pass) -> list[Tensor]:
+        entered = one.entered if ends is None else one.within([0] * len(one.rows), [ends[i] for i in one.rows])
+        return list(head(one.states, entered).float())
+
+    return labelled(loaded, through(loaded.model, rows, score, again=loaded.again))
+
+
+def _end(loaded: "Opened", row: Encoding, number: int) -> int:
+    """How many tokens of a row stand before its language: the state of its last end token tells an mBART's class."""
+    eos = loaded.beside.get("eos_token_id", 2)
+    if eos not in row.ids:
+        raise InvalidData(
+            f"text {number + 1} has no end token {eos}, by whose state an mBART tells a class",
+            where=loaded.path,
+            remedy="Use the tokenizer that the model was trained with.",
+        )
+    return len(row.ids) - row.ids[::-1].index(eos)
 
 
 def labelled(loaded: "Opened", scores: Sequence[Tensor]) -> list[Label]:

@@ -151,7 +151,8 @@ class Loaded(Opened):
     ) -> Text | list[Text]:
         """What the model writes after a prompt, or for a source where it has an encoder.
 
-        At most `max_tokens` are written (None: what the model's own search says, else 256); the text is cut before the
+        At most `max_tokens` are written (None: what the model's own search says, which may count the prompt too, else
+        256); the text is cut before the
         first of the strings `until`; `echo` puts the prompt before it. `finish` of the result says why it ended.
         """
         settings = self._continuing(max_tokens, search)
@@ -178,7 +179,9 @@ class Loaded(Opened):
     def _continuing(self, most: int | None, changes: dict[str, Any]) -> Search:
         self.demand("generate")
         own = self.demand_search().search
-        limits: dict[str, Any] = {} if most is None else {"max_ratio": 0.0, "max_extra": most}
+        limits: dict[str, Any] = {}
+        if most is not None:
+            limits = {"max_ratio": 0.0, "max_extra": most, "max_whole": None}
         if most is None and own.max_ratio and not isinstance(self.model, Seq2SeqLayer):
             limits = {"max_ratio": 0.0, "max_extra": MOST}
         return changed(own, limits | changes)
@@ -263,6 +266,7 @@ class Loaded(Opened):
         *,
         pool: str | None = None,
         normalise: bool | None = None,
+        prompt: str | None = None,
         truncate: bool = False,
         first: int = 0,
         say: Say = warn,
@@ -270,11 +274,12 @@ class Loaded(Opened):
         """The vector of a text, (D,), or of texts, (N, D).
 
         `pool` is "mean", "class" or "last"; None, as `normalise` None, is what modules.json of sentence-transformers
-        says, else the mean, not normalised: `embedding` tells. A text that is too long is refused; with `truncate` its
+        says, else the mean, not normalised: `embedding` tells. `prompt` names one of the prompts that the model has for
+        its texts ("query"), "" none; None is its own choice. A text that is too long is refused; with `truncate` its
         last tokens are left out, and `say` hears it.
         """
         texts = [text] if isinstance(text, str) else text
-        found = embed(self, texts, chosen(self, pool, normalise), say if truncate else None, first)
+        found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
 
     # ------------------------------------------------------------------ pictures and sound
@@ -292,34 +297,45 @@ class Loaded(Opened):
         return see(self, list(picture))
 
     @overload
-    def transcribe(self, file: str | Path, *, resample: bool = False, say: Say = warn) -> Transcript: ...  # type: ignore[overload-overlap]
+    def transcribe(  # type: ignore[overload-overlap]
+        self, file: str | Path, *, resample: bool = False, beam: int = 1, say: Say = warn
+    ) -> Transcript: ...
 
     @overload
     def transcribe(
-        self, file: Sequence[str | Path], *, resample: bool = False, say: Say = warn
+        self, file: Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> list[Transcript]: ...
 
     def transcribe(
-        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, say: Say = warn
+        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> Transcript | list[Transcript]:
         """What is said in a sound file, by the best letter at every frame.
 
+        With a `beam` above 1 it is the likeliest text, summed over all ways to spell it, among so many beginnings.
         A file of another sampling rate than the model's is refused; with `resample` it is changed, and `say` hears it.
         """
         files = [Path(file)] if isinstance(file, str | Path) else [Path(one) for one in file]
-        found = transcribe(self, files, resample, say)
+        found = transcribe(self, files, resample, beam, say)
         return found[0] if isinstance(file, str | Path) else found
 
 
 def load(
-    directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None, allow_pickle: bool = False
+    directory: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    allow_pickle: bool = False,
+    say: Say = warn,
 ) -> Loaded:
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
     `dtype` None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
-    it but tensors. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
+    it but tensors. `say` hears where the weights say otherwise than config.json, and are right. Raises InvalidData or
+    InvalidConfig with the file, the tensor or key, and the way out.
     """
     root, place = locate(directory, allow_pickle=allow_pickle), find_device(device)
     stored = read(root, allow_pickle=allow_pickle)
+    if stored.note:
+        say(f"{root}: {stored.note}")
     return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=dtype)))

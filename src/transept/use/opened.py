@@ -50,13 +50,9 @@ class Opened:
         kinds.demand(self.spec, verb, self.verbs, self.path)
 
     def demand_search(self) -> Generation:
-        """How this model is asked for text; InvalidData where nobody says it."""
+        """How this model is asked for text; UsageError where it writes none."""
         if self.generation is None:
-            raise InvalidData(
-                "nobody says which tokens begin and end what this model writes",
-                where=self.path,
-                remedy="Its generation_config.json, or its config.json, should have bos_token_id and eos_token_id.",
-            )
+            raise UsageError(f"this model writes no text: it is {kinds.described(self.spec)}", where=self.path)
         return self.generation
 
     @property
@@ -81,19 +77,25 @@ class Opened:
     @property
     def start(self) -> int:
         """The token that opens a target, of a model with two stacks."""
-        if self.generation:
+        if self.generation and self.generation.special.bos is not None:
             return self.generation.special.bos
         kind, given = self.beside.get("model_type"), self.beside.get("decoder_start_token_id")
-        if given is None and kind == "mbart":
-            raise UsageError(
-                "an mBART opens a target by the last token of the same text, which is not done here",
-                where=self.path,
-                remedy="Say decoder_start_token_id in its config.json.",
-            )
         start = STARTS.get(str(kind), 0) if given is None else given
         if type(start) is not int or start < 0:
             raise InvalidData(f"decoder_start_token_id is {given!r:.40}, and must be a token", where=self.path)
         return start
+
+    def again(self, ids: list[int]) -> list[int]:
+        """A row as the second stack reads it that answers no target: one token later (Lewis et al. 2020, section 3.1).
+
+        An mBART opens it by the row's own last token, which is its language (Liu et al. 2020, section 2.2).
+        """
+        return [ids[-1] if self.is_mbart else self.start, *ids[:-1]]
+
+    @property
+    def is_mbart(self) -> bool:
+        """Whether the language of a row stands behind its end token."""
+        return self.beside.get("model_type") == "mbart"
 
     @cached_property
     def embedding(self) -> Embedding:

@@ -1,8 +1,8 @@
 """Texts as a model reads them: ids with their segments and places, in batches, refused where they are too long."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -38,6 +38,13 @@ class Pass:
         """The columns of each row that are its own. (B, S, ...) -> (S of the row, ...) each"""
         return [row[before:] for row, before in zip(scores, self.before, strict=True)]
 
+    def within(self, starts: Sequence[int], ends: Sequence[int]) -> Entered:
+        """What entered, of each row some tokens alone: what stands before and behind them counts as padding."""
+        place = self.states.device
+        before, start, end = (torch.tensor(found, device=place)[:, None] for found in (self.before, starts, ends))
+        own = torch.arange(self.states.size(1), device=place) - before
+        return replace(self.entered, valid=(own >= start) & (own < end))
+
 
 def demand_tokenizer(loaded: "Opened") -> Tokenizer:
     """The model's tokenizer; InvalidData where it has none."""
@@ -61,7 +68,9 @@ def prompt_ids(loaded: "Opened", prompt: str) -> list[int]:
         return ids
     if ids[-1:] == tokenizer.encode("")[-1:] == [special.eos]:
         ids = ids[:-1]
-    return ids or [special.bos]
+    if not ids and special.bos is None:
+        raise InvalidData("an empty prompt, and this model has no token that a text begins with", remedy="Begin one.")
+    return ids or [cast(int, special.bos)]
 
 
 def encodings(
@@ -71,15 +80,17 @@ def encodings(
     *,
     longest: int | None = None,
     cut: Callable[[str], None] | None = None,
+    words: Tokenizer | None = None,
 ) -> list[Encoding]:
     """Texts or pairs with what the model has around them. `first` counts those before these.
 
     InvalidData names a text that is too long, unless it may be cut: then `cut` hears how many were, and the last tokens
-    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes.
+    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes, `words` another tokenizer
+    than its own.
     """
     most = min(loaded.longest, longest or loaded.longest)
     texts, others = apart(given)
-    found = demand_tokenizer(loaded).encodings(texts, others)
+    found = (words or demand_tokenizer(loaded)).encodings(texts, others)
     long = [i for i, one in enumerate(found) if len(one.ids) > most]
     if long and cut is None:
         raise InvalidData(
@@ -130,13 +141,12 @@ def through(
     rows: Sequence[Encoding],
     what: Callable[[Pass], Sequence[Tensor]],
     *,
-    start: int | None = None,
+    again: Callable[[list[int]], list[int]] | None = None,
     room: int = ROOM,
 ) -> list[Tensor]:
     """What is made of each row by a model in evaluation mode, in batches of like length: in order, on the processor.
 
-    Two stacks read it with the first alone, or with both where `start` is what opens a target: the second reads the
-    row again, one token later (Lewis et al. 2020, section 3.1).
+    Two stacks read it with the first alone, or with both where `again` makes of a row what the second reads.
     """
     found: dict[int, Tensor] = {}
     training = model.training
@@ -152,11 +162,11 @@ def through(
                 one = Pass(batch, before, *model.hidden(ids, valid, None, **more))
             else:
                 assert isinstance(model, Seq2SeqLayer)
-                if start is None:
+                if again is None:
                     memory = model.encode(ids, valid)
                     one = Pass(batch, before, memory.states, Entered(memory.states, memory.valid))
                 else:
-                    target, _ = pad([[start, *rows[i].ids[:-1]] for i in batch], model.device, NARROW)
+                    target, _ = pad([again(rows[i].ids) for i in batch], model.device, NARROW)
                     one = Pass(batch, before, *model.hidden(ids, target, valid, valid))
             found |= {i: made.cpu() for i, made in zip(batch, what(one), strict=True)}
     finally:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from transept.data.pictures import read_picture
-from transept.errors import InvalidData
+from transept.errors import InvalidConfig, InvalidData
+from transept.hub.processor import PREPARED
 from transept.inputs.patches import Patches
 from transept.models import ModelLayer
 from transept.use.classify import Label, labelled
@@ -56,4 +57,11 @@ def prepared(loaded: "Opened", path: Path) -> Tensor:
     """The numbers of a picture file, as the model's preprocessor_config.json wants them."""
     embed = loaded.spec.embed  # type: ignore[attr-defined]
     assert isinstance(embed, Patches)
-    return torch.from_numpy(loaded.demand_preparation().apply(read_picture(path, embed.channels)))
+    how = loaded.demand_preparation()
+    if how.mean is not None and len(how.mean) != embed.channels:
+        raise InvalidConfig(
+            f"image_mean has {len(how.mean)} numbers, and the model sees pictures of {embed.channels} channels",
+            where=loaded.path / PREPARED,
+            remedy="Give image_mean and image_std a number for each channel.",
+        )
+    return torch.from_numpy(how.apply(read_picture(path, embed.channels)))

@@ -17,9 +17,9 @@ class Text(str):
     """A text that a model wrote. It is its own text; beside it stands how the search came to it.
 
     `ids` and `tokens` are what was chosen, the end token with them where `finish` is "end"; "length" says that the
-    maximal length stopped the search, "stop" that the text was cut before a stop string, whose tokens are among `ids`.
-    `logprobs` has the log-probability of each, `score` their sum over the length penalty. `others` are the next best,
-    as many as `n_best` asked for.
+    maximal length stopped the search (with an end token where the model is told to force one), "stop" that the text was
+    cut before a stop string, whose tokens are among `ids`. `logprobs` has the log-probability of each, `score` their
+    sum over the length penalty. `others` are the next best, as many as `n_best` asked for.
     """
 
     __slots__ = ("finish", "ids", "logprobs", "others", "score", "tokens")

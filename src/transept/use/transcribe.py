@@ -1,4 +1,4 @@
-"""Transcription: speech written down, by the best letter at every frame."""
+"""Transcription: speech written down, by the best letter at every frame or the likeliest text of all."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from transept.data.sound import normalised, read_sound, resampled
-from transept.decode.ctc import best_path
-from transept.errors import InvalidData
+from transept.decode.ctc import best_path, best_text
+from transept.errors import InvalidData, UsageError
 from transept.heads.letters import Letters
 from transept.models import ModelLayer
 from transept.use.reading import demand_tokenizer
@@ -33,8 +33,12 @@ class Transcript(str):
 
 
 @torch.inference_mode()
-def transcribe(loaded: "Opened", files: Sequence[Path], resample: bool, say: Callable[[str], None]) -> list[Transcript]:
+def transcribe(
+    loaded: "Opened", files: Sequence[Path], resample: bool, beam: int, say: Callable[[str], None]
+) -> list[Transcript]:
     """What is said in each file. See `Loaded.transcribe`."""
+    if beam < 1:
+        raise UsageError(f"a beam of {beam} keeps nothing; it is 1 or more")
     loaded.demand("transcribe")
     tokenizer, hears, model = demand_tokenizer(loaded), loaded.demand_hearing(), loaded.model
     assert isinstance(model, ModelLayer)
@@ -61,7 +65,11 @@ def transcribe(loaded: "Opened", files: Sequence[Path], resample: bool, say: Cal
             samples = normalised(samples) if hears.normalise else samples
             # Alone: what stands beside a sound in a batch is padding, and sounds differ much in length.
             states, entered = model.hidden(torch.from_numpy(samples)[None].to(model.device))
-            (letters,) = best_path(model.head(states, entered).float(), entered.valid, head.blank)
+            scores = model.head(states, entered).float()
+            if beam > 1:
+                letters, _ = best_text(scores[0].log_softmax(-1), beam, head.blank)
+            else:
+                (letters,) = best_path(scores, entered.valid, head.blank)
             found.append(Transcript.of(tokenizer.decode(letters), sound.seconds))
     finally:
         model.train(training)

@@ -313,7 +313,7 @@ def test_nothing_is_cut_or_filled_up_by_a_files_own_wish(tmp_path: Path, made: A
         (word_pieces, {"padding_side": "top"}, "padding_side is 'top'"),
         (gpt2, {"bos_token": 7}, "bos_token must be a text"),
         (gpt2, {"tokenizer_class": "MarianTokenizer"}, "tokenizer_class is 'MarianTokenizer', and without tokenizer"),
-        (letters, {"target_lang": "eng"}, "no table of letters"),
+        (letters, {"target_lang": "eng"}, "no table of tokens"),
         (t5, {"sp_model_kwargs": {"enable_sampling": True}}, "sp_model_kwargs is .*not done here"),
         (llama, {"tokenizer_class": "T5Tokenizer"}, "the vocabulary of a T5 is one of unigrams"),
         (
@@ -356,6 +356,34 @@ def test_a_missing_half_is_named(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").unlink()
     with pytest.raises(InvalidData, match="merges.txt is missing"):
         read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("index", [2**40, 2**32, 2**70, -1, True, 1.5, "7", None])
+@pytest.mark.parametrize("maker", [gpt2, roberta, openai, letters])
+def test_an_id_is_a_number_that_a_model_can_have(maker: Any, index: Any, tmp_path: Path) -> None:
+    """The library takes 2^32 for 0, and fails at what is beyond its numbers."""
+    maker(tmp_path)
+    ids = json.loads((tmp_path / "vocab.json").read_text())
+    (tmp_path / "vocab.json").write_text(json.dumps(ids | {list(ids)[-1]: index}))
+    with pytest.raises(InvalidData, match=r"vocab.json: .* has the id .*, and an id is a whole number[\s\S]*Take the"):
+        read_tokenizer(tmp_path)
+
+
+def test_a_piece_has_a_longest_length(tmp_path: Path) -> None:
+    """Every way to part a piece is looked at: one of a million characters would fill the memory."""
+    llama(tmp_path)
+    buffers = pytest.importorskip("sentencepiece.sentencepiece_model_pb2")
+    model = buffers.ModelProto()
+    (file,) = tmp_path.glob("*.model")
+    model.ParseFromString(file.read_bytes())
+    for length, good in ((1024, True), (1025, False), (1_000_000, False)):
+        model.pieces[-1].piece = "x" * length
+        file.write_bytes(model.SerializeToString())
+        if good:
+            assert read_tokenizer(tmp_path) is not None
+        else:
+            with pytest.raises(InvalidData, match=rf"{file.name}: a piece of {length:,} characters[\s\S]*Take the"):
+                read_tokenizer(tmp_path)
 
 
 def test_a_vocabulary_beyond_the_model_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from unit.decode.toy import BOS, EOS, SPECIAL, near, sentences, slow_beam, slow_
 
 FIRST = 5
 BEGUN = replace(SPECIAL, first=FIRST)
+CLOSED = replace(BEGUN, last=EOS)
 BEAM = Search(beam=3, n_best=3, max_ratio=0.0, max_extra=6)
 GREEDY = Search(method="greedy", max_ratio=0.0, max_extra=7)
 RULES = {
@@ -39,8 +40,8 @@ def repeated(tokens: list[int], size: int) -> set[int]:
     return {tokens[i + size - 1] for i in range(len(tokens) - size + 1) if tokens[i : i + size - 1] == last}
 
 
-def ruled(settings: Search, special: Special):
-    """The toy's next log-probabilities under rules, from lists alone."""
+def ruled(settings: Search, special: Special, most: int):
+    """The toy's next log-probabilities under rules, from lists alone. An answer has `most` tokens."""
 
     def changed(scores, so_far):
         for token in set(so_far):
@@ -50,6 +51,8 @@ def ruled(settings: Search, special: Special):
 
     @torch.no_grad()
     def following(model, source, so_far):
+        if special.last is not None and len(so_far) == most:
+            return [0.0 if token == special.last else -math.inf for token in range(model.spec.embed.vocab)]
         if special.first is not None and len(so_far) == 1:
             return [0.0 if token == special.first else -math.inf for token in range(model.spec.embed.vocab)]
         logits = model(torch.tensor([list(source)]), torch.tensor([so_far])).logits[0, -1].double()
@@ -73,7 +76,7 @@ def ruled(settings: Search, special: Special):
 def check_equals_the_slow_search(seed: int, settings: Search, special: Special = SPECIAL, count: int = 2) -> None:
     model, asked = translator(seed, end=0.5), sentences(seed, count)
     most = settings.max_extra
-    with ruled(settings, special):
+    with ruled(settings, special, most):
         for source, found in zip(asked, search(model, asked, settings, special), strict=True):
             if settings.method == "greedy":
                 assert [h.tokens for h in found] == [slow_greedy(model, source, [BOS], most)]
@@ -85,7 +88,7 @@ def check_equals_the_slow_search(seed: int, settings: Search, special: Special =
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("settings", [BEAM, GREEDY], ids=["beam", "greedy"])
-@pytest.mark.parametrize("special", [SPECIAL, BEGUN], ids=["free", "forced"])
+@pytest.mark.parametrize("special", [SPECIAL, BEGUN, CLOSED], ids=["free", "forced", "forced at both ends"])
 def test_it_is_the_slow_search(rule, settings, special):
     for seed in range(2):
         check_equals_the_slow_search(seed, settings.model_copy(update=RULES[rule]), special)
@@ -104,9 +107,11 @@ def test_a_rule_changes_something(rule):
 
 
 def test_without_rules_nothing_is_kept():
-    assert rules_of(Search(), SPECIAL, [[BOS]]) is None
-    assert rules_of(Search(min_length=1), SPECIAL, [[BOS]]) is None  # no answer is shorter than its end
-    assert rules_of(Search(), BEGUN, [[BOS]]) is not None
+    limits = np.array([9])
+    assert rules_of(Search(), SPECIAL, [[BOS]], limits) is None
+    assert rules_of(Search(min_length=1), SPECIAL, [[BOS]], limits) is None  # no answer is shorter than its end
+    assert rules_of(Search(), BEGUN, [[BOS]], limits) is not None
+    assert rules_of(Search(), replace(SPECIAL, last=EOS), [[BOS]], limits) is not None
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
@@ -144,9 +149,38 @@ def test_a_prefix_stands_after_what_comes_first():
         assert tokens_of(mixed) == [tokens_of([(forced, alone)[i % 2][i]])[0] for i in range(4)]
 
 
-def test_what_is_first_is_not_suppressed():
+def test_what_is_forced_is_not_suppressed():
     with pytest.raises(UsageError, match="token 1 comes first, and is suppressed"):
         replace(SPECIAL, first=BOS)
+    with pytest.raises(UsageError, match="token 1 comes last, and is suppressed"):
+        replace(SPECIAL, last=BOS)
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
+def test_an_answer_of_the_maximal_length_has_its_last_token(method):
+    """Of each sentence's own length; the reason of its end stays its length."""
+    settings = Search.model_validate({"method": method, "max_ratio": 0.5, "max_extra": 2})
+    seen = set()
+    for seed in range(4):
+        asked = sentences(seed, 6)
+        for source, found in zip(asked, search(translator(seed, end=0.5), asked, settings, CLOSED), strict=True):
+            limit, answer = int(0.5 * len(source)) + 2, found[0]
+            assert answer.tokens[-1] == EOS
+            assert (answer.finish == "length") == (len(answer.tokens) == limit)
+            if answer.finish == "length":
+                assert answer.logprobs[-1] == 0.0
+            seen.add(answer.finish)
+    assert seen == {"end", "length"}
+
+
+def test_what_comes_last_may_be_no_end():
+    settings = GREEDY.model_copy(update={"max_extra": 3})
+    model, asked = translator(0, end=-9.0), sentences(0)
+    for each in search(model, asked, settings, replace(SPECIAL, last=7)):
+        assert (each[0].tokens[-1], each[0].finish, len(each[0].tokens)) == (7, "length", 3)
+    one = settings.model_copy(update={"max_extra": 1})
+    for each in search(model, asked, one, CLOSED):  # the last token is the first, as Hugging Face has it
+        assert each[0].tokens == [EOS]
 
 
 # ------------------------------------------------------------------ as Hugging Face has them
@@ -154,14 +188,17 @@ def test_what_is_first_is_not_suppressed():
 THEIRS = {"min_length": "min_length", "no_repeat_ngram": "no_repeat_ngram_size"}
 
 
-@pytest.mark.parametrize(("seed", "forced"), [(0, None), (1, FIRST), (2, None)])
-def test_the_tokens_of_generate(seed, forced):
+@pytest.mark.parametrize(
+    ("seed", "forced", "last"), [(0, None, None), (1, FIRST, None), (2, None, EOS), (3, FIRST, EOS), (4, None, 7)]
+)
+def test_the_tokens_of_generate(seed, forced, last):
     model, theirs, vocab = pair(seed)
     asked, dice = sentences(seed, 4, vocab), random.Random(seed)
-    special = replace(SPECIAL, first=forced)
+    special = replace(SPECIAL, first=forced, last=last)
     chosen = [RULES[rule] for rule in RULES] + [{"min_length": 9, "no_repeat_ngram": 3}]
     for rule in chosen:
-        named = {THEIRS.get(name, name): value for name, value in rule.items()} | {"forced_bos_token_id": forced}
+        named = {THEIRS.get(name, name): value for name, value in rule.items()}
+        named |= {"forced_bos_token_id": forced, "forced_eos_token_id": last}
         if rule.get("no_repeat_ngram") == 1 and vocab < 20:
             continue  # nothing may be left, and they then choose a forbidden token
         limits = {"max_ratio": 0.0, "max_extra": 12, **rule}
@@ -187,9 +224,13 @@ def stay(self, parents, tokens):
     self.chosen += 1
 
 
-def start_forgotten(self, settings, special, starts):
-    begin(self, settings, special, starts)
+def start_forgotten(self, settings, special, starts, limits):
+    begin(self, settings, special, starts, limits)
     self.history = np.full_like(self.history, EOS)
+
+
+def one_limit(self, settings, special, starts, limits):
+    begin(self, settings, special, starts, np.full_like(limits, limits.max() + 1))
 
 
 begin = rules.Rules.__init__
@@ -198,17 +239,19 @@ MUTANTS = {
     "the start does not count": ("__init__", start_forgotten, BEAM, {"repetition_penalty": 3.0}),
     "sentences stay where they are": ("keep", lambda self, sentences: None, GREEDY, {"no_repeat_ngram": 1}),
     "a beam is penalised by its logits": ("change", lambda self, x: self._penalised(x), BEAM, RULES["all"]),
+    "the last token comes too late": ("__init__", one_limit, BEAM, {}),
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_noticed(name):
     method, mutant, settings, rule = MUTANTS[name]
+    special = CLOSED if mutant is one_limit else SPECIAL
     noticed = 0
     for seed in range(3):
         with patch.object(rules.Rules, method, mutant):
             try:
-                check_equals_the_slow_search(seed, settings.model_copy(update=rule), count=5)
+                check_equals_the_slow_search(seed, settings.model_copy(update=rule), special, count=5)
             except (AssertionError, IndexError):
                 noticed += 1
     assert noticed

@@ -1,8 +1,11 @@
 """BART and mBART: published configurations, what files hold, one table for both sides, and summaries."""
 
 import copy
+import json
+from dataclasses import replace as replace_in
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,11 +14,14 @@ import transformers
 from parity.subjects import oracles
 from transept.decode.config import Search
 from transept.decode.hypothesis import Special
+from transept.decode.rules import Rules
 from transept.decode.search import search
 from transept.errors import InvalidConfig, InvalidData
 from transept.families import bart
 from transept.families.registry import family_of_hf
 from transept.hub.directory import read
+from transept.hub.export import export_hf, import_hf
+from transept.hub.verify import verify
 from transept.inputs.tokens import Tokens
 from transept.models import Seq2Seq
 from transept.spec import replace
@@ -258,6 +264,65 @@ def test_a_summary_is_theirs_token_by_token(tmp_path: Path) -> None:
         lengths.add(len(other))
     assert len(lengths) > 1
     assert min(lengths) >= 8
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_answer_that_is_cut_ends_as_theirs_does(beams: int, tmp_path: Path) -> None:
+    """BART's forced_eos_token_id: at the longest length the end comes, whatever the scores, and it goes back too."""
+    torch.manual_seed(1)
+    model = model_of_theirs()
+    with torch.no_grad():
+        model.final_logits_bias[0, 2] -= 3.0  # else most answers end before
+    model.generation_config.update(num_beams=beams, max_length=9, forced_eos_token_id=2, decoder_start_token_id=2)
+    model.save_pretrained(tmp_path / "theirs")
+    report = import_hf(tmp_path / "theirs", tmp_path / "ours")
+    assert report is not None
+    export_hf(tmp_path / "ours", tmp_path / "back", check=False)
+    asked = json.loads((tmp_path / "back" / "generation_config.json").read_text())
+    assert asked["forced_eos_token_id"] == 2
+    stored = read(tmp_path / "back")
+    assert stored.generation.special.last == 2
+    rows = [[0, *torch.randint(3, 43, (n,)).tolist(), 2] for n in (3, 9, 1, 6)]
+    mine = search(stored.model, rows, stored.generation.search, stored.generation.special)  # type: ignore[arg-type]
+    cut = 0
+    for row, found in zip(rows, mine, strict=True):
+        assert found[0].tokens == model.generate(input_ids=torch.tensor([row]))[0, 1:].tolist()
+        cut += found[0].finish == "length"
+    assert cut  # else this says nothing of it
+    free = replace_in(stored.generation.special, last=None)
+    others = search(stored.model, rows, stored.generation.search, free)  # type: ignore[arg-type]
+    assert [found[0].tokens for found in others] != [found[0].tokens for found in mine]
+
+
+def test_the_comparison_is_of_forced_ends_too(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = model_of_theirs()
+    with torch.no_grad():
+        model.final_logits_bias[0, 2] -= 3.0  # else most answers end before
+    model.generation_config.update(forced_eos_token_id=2, decoder_start_token_id=2)
+    model.save_pretrained(tmp_path / "m")
+    assert verify(tmp_path / "m").good
+    with patch.object(Rules, "_force", lambda self, logprobs, which, token: None):
+        report = verify(tmp_path / "m")
+    assert [check.name for check in report.checks if not check.good] == [
+        "greedy: sentences with other tokens, of 8",
+        "beam of 5: sentences with other tokens, of 8",
+    ]
+
+
+def test_a_search_in_a_file_of_its_own_is_all_of_the_search(tmp_path: Path) -> None:
+    """What config.json says of a search counts where there is no generation_config.json, as in their library."""
+    model = model_of_theirs()
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"num_beams": 4, "forced_eos_token_id": 2, "length_penalty": 2.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"max_length": 9, "bos_token_id": 0}))
+    found = read(tmp_path).generation
+    assert (found.search.method, found.special) == ("greedy", Special(2, 2))
+    (tmp_path / "generation_config.json").unlink()
+    found = read(tmp_path).generation
+    assert (found.search.beam, found.search.length_penalty, found.special) == (4, 2.0, Special(2, 2, last=2))
 
 
 def test_mbart_is_written_as_such() -> None:

@@ -1,21 +1,25 @@
 """T5, version 1.1 and mT5: published configurations, what files hold, and which output is whose."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from parity.subjects import oracles
+from parity.subjects import oracles, perturb
 from transept.decode.config import Search
 from transept.decode.search import search
 from transept.errors import InvalidConfig, InvalidData
 from transept.families import t5
 from transept.families.registry import family_of_hf
-from transept.hub.directory import read, save
+from transept.hub.directory import read, read_blank, read_spec, save
+from transept.hub.export import export_hf, import_hf
 from transept.models import Seq2Seq
+from transept.use.loaded import load
 
 SMALL = {  # as t5-small has it
     "architectures": ["T5ForConditionalGeneration"],
@@ -190,6 +194,96 @@ def test_a_1_1_goes_to_them_with_its_own_output(tmp_path: Path) -> None:
     with torch.no_grad():
         logits = other(input_ids=source, decoder_input_ids=target).logits
         assert_close(model(source, target).logits, logits, rtol=1e-5, atol=1e-5)
+
+
+# ------------------------------------------------------------------ what the weights say of the output
+
+NOTE = "the weights hold an lm_head.weight of its own"
+SOURCE, TARGET = torch.tensor([[5, 6, 7, 1]]), torch.tensor([[0, 8, 9]])
+
+
+def as_they_save_it(root: Path, kind: str, own: bool, scaled: bool = False) -> Any:
+    """A T5 of version 1.1 that came from years ago and was saved again: they say that its output is tied."""
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 43}
+    config = getattr(transformers, f"{kind}Config")(**sizes, feed_forward_proj="gated-gelu", decoder_start_token_id=0)
+    if kind == "T5":
+        config.scale_decoder_outputs = scaled
+    model = perturb(getattr(transformers, f"{kind}ForConditionalGeneration")(config))
+    model.save_pretrained(root / "old")
+    if own:
+        state = load_file(root / "old" / "model.safetensors") | {"lm_head.weight": torch.randn(43, 32)}
+        save_file(state, root / "old" / "model.safetensors", {"format": "pt"})
+    again = type(model).from_pretrained(root / "old", attn_implementation="eager")
+    again.save_pretrained(root / "theirs")
+    said = json.loads((root / "theirs" / "config.json").read_text())
+    assert said["tie_word_embeddings"] is True
+    assert ("lm_head.weight" in load_file(root / "theirs" / "model.safetensors")) == own
+    return again.eval()
+
+
+@torch.no_grad()
+def logits_of(model: Any) -> torch.Tensor:
+    if isinstance(model, transformers.PreTrainedModel):
+        return model(input_ids=SOURCE, decoder_input_ids=TARGET).logits
+    return model(SOURCE, TARGET).logits
+
+
+@pytest.mark.parametrize(("kind", "scaled"), [("T5", False), ("T5", True), ("MT5", False)])
+@pytest.mark.parametrize("own", [True, False])
+def test_the_weights_tell_whether_the_output_is_tied(own: bool, kind: str, scaled: bool, tmp_path: Path) -> None:
+    theirs = as_they_save_it(tmp_path, kind, own, scaled)
+    heard: list[str] = []
+    report = import_hf(tmp_path / "theirs", tmp_path / "ours", say=heard.append)
+    assert report is not None
+    assert [NOTE in sentence for sentence in heard] == ([True] if own else [])
+    stored = read(tmp_path / "theirs")
+    assert stored.model.spec.head.tied is not own  # type: ignore[union-attr]
+    assert (stored.model.spec.head.scale == 1.0) is not scaled  # type: ignore[union-attr]
+    assert stored.model.spec == read_spec(tmp_path / "theirs") == read_blank(tmp_path / "theirs").model.spec
+    assert_close(logits_of(stored.model), logits_of(theirs), rtol=1e-5, atol=1e-5)
+    assert read(tmp_path / "ours").note == ""  # said once: what was written says what it is
+    export_hf(tmp_path / "ours", tmp_path / "back", check=False)
+    (tmp_path / "back" / "transept.json").unlink()
+    back, info = type(theirs).from_pretrained(tmp_path / "back", attn_implementation="eager", output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert back.config.model_type == theirs.config.model_type
+    assert torch.equal(logits_of(back.eval()), logits_of(theirs))
+    assert read(tmp_path / "back").note == ""
+
+
+def test_who_loads_such_a_model_is_told(tmp_path: Path) -> None:
+    as_they_save_it(tmp_path, "T5", own=True)
+    with pytest.warns(UserWarning, match=NOTE):
+        load(tmp_path / "theirs")
+    heard: list[str] = []
+    load(tmp_path / "theirs", say=heard.append)
+    assert len(heard) == 1
+
+
+def test_an_output_that_is_saved_twice_is_tied(tmp_path: Path) -> None:
+    """Pickles hold the table under each of its names; so may any file."""
+    theirs = as_they_save_it(tmp_path, "T5", own=False)
+    state = {name: value.clone() for name, value in theirs.state_dict().items()}
+    assert "lm_head.weight" in state
+    save_file(state, tmp_path / "theirs" / "model.safetensors", {"format": "pt"})
+    stored = read(tmp_path / "theirs")
+    assert (stored.model.spec.head.tied, stored.note) == (True, "")  # type: ignore[union-attr]
+
+
+def test_a_pickle_tells_it_too(tmp_path: Path) -> None:
+    theirs = as_they_save_it(tmp_path, "MT5", own=True)
+    (tmp_path / "theirs" / "model.safetensors").unlink()
+    torch.save(theirs.state_dict(), tmp_path / "theirs" / "pytorch_model.bin")
+    stored = read(tmp_path / "theirs", allow_pickle=True)
+    assert NOTE in stored.note
+    assert_close(logits_of(stored.model), logits_of(theirs), rtol=1e-5, atol=1e-5)
+    assert read_blank(tmp_path / "theirs").note == ""  # a pickle is not opened to look at a model
+
+
+def test_an_mt5_is_never_scaled() -> None:
+    with pytest.raises(InvalidConfig, match="scale_decoder_outputs is True: Hugging Face's mT5 reads it"):
+        t5.from_hf(MANY | {"scale_decoder_outputs": True})
 
 
 def test_mt5_is_t5_and_is_handed_back_as_one() -> None:

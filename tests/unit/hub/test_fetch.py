@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import transept
+from transept.cli.main import app
 from transept.errors import InvalidData
 from transept.hub.directory import locate, read, read_blank, read_spec
 from transept.hub.export import import_hf
@@ -127,8 +129,25 @@ def test_to_look_at_a_model_its_weights_are_not_needed(cache: Path, tmp_path: Pa
     (source / "model.safetensors").unlink()
     cached(cache, "owner/name", source)
     assert read_blank("owner/name").model.spec == read_spec("owner/name") == model().spec
-    with pytest.raises(InvalidData, match="model.safetensors is missing"):
+    with pytest.raises(
+        InvalidData,
+        match=r"model.safetensors is missing\n  owner/name may have pickled ones.*transept import .*--allow",
+    ):
         read("owner/name")
+    shutil.copytree(source, tmp_path / "alone")
+    with pytest.raises(InvalidData, match=r"model.safetensors is missing\n(?!.*pickled)"):
+        read(tmp_path / "alone")
+
+
+def test_what_is_left_unread_at_the_hub_is_told(cache: Path, tmp_path: Path) -> None:
+    source = directory(tmp_path)
+    (source / "tokenizer.json").unlink()
+    (source / "vocab.json").write_text("{}")
+    (source / "tokenizer_config.json").write_text('{"tokenizer_class": "MarianTokenizer"}')
+    cached(cache, "owner/name", source)
+    ended = CliRunner().invoke(app, ["import", "owner/name", str(tmp_path / "out")], catch_exceptions=False)
+    assert ended.exit_code == 0
+    assert "note: the model has no tokenizer here: tokenizer_class is 'MarianTokenizer'" in ended.stderr
 
 
 def test_the_cache_of_the_environment_is_used_in_a_fresh_process(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ SEARCHES = [
 
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_there_and_back(search: Search) -> None:
-    for special in (Special(5, 6, (0, 5)), Special(6, 6, (), 4)):
+    for special in (Special(5, 6, (0, 5)), Special(6, 6, (), 4), Special(6, 6, (), 4, (), 6), Special(5, 6, last=9)):
         generation = Generation(search, special, 0, 77)
         assert from_hf(generation.to_hf(), 77) == generation
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_theirs() -> None:
     }
     found = from_hf(old, 512)
     assert found.search == Search(beam=6, stop="exact", max_ratio=0.0, max_extra=511)
-    assert found.special == Special(1, 2, (9,))
+    assert found.special == Special(1, 2, (9,), last=2)
     assert from_hf(IDS, 64).search == Search(method="greedy")
     assert from_hf(IDS | {"do_sample": True}, 64).search == Search(method="sample", top_k=50)  # their default
     assert from_hf(IDS | {"max_new_tokens": 9}, 64).search.max_extra == 9
@@ -112,7 +112,8 @@ def test_a_summary_of_theirs() -> None:
     assert found.search == Search(
         beam=4, length_penalty=2.0, stop="first", max_ratio=0.0, max_extra=141, min_length=56, no_repeat_ngram=3
     )
-    assert (found.special, found.pad) == (Special(2, 2, (), 0), 1)
+    assert (found.special, found.pad) == (Special(2, 2, (), 0, last=2), 1)
+    assert found.to_hf()["forced_eos_token_id"] == 2
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,8 @@ def test_a_summary_of_theirs() -> None:
         ({"bad_words_ids": 3}, "bad_words_ids must be a list"),
         ({"eos_token_id": -1}, "eos_token_id must be a token id"),
         ({"eos_token_id": None}, "eos_token_id must be a token id, or several"),
-        ({"forced_eos_token_id": 7}, "may not force another token"),
+        ({"forced_eos_token_id": [2, 7]}, "forced_eos_token_id must be one token id"),
+        ({"forced_eos_token_id": 7, "suppress_tokens": [7]}, "forced_eos_token_id forces token 7, which is suppressed"),
         ({"nmu_beams": 4}, "unknown keys for a search: 'nmu_beams' Did you mean 'num_beams'"),
         ({"transept": {"penalty": "gnmt"}}, "penalty: Input should be"),
         ({"transept": {"max_ratoi": 2.0}}, "max_ratoi: Extra inputs"),
@@ -142,6 +144,66 @@ def test_a_summary_of_theirs() -> None:
 def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         from_hf(IDS | changes, 64)
+
+
+# ------------------------------------------------------------------ a decoder alone
+
+ALONE: dict[str, Any] = {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {}),
+        ({"max_length": 50}, {"max_ratio": 0.0, "max_extra": 50, "max_whole": 50}),
+        ({"max_length": 900}, {"max_ratio": 0.0, "max_extra": 64, "max_whole": 900}),
+        ({"max_new_tokens": 9}, {"max_ratio": 0.0, "max_extra": 9}),
+        ({"max_new_tokens": 9, "max_length": 50}, {"max_ratio": 0.0, "max_extra": 9}),  # new ones go first
+        ({"min_length": 7}, {"min_whole": 7}),
+        ({"min_new_tokens": 7}, {"min_length": 8}),
+        ({"min_new_tokens": 7, "min_length": 9}, {"min_length": 8}),
+        ({"min_new_tokens": 0, "min_length": 9}, {}),
+        ({"max_length": 50, "min_length": 7}, {"max_ratio": 0.0, "max_extra": 50, "max_whole": 50, "min_whole": 7}),
+    ],
+)
+def test_lengths_of_a_decoder_alone_count_its_prompt(asked: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = from_hf(ALONE | asked, 64, alone=True)
+    assert found.search == Search(method="greedy", **expected)
+    written = found.to_hf()
+    again = {key: value for key, value in written.items() if key in LENGTHS}
+    heard = {key: value for key, value in asked.items() if key not in ("max_length", "min_length") or value}
+    if "max_new_tokens" in asked:
+        heard.pop("max_length", None)
+    if "min_new_tokens" in asked:
+        heard.pop("min_length", None)
+    assert again == {key: value for key, value in heard.items() if value}  # handed back as they were
+    assert from_hf(written, 64, alone=True) == found
+
+
+LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
+
+
+@pytest.mark.parametrize("search", [*SEARCHES, Search(min_whole=3, min_length=5), Search(max_whole=20, max_ratio=0.0)])
+@pytest.mark.parametrize("alone", [True, False])
+def test_any_search_of_either_kind_goes_there_and_back(search: Search, alone: bool) -> None:
+    for special in (Special(5, 6), Special(None, None) if alone else Special(6, 6, (), 4)):
+        generation = Generation(search, special, None, 77, alone)
+        assert from_hf(generation.to_hf(), 77, alone) == generation
+
+
+def test_one_edit_changes_the_length_in_both() -> None:
+    for alone, search in ((True, Search(max_ratio=0.0, max_extra=9)), (False, Search(max_ratio=0.0, max_extra=9))):
+        written = Generation(search, Special(1, 2), 0, 64, alone).to_hf()
+        key = "max_new_tokens" if alone else "max_length"
+        assert from_hf(written | {key: written[key] + 5}, 64, alone).search.max_extra == 14
+
+
+def test_a_decoder_alone_needs_no_token_of_its_own() -> None:
+    found = from_hf({"pad_token_id": None}, 64, alone=True)
+    assert (found.special, found.special.ends, found.tokens()) == (Special(None, None), (), ())
+    assert "20 tokens where nobody says how many" in found.unsaid()[0]
+    with pytest.raises(InvalidConfig, match="decoder_start_token_id must be one token id"):
+        from_hf({"eos_token_id": 2}, 64)
 
 
 def test_several_ends_go_there_and_back() -> None:

@@ -176,11 +176,13 @@ def test_a_new_model_with_a_tokenizer_of_theirs(tmp_path: Path) -> None:
     assert verify(tmp_path / "m").good
 
 
-def test_a_decoder_without_an_end_has_no_search(tmp_path: Path) -> None:
+def test_a_decoder_without_an_end_ends_at_a_length(tmp_path: Path) -> None:
     save(tmp_path / "m", built("gpt2"))
     (tmp_path / "m" / "generation_config.json").unlink()
     edit_file(tmp_path / "m" / "config.json", eos_token_id=None, bos_token_id=None, pad_token_id=None)
-    assert read(tmp_path / "m").generation is None
+    found = read(tmp_path / "m").generation
+    assert found is not None
+    assert (found.special.bos, found.special.ends, found.pad) == (None, (), None)
     edit_file(tmp_path / "m" / "config.json", eos_token_id=5)
     found = read(tmp_path / "m").generation
     assert found is not None

@@ -114,6 +114,7 @@ def test_a_newer_file_holds_it_inside(tmp_path: Path) -> None:
         (VIT | {"size": {"shortest_edge": 3, "longest_edge": 4}}, "unknown keys for the size of pictures"),
         (VIT | {"image_std": [0.5, 0.0, 0.5]}, "image_std must have a number for each channel"),
         (VIT | {"image_mean": ["a"]}, "image_mean must have a number for each channel"),
+        (VIT | {"image_mean": [0.5, 0.5]}, "image_mean has 2 numbers and image_std 3"),
         (VIT | {"resample": 9}, "resample is 9"),
         (VIT | {"do_pad": True}, "do_pad is True: pictures are not padded"),
         (VIT | {"image_processor_type": "CLIPImageProcessor"}, "CLIPImageProcessor prepares inputs in a way"),

@@ -7,7 +7,20 @@ import pytest
 from transept.errors import InvalidConfig, UsageError
 from transept.recipes.recipe import Recipe, load_recipe, recipe_names, recipe_text, resolve, summary
 
-NAMES = ("dates", "iwslt", "pairs", "transformer-base", "transformer-big", "transformer-tiny-multi30k")
+NAMES = (
+    "bahdanau",
+    "convs2s",
+    "dates",
+    "gru-context",
+    "iwslt",
+    "lstm-seq2seq",
+    "luong",
+    "pairs",
+    "transformer-base",
+    "transformer-big",
+    "transformer-de-en",
+    "transformer-tiny-multi30k",
+)
 
 SMALL = """task: translation
 run: runs/mine

@@ -23,6 +23,7 @@ from transept.train import checkpoint, loop, update
 from transept.train.checkpoint import FILES, Checkpoints
 from transept.train.loop import TrainResult, train
 from transept.train.progress import Progress
+from transept.train.resume import Identity
 from transept.train.run import RunDirectory
 
 SETTINGS = {"stop": "26u", "average": 2, "log_every": 1e-9}  # four updates an epoch, validated every five
@@ -343,6 +344,15 @@ def test_another_model_of_the_same_shapes_is_refused(run: RunDirectory) -> None:
     go(run, described(), stop="5u")
     with pytest.raises(InvalidConfig, match=r"model\.heads was 2, is 4 now"):
         go(run, described(heads=4))
+
+
+def test_a_field_that_came_since_the_run_began_is_no_other_model() -> None:
+    fixed = {"seed": 1, "batch_tokens": 2, "accumulate": 1}
+    now = Identity("data", "layout", fixed, Mix().to_dict(), {}, {})
+    before = {"fingerprint": "data", "layout": "layout", "settings": fixed, "surroundings": {}}
+    assert now.compared(before | {"spec": {"kind": "Mix", "heads": 2}}) == []
+    with pytest.raises(InvalidConfig, match=r"model\.heads was 4, is 2 now"):
+        now.compared(before | {"spec": {"kind": "Mix", "heads": 4}})
 
 
 def test_another_dropout_is_told(run: RunDirectory) -> None:

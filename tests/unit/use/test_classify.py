@@ -1,14 +1,20 @@
 """`classify`: labels and probabilities as Hugging Face's text-classification, pairs, several labels, a number."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BartConfig,
     BartForSequenceClassification,
+    MBartConfig,
+    MBartForSequenceClassification,
+    PreTrainedTokenizerFast,
     pipeline,
 )
 
@@ -96,6 +102,35 @@ def test_two_stacks_read_a_text_twice(tmp_path: Any) -> None:
         with torch.no_grad():
             wanted = model(ids).logits.softmax(-1)[0].tolist()
         assert [ours.scores[f"LABEL_{i}"] for i in range(3)] == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("start", [None, 3])
+def test_an_mbart_opens_a_text_by_its_language_and_reads_its_end(start: int | None, tmp_path: Path) -> None:
+    """A row ends with its language, [MASK] here; the class is told at the end token before it."""
+    sizes = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 40}
+    ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0, "forced_eos_token_id": 3}
+    config = MBartConfig(vocab_size=43, num_labels=3, **sizes, **heads, **ends, decoder_start_token_id=start)
+    shaken(MBartForSequenceClassification(config), scale=0.2).save_pretrained(tmp_path)
+    words = PreTrainedTokenizerFast(tokenizer_object=Backend.from_str(word_pieces().backend_tokenizer.to_str()))
+    words.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A [SEP] [MASK]", pair="$A $B [SEP] [MASK]", special_tokens=[("[SEP]", 3), ("[MASK]", 4)]
+    )
+    words.save_pretrained(tmp_path)
+    edit(tmp_path / "tokenizer_config.json", eos_token="[SEP]", pad_token="[PAD]")
+    loaded = load(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    found = loaded.classify(TEXTS)
+    for text, ours in zip(TEXTS, found, strict=True):
+        ids = words(text)["input_ids"]
+        assert ids[-2:] == [3, 4]
+        with torch.no_grad():
+            wanted = model(torch.tensor([ids])).logits.softmax(-1)[0].tolist()
+        assert [ours.scores[f"LABEL_{i}"] for i in range(3)] == pytest.approx(wanted, rel=1e-4)
+        assert loaded.classify(text).scores == pytest.approx(ours.scores, rel=1e-4)
+    edit(tmp_path / "config.json", eos_token_id=41)
+    with pytest.raises(InvalidData, match=r"text 1 has no end token 41, by whose state[\s\S]*the tokenizer"):
+        load(tmp_path).classify(TEXTS)
 
 
 def test_what_is_refused() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 from transept.errors import InvalidConfig, InvalidData, UsageError
@@ -133,3 +134,51 @@ def test_a_copy_hands_them_back_and_embeds_alike(own: Path, tmp_path: Path) -> N
     assert (tmp_path / "copy" / "1_Pooling" / "config.json").read_text() == (
         own / "1_Pooling" / "config.json"
     ).read_text()
+
+
+# ------------------------------------------------------------------ what is done to a text before it is tokens
+
+
+def asked(root: Path, pooling: dict[str, object], lower: bool, default: str | None) -> Loaded:
+    modules(root, "Transformer", "Pooling", "Normalize", pooling=pooling)
+    (root / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 40, "do_lower_case": lower}))
+    prompts = {"prompts": {"query": "who: ", "passage": "the mat "}, "default_prompt_name": default}
+    (root / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    return load(root)
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls", "lasttoken"])
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("default", ["query", None])
+def test_prompts_are_sentence_transformers(own: Path, pool: str, beside: bool, default: str | None) -> None:
+    pooling = {"word_embedding_dimension": 32, "pooling_mode": pool, "include_prompt": not beside}
+    loaded = asked(own, pooling, lower=False, default=default)
+    theirs = SentenceTransformer(str(own), device="cpu")
+    plain = loaded.embed(TEXTS, prompt="")
+    for prompt in (None, "query", "passage", "document"):
+        found = loaded.embed(TEXTS, prompt=prompt)
+        np.testing.assert_allclose(found, theirs.encode(TEXTS, prompt_name=prompt), rtol=1e-4, atol=1e-5)
+        assert np.allclose(found, plain, atol=1e-4) == (prompt == "document" or (prompt is None and not default))
+    np.testing.assert_allclose(plain, theirs.encode(TEXTS, prompt=""), rtol=1e-4, atol=1e-5)
+    assert ("'who: ' before every text" in str(loaded.embedding)) == bool(default)
+    both = loaded.embed(TEXTS, pool="mean", normalise=False)  # as asked, of the texts that the model wants
+    assert np.allclose(both, loaded.embed(TEXTS, pool="mean", normalise=False, prompt=""), atol=1e-4) == (not default)
+    with pytest.raises(UsageError, match=r"there is no prompt 'qury'. Did you mean 'query'"):
+        loaded.embed(TEXTS, prompt="qury")
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_texts_in_small_letters_are_sentence_transformers(own: Path, lower: bool) -> None:
+    """A tokenizer that knows capitals, told to forget them; special tokens inside a text stay special."""
+    file = own / "tokenizer.json"
+    words = json.loads(file.read_text())
+    words["normalizer"]["lowercase"] = False
+    file.write_text(json.dumps(words))
+    texts = [*(text.upper() for text in TEXTS), "The [MASK] SAT [SEP] a DOG", "ΑΣ Σ ÉÀ İ"]
+    loaded = asked(own, {"word_embedding_dimension": 32, "pooling_mode": "mean"}, lower, None)
+    theirs = SentenceTransformer(str(own), device="cpu")
+    found = loaded.embed(texts)
+    np.testing.assert_allclose(found, theirs.encode(texts), rtol=1e-4, atol=1e-5)
+    assert np.allclose(found[: len(TEXTS)], loaded.embed(TEXTS), atol=1e-4) == lower
+    assert ("in small letters" in str(loaded.embedding)) == lower
+    assert loaded.tokenizer.encode("THE") != loaded.tokenizer.encode("the")  # type: ignore[union-attr]

@@ -1,24 +1,34 @@
 """`generate` and `stream`: the same text in pieces, cut before a stop string, with the reason of its end."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import pipeline
+from transformers import (
+    GPT2LMHeadModel,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
+    PreTrainedTokenizerFast,
+    pipeline,
+)
 
 from transept.decode.hypothesis import Hypothesis
 from transept.errors import InvalidData, UsageError
 from transept.families import gpt2
 from transept.hub.directory import save
+from transept.hub.export import import_hf
 from transept.use import generate as module
 from transept.use.loaded import Loaded, load
 from transept.use.reading import prompt_ids
 from transept.use.text import UNKNOWN, Until, continued
 from unit.hub import made as hub
-from unit.use.made import bytes_pairs, theirs
+from unit.use.made import bytes_pairs, shaken, theirs
 
 PROMPTS = ["the cat", "paris is the capital of", "a", "who lived in london, and walked on the mat?"]
 SPELLED = "Zürich 日本語 🙂🏽 naïve — done. Und\tmehr"
@@ -60,6 +70,98 @@ def test_a_stream_is_the_text_in_pieces(gpt: Loaded, search: dict[str, Any], ech
         assert stream.answer is not None
         assert (stream.answer.ids, stream.answer.finish) == (whole.ids, whole.finish)
         assert all(pieces)
+
+
+# ------------------------------------------------------------------ how long a text is, as their files say it
+
+
+def asking(root: Path, source: Path, **asked: Any) -> Loaded:
+    """The model of a directory, whose search says so much more."""
+    shutil.copytree(source, root)
+    file = root / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | asked))
+    return load(root)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_length": 22},
+        {"max_length": 24, "min_length": 20},
+        {"max_new_tokens": 5, "max_length": 22},
+        {"max_length": 30, "min_new_tokens": 6, "min_length": 24},
+        {"max_length": 20, "forced_eos_token_id": 0},
+    ],
+)
+def test_answers_are_as_long_as_hugging_faces(gpt: Loaded, beams: int, asked: dict[str, Any], tmp_path: Path) -> None:
+    """Their max_length and min_length count the prompt; so the answer to each prompt has another length."""
+    with torch.no_grad():
+        other = GPT2LMHeadModel.from_pretrained(gpt.path)
+        other.transformer.wte.weight[0] *= 3.0  # else no answer ends
+        other.save_pretrained(tmp_path / "sized")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(gpt.path / name, tmp_path / "sized" / name)
+    own = asking(tmp_path / "asking", tmp_path / "sized", num_beams=beams, **asked)
+    model, lengths = GPT2LMHeadModel.from_pretrained(own.path), set()
+    for prompt in PROMPTS:
+        ids = prompt_ids(own, prompt)
+        wanted = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), pad_token_id=0)
+        found = own.generate(prompt)
+        assert found.ids == wanted[0, len(ids) :].tolist()
+        lengths.add(len(found.ids))
+    assert len(lengths) > 1 or "max_new_tokens" in asked
+    own.save_pretrained(tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "generation_config.json").read_text())
+    used = {key: value for key, value in asked.items() if not (key == "max_length" and "max_new_tokens" in asked)}
+    used = {key: value for key, value in used.items() if not (key == "min_length" and "min_new_tokens" in asked)}
+    assert {key: again[key] for key in used} == used
+    assert load(tmp_path / "again").generate(PROMPTS) == own.generate(PROMPTS)
+
+
+def test_who_asks_for_new_tokens_gets_them(gpt: Loaded, tmp_path: Path) -> None:
+    own = asking(tmp_path / "m", gpt.path, max_length=14)
+    assert len(own.generate(PROMPTS[0], max_tokens=30).ids) == 30
+    assert own.generate(PROMPTS[0], max_tokens=9) == gpt.generate(PROMPTS[0], max_tokens=9)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(gpt: Loaded, tmp_path: Path) -> None:
+    own = asking(tmp_path / "m", gpt.path, max_length=4)
+    with pytest.raises(
+        InvalidData, match=r"sentence 2 has \d+ tokens, and with its answer it may have 4\n.*max_tokens"
+    ):
+        own.generate(["a", PROMPTS[3]])
+
+
+# ------------------------------------------------------------------ a model without an end
+
+
+def test_a_gpt_writes_up_to_a_length(tmp_path: Path) -> None:
+    """It has no token that ends a text, and none that begins one."""
+    torch.manual_seed(0)
+    config = OpenAIGPTConfig(vocab_size=300, n_embd=32, n_layer=2, n_head=4, n_positions=48)
+    model = shaken(OpenAIGPTLMHeadModel(config))
+    model.save_pretrained(tmp_path / "theirs")
+    backend = bytes_pairs()
+    words = PreTrainedTokenizerFast(tokenizer_object=backend.backend_tokenizer, unk_token="<|endoftext|>")
+    words.save_pretrained(tmp_path / "theirs")
+    report = import_hf(tmp_path / "theirs", tmp_path / "ours")
+    assert report is not None
+    assert "greedy: sentences with other tokens, of 8" in [check.name for check in report.checks]
+    gpt = load(tmp_path / "ours")
+    assert (gpt.generation.special.ends, gpt.generation.special.bos) == ((), None)
+    for prompt in PROMPTS:
+        ids = prompt_ids(gpt, prompt)
+        for beams, search in ((1, {}), (3, {"beam": 3})):
+            wanted = model.generate(torch.tensor([ids]), max_new_tokens=9, num_beams=beams, do_sample=False)
+            found = gpt.generate(prompt, max_tokens=9, **search)
+            assert (found.ids, found.finish) == (wanted[0, len(ids) :].tolist(), "length")
+    assert "".join(gpt.stream("the cat", max_tokens=9)) == gpt.generate("the cat", max_tokens=9)
+    assert len(gpt.generate("the cat", temperature=1.0, n_best=2).ids) == 48 - len(prompt_ids(gpt, "the cat")) + 1
+    free = gpt.generate("the cat", max_tokens=9)
+    assert gpt.generate("the cat", max_tokens=9, until=free[3:5]).finish == "stop"
+    with pytest.raises(InvalidData, match="an empty prompt, and this model has no token that a text begins with"):
+        gpt.generate("")
 
 
 def test_a_stop_string_cuts_before_itself_in_both(gpt: Loaded) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from transept.data.said import Said
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families import llama, roberta
 from transept.hub.generation import Generation
+from transept.use.loaded import load
 from transept.use.pooling import declared
 from transept.use.summarize import asked
+from unit.use.made import theirs
 
 HERE = Path("somewhere")
 MODULES = [
@@ -29,16 +31,32 @@ def sentences(**changes: Any) -> dict[str, str]:
     return {name: json.dumps(content) for name, content in (files | changes).items()}
 
 
-def test_what_sentence_transformers_would_do_to_texts_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "sentence_bert_config.json",
+            {"do_lower_case": "yes"},
+            "do_lower_case must be true or false",
+        ),
+        (
+            "config_sentence_transformers.json",
+            {"prompts": {"query": "Q: "}, "default_prompt_name": "qeury"},
+            "default_prompt_name is 'qeury', and there is no such prompt\n  There are: query, document",
+        ),
+        ("config_sentence_transformers.json", {"prompts": ["Q: "]}, "prompts must be a table of names and texts"),
+        ("config_sentence_transformers.json", {"prompts": {"query": 3}}, "prompts must be a table of names and texts"),
+    ],
+)
+def test_what_is_done_to_texts_is_said_as_it_should_be(file: str, content: Any, message: str) -> None:
     assert declared(sentences(), HERE).longest == 64
-    lower = sentences(**{"sentence_bert_config.json": {"do_lower_case": True}})
-    with pytest.raises(InvalidConfig, match="do_lower_case: texts would be lower-cased"):
-        declared(lower, HERE)
-    prompted = sentences(
-        **{"config_sentence_transformers.json": {"prompts": {"query": "Q: "}, "default_prompt_name": "query"}}
-    )
-    with pytest.raises(InvalidConfig, match="every text would begin with the prompt 'query'"):
-        declared(prompted, HERE)
+    with pytest.raises(InvalidConfig, match=message):
+        declared(sentences(**{file: content}), HERE)
+
+
+def test_a_model_that_writes_no_text_has_no_search() -> None:
+    with pytest.raises(UsageError, match="this model writes no text: it is an encoder that reads text"):
+        load(theirs("BertModel")).settings()
 
 
 @pytest.mark.parametrize("given", ["x", [1], {"summarization": [1]}, {"summarization": "abc"}])

@@ -17,9 +17,9 @@ from transformers import (
     pipeline,
 )
 
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.use.loaded import Loaded, load
-from unit.use.made import shaken
+from unit.use.made import edit, shaken
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -112,4 +112,14 @@ def test_who_says_nothing_of_pictures_is_asked(tmp_path: Path, pictures: list[Pa
     model_in(tmp_path, "vit")
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(InvalidData, match="preprocessor_config.json is missing, which says how pictures are prepared"):
+        load(tmp_path).see(pictures[0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_means_are_as_many_as_channels(count: int, pictures: list[Path], tmp_path: Path) -> None:
+    model_in(tmp_path, "vit")
+    edit(tmp_path / "preprocessor_config.json", image_mean=[0.5] * count, image_std=[0.5] * count)
+    with pytest.raises(
+        InvalidConfig, match=rf"preprocessor_config.json: image_mean has {count} numbers, and the model"
+    ):
         load(tmp_path).see(pictures[0])

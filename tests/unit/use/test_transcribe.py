@@ -1,6 +1,8 @@
 """`transcribe`: speech as Hugging Face's automatic-speech-recognition writes it down; files, rates, channels."""
 
 import json
+import struct
+import time
 import wave
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, pipeline
 
-from transept.data.sound import read_sound, resampled
+from transept.data.sound import normalised, read_sound, resampled
 from transept.errors import InvalidData, UsageError
 from transept.use.loaded import Loaded, load
 from unit.use.made import shaken
@@ -102,6 +104,25 @@ def test_another_rate_is_refused_unless_it_may_be_changed(listener: Loaded, tmp_
     assert told == [f"{tmp_path / 'b.wav'}: 2 channels were mixed to one"]
 
 
+def test_a_beam_finds_a_likelier_text(listener: Loaded, tmp_path: Path) -> None:
+    """By torch's own sum over all ways to spell it, of what is left of a text without the spaces around it."""
+    files = [write(tmp_path / f"{i}.wav", noise(0.12, i)) for i in range(4)]
+
+    def likely(file: Path, text: str) -> float:
+        samples = torch.from_numpy(normalised(read_sound(file).mono()))[None]
+        with torch.no_grad():
+            logs = listener.model(samples).logits.log_softmax(-1).transpose(0, 1)
+        ids = torch.tensor([listener.tokenizer.encode(text)])
+        return -float(torch.nn.functional.ctc_loss(logs, ids, [len(logs)], [ids.size(1)], reduction="sum"))
+
+    paths, texts = listener.transcribe(files), listener.transcribe(files, beam=30)
+    better = [likely(file, b) - likely(file, a) for file, a, b in zip(files, paths, texts, strict=True)]
+    assert sum(better) > 0.1
+    assert listener.transcribe(files, beam=1) == paths != texts
+    with pytest.raises(UsageError, match="a beam of 0 keeps nothing"):
+        listener.transcribe(files, beam=0)
+
+
 @pytest.mark.parametrize(("rate", "to"), [(44_100, 16_000), (8_000, 16_000), (48_000, 16_000), (16_000, 22_050)])
 def test_what_both_rates_can_hold_stays_and_what_they_cannot_goes(rate: int, to: int) -> None:
     at, then = np.arange(rate) / rate, np.arange(to) / to
@@ -115,6 +136,48 @@ def test_what_both_rates_can_hold_stays_and_what_they_cannot_goes(rate: int, to:
         np.testing.assert_allclose(found[inside], wanted[inside], atol=0.02, rtol=0)
     silence = resampled(np.ones(rate // 2, np.float32), rate, to)
     np.testing.assert_allclose(silence[to // 10 : -to // 10], 1.0, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "to"), [(44_101, 16_000), (16_000, 22_051), (7, 3), (3, 7), (5, 5), (48_000, 1)])
+def test_every_sample_is_the_sum_that_the_definition_says(rate: int, to: int) -> None:
+    """Rates without anything in common have another filter for every sample."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 211).astype(np.float32)
+    band = min(1, to / rate) * 0.95
+    wanted = []
+    for number in range(-(-len(samples) * to // rate)):
+        t = np.clip((np.arange(len(samples)) - number * rate / to) * band, -16, 16)
+        wanted.append((samples * np.sinc(t) * np.cos(t * np.pi / 32) ** 2 * band).sum())
+    np.testing.assert_allclose(resampled(samples, rate, to), wanted, atol=1e-6, rtol=0)
+    assert resampled(samples[:0], rate, to).shape == (0,)
+
+
+def test_odd_rates_take_no_time() -> None:
+    began = time.process_time()
+    assert len(resampled(np.zeros(44_101, np.float32), 44_101, 16_000)) == 16_000
+    assert time.process_time() - began < 5.0  # a quarter of a second; it was minutes
+
+
+def header(rate: int = RATE, bits: int = 16, data: bytes = bytes(8)) -> bytes:
+    """A .wav file by hand."""
+    form = struct.pack("<HHIIHH", 1, 1, rate, rate * bits // 8, bits // 8, bits)
+    return (
+        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<I", 16) + form
+        + b"data" + struct.pack("<I", len(data)) + data
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header(rate=0), "a.wav: 0 samples a second of 16 bits are no sound\n  Write the file again"),
+        (header(bits=40, data=bytes(10)), "a.wav: 16000 samples a second of 40 bits are no sound"),
+        (header()[:-1], "a.wav: truncated: it ends within a sample"),
+    ],
+)
+def test_headers_that_are_no_sounds(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(InvalidData, match=message):
+        read_sound(tmp_path / "a.wav")
 
 
 def test_what_is_refused(listener: Loaded, tmp_path: Path) -> None:
