@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from transept.parts.core import Fused, Reference
     from transept.parts.feedforward import FeedForward
     from transept.parts.norm import Norm
-    from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window, parse_pattern
+    from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window
+    from transept.parts.pattern_text import parse_pattern
     from transept.parts.position import Learned, Sinusoid
     from transept.parts.recurrent import Recurrent
     from transept.parts.scores import Additive
@@ -78,7 +79,8 @@ _HOMES = {
     "parts.core": ("Fused", "Reference"),
     "parts.feedforward": ("FeedForward",),
     "parts.norm": ("Norm",),
-    "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window", "parse_pattern"),
+    "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window"),
+    "parts.pattern_text": ("parse_pattern",),
     "parts.position": ("Learned", "Sinusoid"),
     "parts.recurrent": ("Recurrent",),
     "parts.scores": ("Additive",),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from transept.errors import InvalidConfig
+from transept.errors import InvalidConfig, UsageError
 from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
@@ -23,9 +23,10 @@ from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.memory import Memory
+from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
-from transept.parts.view import View
+from transept.parts.view import View, count_in_documents
 from transept.spec import Part
 
 if TYPE_CHECKING:
@@ -103,6 +104,20 @@ def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
 
+def _demand_documents(spec: "Model") -> None:
+    """Refuse rows of several documents where a token would see all of them, or where order cannot begin anew."""
+    words = [part for attention in spec.stack.attentions() for part in attention.pattern.parts()]
+    if not any(isinstance(part, Documents) for part in words):
+        raise UsageError(
+            "rows of several documents were given, and no attention of this model keeps them apart",
+            remedy="Give its patterns the word documents: `causal & documents`.",
+        )
+    if not isinstance(spec.embed, Tokens):
+        raise UsageError(
+            f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
+        )
+
+
 def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -156,12 +171,25 @@ class ModelLayer(Built):
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
     def hidden(
-        self, inputs: Tensor, valid: Tensor | None = None, cache: Cache | None = None, **more: Tensor
+        self,
+        inputs: Tensor,
+        valid: Tensor | None = None,
+        cache: Cache | None = None,
+        documents: Tensor | None = None,
+        **more: Tensor,
     ) -> tuple[Tensor, Entered]:
-        """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say."""
+        """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say.
+
+        `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
+        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it.
+        """
         if cache is None:
+            if documents is not None:
+                _demand_documents(self.spec)
+                more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            return self.stack(entered.x, View.of(entered.x, entered.valid, bias=self.stack.position)), entered
+            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents)
+            return self.stack(entered.x, view), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -19,12 +20,14 @@ from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.core import Core
 from transept.parts.norm import Norm
-from transept.parts.pattern import Both, Causal, Either, Not, Pattern
+from transept.parts.pattern import Causal, Full, Pattern, Window
+from transept.parts.pattern_text import patterns_by_word
 from transept.parts.position import Added
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
 from transept.parts.scores import Scoring
+from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
 from transept.spec import Part, edit, replace
@@ -35,13 +38,18 @@ TOY_FIELDS = {"heads": 4, "length": 64}
 
 def toys(kind: type[Part]) -> dict[str, Any]:
     """One toy of each concrete description below a kind; fields without a default get small numbers."""
-    made = {}
-    for name, part in Part.kinds.items():
-        concrete = not any(other is not part and issubclass(other, part) for other in Part.kinds.values())
-        if issubclass(part, kind) and part is not kind and concrete:
-            needed = [f.name for f in fields(part) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
-            made[name] = part(**{field: TOY_FIELDS.get(field, 3) for field in needed})
-    return made
+    return {name: toy(part) for name, part in Part.kinds.items() if issubclass(part, kind) and is_concrete(part)}
+
+
+def is_concrete(kind: type[Part]) -> bool:
+    """Whether it is a description of something, and not of a kind of things."""
+    return not any(other is not kind and issubclass(other, kind) for other in Part.kinds.values())
+
+
+def toy(kind: type[Part]) -> Any:
+    """One description of a kind; fields without a default get small numbers."""
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
+    return kind(**{field: TOY_FIELDS.get(field, 3) for field in needed})
 
 
 def forms(kind: type[Part]) -> dict[str, Any]:
@@ -58,10 +66,14 @@ def forms(kind: type[Part]) -> dict[str, Any]:
 
 def patterns() -> dict[str, Pattern]:
     """Each simple pattern, and combinations of them."""
-    simple = [k for k in Part.kinds.values() if issubclass(k, Pattern) and k not in (Pattern, Both, Either, Not)]
-    made = [kind(*[TOY_FIELDS.get(f.name, 3) for f in fields(kind)]) for kind in simple]  # type: ignore[arg-type]
+    made = simple_patterns()
     mixed = [Causal() & pattern for pattern in made] + [~pattern for pattern in made] + [made[0] & ~made[-1] | made[1]]
     return {str(pattern): pattern for pattern in [*made, *mixed]}
+
+
+def simple_patterns() -> list[Pattern]:
+    """One of each word of the text form."""
+    return [toy(kind) for kind in patterns_by_word().values()]
 
 
 def cores() -> dict[str, Core]:
@@ -123,8 +135,12 @@ def variants() -> dict[str, Topology]:
         kinds = (type(spec), type(trunk_of(spec)))
         first, own = kinds not in decoders and decodes(spec), set(made)
         for core, part in cores().items():
-            if first or not isinstance(part, Scoring):
-                made[f"{name}, core {core}"] = edit(spec, on(Attention, core=part))
+            if not first and isinstance(part, Scoring):
+                continue
+            try:
+                made[f"{name}, core {core}"] = edit(spec, lambda attention, part=part: _with_core(attention, part))
+            except InvalidConfig:  # a stack whose position the core cannot score
+                continue
         if reads_text(spec):
             made |= {f"{name}, {position}": changed for position, changed in positions(spec)}
         made[f"{name}, rms norm before"] = edit(edit(spec, on(Norm, form="rms")), on(Block, place="before"))
@@ -134,9 +150,13 @@ def variants() -> dict[str, Topology]:
         made[f"{name}, one set of weights"] = edit(spec, on(Stack, _one_kind, weights=1))
         if first:
             decoders.add(kinds)
-            for text, pattern in patterns().items():
-                seen = Causal() & (pattern | Causal() & pattern)
-                made[f"{name}, {text}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            for pattern in simple_patterns():
+                seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
+                made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
+            for core, part in cores().items():
+                if not part.handles(Full()) and part.handles(Causal() & Window(2)):
+                    made[f"{name}, window by {core}"] = edit(spec, lambda attention, part=part: _near(attention, part))
         for changed in set(made) - own - {name}:
             if made[changed] == spec:  # a family without what was changed
                 del made[changed]
@@ -147,6 +167,23 @@ def trunk_of(spec: Any) -> Trunk:
     """The trunk that writes, where there are two."""
     trunk: Trunk = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack
     return trunk
+
+
+def _with_core(part: Any, core: Core) -> Any:
+    """An attention with another core, where that can compute it."""
+    if not isinstance(part, Attention):
+        return part
+    try:
+        return replace(part, core=core)
+    except InvalidConfig:
+        return part
+
+
+def _near(part: Any, core: Core) -> Any:
+    """An attention of a stream to itself, cut to a window that a core computes."""
+    if not isinstance(part, Attention) or part.source != "self":
+        return part
+    return replace(part, pattern=part.pattern & Window(2), core=core)
 
 
 def _one_kind(stack: Any) -> bool:

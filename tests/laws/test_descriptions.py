@@ -15,7 +15,8 @@ from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.parts.attention import Attention
 from transept.parts.norm import Norm
-from transept.parts.pattern import Causal, First, Pattern, Window, parse_pattern
+from transept.parts.pattern import Causal, First, Pattern, Window
+from transept.parts.pattern_text import parse_pattern
 from transept.spec import Part, from_json, part_from_dict, to_json
 
 VARIANTS = variants()
@@ -81,12 +82,42 @@ def test_pattern_precedence() -> None:
         ("causal + full", ["causal + full", "& | ~"]),
         ("__import__('os')", ["__import__"]),
         ("window(-1)", ["whole numbers"]),
+        ("window(True)", ["whole numbers", "True"]),
+        ("~" * 5000 + "full", ["cannot be read"]),
     ],
 )
 def test_wrong_patterns_are_refused(text: str, words: list[str]) -> None:
     with pytest.raises(InvalidConfig) as caught:
         parse_pattern(text)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("casual & window(4)", "casual"),
+        ("causal & windw(4) | full", "windw"),
+        ("  causal &\n (full and first(2))", "full and first(2)"),
+        ("causal & window(4", "("),
+        ("causal & window(4))", ")"),
+        ("causal |", ""),
+        ("causal & window", "window"),
+        ("causal & window(4, 5)", "5"),
+        ("local(4, bak=1)", "bak=1"),
+        ("local(4, size=1)", "size=1"),
+        ("full | window(2.5)", "2.5"),
+        ("full | convolutional(32, 4)", "convolutional(32, 4)"),
+        ("'漢字' & causal", "'漢字'"),
+        ("first(1) | " * 30 + "frist(2)", "frist"),
+    ],
+)
+def test_the_place_that_is_wrong_is_marked(text: str, marked: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        parse_pattern(text)
+    shown, mark = caught.value.what.split("\n")[1:]
+    wide = shown.replace("漢字", "漢_字_")  # two columns a letter
+    assert mark.strip() == "^" * max(1, len(mark.strip()))
+    assert wide[mark.index("^") : len(mark)].replace("_", "") == marked
 
 
 @pytest.mark.parametrize(

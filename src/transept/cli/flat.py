@@ -64,17 +64,10 @@ def patterns(layer: nn.Module) -> dict[str, Pattern]:
     return found
 
 
-def draw(pattern: Pattern, length: int) -> list[str]:
-    """A pattern as text: one line for each query, one mark for each key, filled where the query may look."""
-    import torch
-
-    at = torch.arange(length)
-    allowed = pattern.allows(at[:, None], at[None, :]).expand(length, length)
-    return [" ".join("■" if seen else "·" for seen in line) for line in allowed.tolist()]
-
-
 def brief(part: Part) -> str:
     """A part in one line: its kind and what differs from the default; parts inside it by their kind alone."""
+    from transept.parts.attention import Attention
+    from transept.parts.core import Core
     from transept.parts.pattern import Pattern
     from transept.spec import Part
 
@@ -85,6 +78,9 @@ def brief(part: Part) -> str:
             told.append(f"{field.name}={value}")
         elif value == field.default or (isinstance(value, tuple) and any(isinstance(item, Part) for item in value)):
             continue
+        elif isinstance(value, Core) and isinstance(part, Attention):
+            chosen = value.chosen(part)
+            told.append(f"core={brief(value)}" + ("" if chosen == value else f" that chose {brief(chosen)}"))
         elif isinstance(value, Part):
             told.append(f"{field.name}={brief(value)}")
         else:

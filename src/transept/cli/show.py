@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from transept.cli.flat import Row
     from transept.hub.directory import Stored
     from transept.models import Topology
+    from transept.parts.pattern import Pattern
 
-DRAWN = 8  # tokens on a side of a drawn pattern
+DRAWN = 8  # tokens on a side of a drawn pattern of a model; of one that is asked for, twice as many
+PICTURED = 64  # the same in a picture
 LISTED = 12  # names of classes that a line holds
 
 
@@ -27,7 +30,8 @@ def add(app: typer.Typer) -> None:
         "transept show bert:base",
         "transept show OWNER/NAME",
         "transept show transformer:tiny norm=before kv_heads=1",
-        'transept show --pattern "causal & window(4)"',
+        'transept show --pattern "causal & window(4) | first(1)" --size 24',
+        'transept show --pattern "local(64, 1, 1) | global_blocks(64)" --size 512 --png bigbird.png',
     )(show)
 
 
@@ -40,27 +44,47 @@ def show(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With a family: what its declaration takes.")
     ] = None,
     pattern: Annotated[str | None, typer.Option("--pattern", help="Draw this pattern of attention.")] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, max=4096, help="Tokens a side that patterns are drawn at.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write the patterns as a picture too.")
+    ] = None,
     length: Annotated[int, typer.Option("--length", min=1, help="Tokens a side that operations are counted at.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
     """Print a model flat: parts, shapes, parameters.
 
-    Each part with its shapes, parameters, operations for a token, and the file that it comes from.
+    Each part with its shapes, parameters, operations for a token, and the file that it comes from; who may attend to
+    whom as a drawing, in which a row is a query.
     """
     if model is None and pattern is None:
         raise UsageError(
             "there is nothing to show", remedy='Name a model, a family, or a --pattern "causal & window(4)".'
         )
-    if model is not None:
-        _show_model(model, settings or [], length, as_json)
-    if pattern is not None:
-        from transept.parts.pattern import parse_pattern
+    drawn: dict[str, Pattern] = {}
+    if pattern is not None:  # first of all, since it may not parse
+        from transept.parts.pattern_text import parse_pattern
 
         found = parse_pattern(pattern)
-        _show_patterns({str(found): found}, 2 * DRAWN, as_json)
+        drawn = {str(found): found}
+    if model is not None:
+        more = _show_model(model, settings or [], length, as_json)
+        if not as_json:  # whose lines are the parts
+            _show_patterns(more, size or DRAWN, as_json)
+        drawn |= more
+    if pattern is not None:
+        _show_patterns({str(found): found}, size or 2 * DRAWN, as_json)
+    if png is not None:
+        from transept.cli.drawing import picture
+        from transept.durable import replace_file
+
+        replace_file(png, picture(drawn, size or PICTURED))
+        print(f"{png}: drawn at {size or PICTURED} tokens a side", file=sys.stderr)
 
 
-def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> None:
+def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> dict[str, Pattern]:
+    """Print the table of a model; its patterns by their places."""
     from transept.cli.flat import flatten, patterns
     from transept.models import outline
 
@@ -73,7 +97,7 @@ def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> N
             emit(asdict(row))
         if stored:
             emit({"holds": _held(stored)})
-        return
+        return {f"{place}: {found}": found for place, found in patterns(layer).items()}
     total = sum(row.parameters for row in rows)
     print(f"{title}: {total:,} parameters")
     print(f"Operations: multiplications and additions for one token of each stack, at {length} tokens a side.\n")
@@ -81,7 +105,7 @@ def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> N
     print()
     if stored:
         print("\n".join([*_told(stored), ""]))
-    _show_patterns({f"{place}: {found}": found for place, found in patterns(layer).items()}, DRAWN, as_json)
+    return {f"{place}: {found}": found for place, found in patterns(layer).items()}
 
 
 def _stored(name: str, settings: list[str]) -> Stored | None:
@@ -179,16 +203,21 @@ def _table(rows: list[Row]) -> Any:
     return table
 
 
-def _show_patterns(drawn: dict[str, Any], size: int, as_json: bool) -> None:
-    """Patterns beside one another: rows are queries, columns keys."""
-    from transept.cli.flat import draw
+def _show_patterns(drawn: dict[str, Pattern], size: int, as_json: bool) -> None:
+    """Patterns below one another: rows are queries, columns keys."""
+    from transept.cli.drawing import WIDEST, allowed, assumed, draw
 
     if as_json:
         for title, pattern in drawn.items():
-            emit({"pattern": title, "rows": [line.replace(" ", "") for line in draw(pattern, size)]})
+            rows = ["".join("■" if seen else "·" for seen in line) for line in allowed(pattern, size).tolist()]
+            emit({"pattern": title, "rows": rows})
+        return
+    if size > WIDEST:
+        print(f"{size} tokens a side are wider than a terminal: --png FILE draws them", file=sys.stderr)
         return
     for title, pattern in drawn.items():
-        print(f"{title}   (a row looks at the columns marked ■)")
+        more = assumed(pattern)
+        print(f"{title}   (a row looks at the columns that are filled{f', here in {more}' if more else ''})")
         lines = draw(pattern, size)
         # Where everything is seen there is nothing to see.
         print("\n".join(f"  {line}" for line in lines) + "\n" if any("·" in line for line in lines) else "  every ■\n")

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
+from transept.parts import lowrank, pattern_text, planner  # noqa: F401 a description may name any pattern and any core
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -16,6 +17,7 @@ from transept.parts.pattern import Full, Pattern
 from transept.parts.place import Place
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating
+from transept.parts.shorten import Shorten
 from transept.parts.tap import Tap
 from transept.parts.view import View
 
@@ -29,13 +31,15 @@ class Attention(Sublayer):
     which the 2017 paper does not drop. `bias` True is on all four projections, "qkv" on all but the last, "out" on the
     last alone. `head_width` None is width / heads; T5's is its own. `position` turns or scores this attention's queries
     and keys. `project` names those of q, k, v and o that have weights: Luong's "dot" score has none, his "general" the
-    queries' alone, RNNsearch's "qk". `place` looks only around where in the memory a query is.
+    queries' alone, RNNsearch's "qk". `place` looks only around where in the memory a query is. `shorten` makes one key
+    of several tokens before they are attended to.
     """
 
     heads: int
     pattern: Pattern = Full()
     source: Literal["self", "memory"] = "self"
     core: Core = Fused()
+    shorten: Shorten | None = None
     kv_heads: int | None = None
     bias: bool | Literal["qkv", "out"] = True
     scale: float | None = None
@@ -56,6 +60,14 @@ class Attention(Sublayer):
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
             raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
+        if (reason := self.core.objects(self)) is not None:
+            raise InvalidConfig(f"{type(self.core).__name__} {reason}")
+        if self.shorten is not None and (self.source == "memory" or self.pattern.band()[1] > 0):
+            raise InvalidConfig(
+                f"a shortened key is seen when its span is past, and the pattern {self.pattern} of an attention to "
+                f"{'a memory' if self.source == 'memory' else 'itself'} has no such order",
+                remedy="Shorten attentions of a stream to itself whose pattern looks back alone, such as causal.",
+            )
         if self.project != "".join(letter for letter in "qkvo" if letter in self.project):
             raise InvalidConfig(f"Attention.project names some of q, k, v and o, in this order, not {self.project!r}")
         if not self.project and self.source == "self":
@@ -116,7 +128,8 @@ class AttentionLayer(Layer):
         self.rotation = spec.position if isinstance(spec.position, Rotating) else None
         self.position = spec.position.build(self.head_width) if isinstance(spec.position, Keyed) else None
         self.place = spec.place.build(width) if spec.place else None
-        self.core = spec.core.build(spec.heads, self.head_width)
+        self.shorten = spec.shorten.build(self.kv_heads, self.head_width, value_width) if spec.shorten else None
+        self.core = spec.core.chosen(spec).build(spec.heads, self.head_width)
         self.asked, self.mix = Tap(), Tap()
         self.widths = {"k": self.head_width, "v": value_width}
 
@@ -155,7 +168,7 @@ class AttentionLayer(Layer):
             k, v = self.keyed(x)
             if self.rotation is not None:  # keys are kept as they were turned: their positions never change
                 angles = view.angles(self.rotation, self.head_width)
-                q, k = self.rotation.turn(q, angles), self.rotation.turn(k, angles)
+                q, k = self.rotation.turn(q, angles), k if self.shorten else self.rotation.turn(k, angles)
             if slot is not None and view.at is not None:
                 slot.tensors["k"].index_copy_(2, view.at, k)
                 slot.tensors["v"].index_copy_(2, view.at, v)
@@ -166,6 +179,10 @@ class AttentionLayer(Layer):
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
             share = None if share is None else share.unflatten(0, (k.size(0), -1)).flatten(1)
         allowed = view.allowed(self.spec.pattern, self.spec.source)
+        if self.shorten is not None:
+            k, v, allowed = self.shorten(k, v, allowed)
+            if self.rotation is not None:  # by where they stand now
+                k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
             allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k) * self.scale)
         if self.place is not None:

@@ -6,14 +6,18 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transept.parts.dropout import dropout
-from transept.parts.pattern import Causal, Full, Pattern
+from transept.parts.pattern import Causal, Full, Pattern, Places
 from transept.spec import Part
+
+if TYPE_CHECKING:
+    from transept.parts.attention import Attention
 
 
 @dataclass
@@ -24,6 +28,7 @@ class Allowed:
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
     (B, H, S, T) holds scores that one attention adds by its vectors; `near` (B, 1, S, T) is true around the place that
     each query is at, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
+    `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one.
     """
 
     pattern: Pattern
@@ -35,6 +40,7 @@ class Allowed:
     keyed: Tensor | None = None
     near: Tensor | None = None
     factor: Tensor | None = None
+    documents: Tensor | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
@@ -62,7 +68,10 @@ class Allowed:
             if isinstance(self.pattern, Full) and self.valid is not None:
                 self._mask = self.valid[:, None, None, :]  # the same for every query: S times smaller
             else:
-                allows = self.pattern.allows(self.q[:, :, None], self.k[:, None, :])[:, None]
+                of = self.documents
+                asking = Places(self.q[:, :, None], None if of is None else of[:, :, None])
+                asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
+                allows = self.pattern.relates(asking, asked)[:, None]
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
             if self.near is not None:
                 self._mask = self._mask & self.near
@@ -94,10 +103,26 @@ class Allowed:
 
 
 class Core(Part):
-    """How attention is computed. `build` makes the layer; `handles` tells which patterns it can honour."""
+    """How attention is computed. `build` makes the layer; `handles` tells which patterns it can honour.
+
+    One that is `exact` equals `Reference` wherever it handles; another is another function of the same vectors.
+    """
+
+    exact: ClassVar[bool] = True
 
     def handles(self, pattern: Pattern) -> bool:
         return True
+
+    def objects(self, attention: "Attention", scored: bool = False) -> str | None:
+        """Why it cannot compute an attention whose pattern it handles, or None where it can.
+
+        `scored` says that the stack adds scores by positions.
+        """
+        return None
+
+    def chosen(self, attention: "Attention") -> "Core":
+        """The core that computes an attention which names this one: itself, unless it is a choice between others."""
+        return self
 
     def limit(self) -> int | None:
         """How many keys it can tell apart, or None where there is no end."""

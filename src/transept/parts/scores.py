@@ -3,6 +3,8 @@
 Shapes: B batch, H heads, S queries, T keys, E head width.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ ROOM = 1 << 24  # numbers that the hidden layer of additive scores may hold at a
 
 class Scoring(Core):
     """A core with a score of its own: it equals no other, and mixes values as all of them do."""
+
+    exact: ClassVar[bool] = False
 
 
 class Additive(Scoring):

@@ -1,13 +1,17 @@
 """Blocks in a row: the whole of an encoder or of a decoder, which differ in their patterns and in nothing else."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts.attention import Attention
+from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.block import Block, BlockLayer
 from transept.parts.cache import Slots
+from transept.parts.core import Core
 from transept.parts.dropout import dropout
+from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
 from transept.parts.scored import Scored
@@ -48,6 +52,8 @@ class Stack(Trunk):
         for attention in self.attentions():
             if self.position is not None and not self.position.serves(attention.heads):
                 raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
+            if self.position is not None and (reason := attention.core.objects(attention, scored=True)) is not None:
+                raise InvalidConfig(f"{type(attention.core).__name__} {reason}")
 
     def order(self) -> list[int]:
         """Which set of weights each application uses. Set i is of kind i modulo the cycle."""
@@ -75,6 +81,17 @@ class Stack(Trunk):
         return StackLayer(self, width, memory)
 
 
+def lend(layers: Iterable[AttentionLayer]) -> None:
+    """Let attentions whose cores share weights over layers use those of the first."""
+    owners: dict[Core, LowRankLayer] = {}
+    for layer in layers:
+        core = layer.core
+        if isinstance(core, LowRankLayer) and core.spec.share == "layers":
+            owner = owners.setdefault(core.spec, core)
+            if owner is not core:
+                core.borrow(owner)
+
+
 def blocks(trunk: Trunk) -> Stack:
     """A trunk that is blocks in a row. Raises InvalidConfig where it is another."""
     if not isinstance(trunk, Stack):
@@ -90,6 +107,7 @@ class StackLayer(TrunkLayer):
         self.spec = spec
         cycle, self.order = spec.cycle(), spec.order()
         self.blocks = nn.ModuleList(cycle[i % len(cycle)].build(width, memory) for i in range(max(self.order) + 1))
+        lend(layer for block in self.blocks for layer in block.modules() if isinstance(layer, AttentionLayer))
         self.norm = spec.norm.build(width) if spec.norm else nn.Identity()
         self.position = spec.position.build(width) if spec.position else None
 

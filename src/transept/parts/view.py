@@ -14,12 +14,20 @@ def count_positions(valid: Tensor, seen: Tensor | int = 0) -> Tensor:
     return (seen + valid.long().cumsum(1) - 1).clamp(min=0)
 
 
+def count_in_documents(documents: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The position of each token in its own document. A document's tokens stand together. (B, S) -> (B, S)"""
+    at = count_positions(torch.ones_like(documents, dtype=torch.bool) if valid is None else valid)
+    begins = documents.diff(dim=1, prepend=documents[:, :1] - 1) != 0
+    return at - torch.where(begins, at, 0).cummax(1).values
+
+
 class View:
     """Positions, validity, memory, scored position, where to write; one `Allowed` for each pattern that is asked, and
     the angles of each rotation.
 
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
-    to write and `keys` the positions and validity (B, T) of everything that the cache holds.
+    to write and `keys` the positions and validity (B, T) of everything that the cache holds. `documents` (B, S) tells
+    the document of each token where a row holds several.
     """
 
     def __init__(
@@ -30,19 +38,24 @@ class View:
         bias: nn.Module | None = None,
         at: Tensor | None = None,
         keys: tuple[Tensor, Tensor] | None = None,
+        documents: Tensor | None = None,
     ) -> None:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
-        self.at, self.keys = at, keys
+        self.at, self.keys, self.documents = at, keys, documents
         self._allowed: dict[tuple[Pattern, str], Allowed] = {}
         self._angles: dict[tuple[Rotating, int], tuple[Tensor, Tensor]] = {}
 
     @staticmethod
     def of(
-        x: Tensor, valid: Tensor | None = None, memory: Memory | None = None, bias: nn.Module | None = None
+        x: Tensor,
+        valid: Tensor | None = None,
+        memory: Memory | None = None,
+        bias: nn.Module | None = None,
+        documents: Tensor | None = None,
     ) -> "View":
         """The view of a whole pass over x (B, S, ...), without a cache."""
         positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
-        return View(positions, valid, memory, bias)
+        return View(positions, valid, memory, bias, documents=documents)
 
     def allowed(self, pattern: Pattern, source: str) -> Allowed:
         """Who may see whom under a pattern, made once for all layers that share it."""
@@ -61,7 +74,9 @@ class View:
     def _make(self, pattern: Pattern, source: str) -> Allowed:
         if source == "self":
             if self.keys is None:
-                return Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias)
+                own = Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias)
+                own.documents = self.documents
+                return own
             return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias)
         assert self.memory is not None, "an attention to the memory was given none"
         states = self.memory.states

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transept.cli.flat import brief, draw, flatten, patterns
+from transept.cli.flat import brief, flatten, patterns
 from transept.families import vit, wav2vec2
 from transept.families.transformer import declare
 from transept.parts.attention import Attention
@@ -73,11 +73,6 @@ def test_flattening_a_model_without_memory_for_its_weights():
 def test_every_line_of_a_described_part_names_its_file():
     for row in flatten(declare(**SMALL).build(), 5):
         assert row.source == "torch.nn" or row.source.endswith(".py"), row
-
-
-def test_a_drawing_marks_what_is_allowed():
-    assert draw(Causal() & Window(1), 3) == ["■ · ·", "■ ■ ·", "· ■ ■"]
-    assert draw(Full(), 2) == ["■ ■", "■ ■"]
 
 
 def test_a_brief_tells_what_differs_from_the_default():
