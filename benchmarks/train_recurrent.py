@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import peers
 import torch
-from peers import OURS, Figure, Row, Side
+from peers import OURS, Figure, Side
 from texts import texts
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from train_translation import BETAS, EPS, LIMIT, RATE, SMOOTHING, Step, our_step, read_batches, timed, write_batches
+from train_translation import SMOOTHING, check, our_step, plain_step, read_batches, timed, write_batches
 
 from transept.data.batches import PairBatch
 from transept.families.registry import all_families
@@ -58,8 +59,9 @@ class Plain(nn.Module):
         self.score.weight.data.copy_(cast(Any, ours.head).score.weight)
         self.score.bias.data.copy_(cast(Any, ours.head).bias)
 
-    def loss(self, batch: PairBatch) -> Tensor:
-        logits = self(batch)
+    def loss(self, batch: PairBatch, dtype: torch.dtype = torch.float32) -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = self(batch)
         return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), label_smoothing=SMOOTHING.amount)
 
 
@@ -125,22 +127,6 @@ class PlainSearch(Plain):
 # ------------------------------------------------------------------ the sides
 
 
-def their_step(model: Plain, dtype: torch.dtype) -> Step:
-    """A step of a plain loop over a plain model."""
-    adam = torch.optim.AdamW(model.parameters(), lr=RATE, betas=BETAS, eps=EPS, weight_decay=0.0, fused=True)
-    model.train()
-
-    def step(batch: PairBatch) -> float:
-        adam.zero_grad()
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = model.loss(batch)
-        loss.backward()
-        adam.step()
-        return float(loss.detach())
-
-    return step
-
-
 def work(side: Side, folder: Path) -> list[Figure]:
     """The figures of one side, in this process."""
     batches, settings = read_batches(folder / "batches.safetensors"), json.loads((folder / "settings.json").read_text())
@@ -158,7 +144,7 @@ def work(side: Side, folder: Path) -> list[Figure]:
     plain = PlainSearch(ours) if search else PlainLstm(ours, side.options["loop"])
     with judging(plain):
         start = float(plain.loss(batches[0]))
-    return [timed(their_step(plain, dtype), batches, settings["warm_up"], "", start)]
+    return [timed(plain_step(plain, partial(plain.loss, dtype=dtype), True), batches, settings["warm_up"], "", start)]
 
 
 def sides(family: str) -> list[Side]:
@@ -173,14 +159,6 @@ def sides(family: str) -> list[Side]:
                 found.append(Side(PLAIN, f"{how}, {name}", "peer", kind, told | {"keep": False}))
                 found.append(Side(PLAIN, f"{how}, {name}, our malloc setting", "extra", kind, told | {"keep": True}))
     return found
-
-
-def check(rows: list[Row]) -> None:
-    """Refuse figures of models that are not the same."""
-    true = next(row for row in rows if row.role == "peer").facts["first loss"]
-    for row in rows:
-        if abs(row.facts["first loss"] - true) > LIMIT[row.format] * true:
-            raise SystemExit(f"{row.who}, {row.how} begins at a loss of {row.facts['first loss']:.6f}, not {true:.6f}")
 
 
 def prepare(asked: argparse.Namespace, folder: Path) -> None:

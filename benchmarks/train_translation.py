@@ -11,6 +11,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,15 +86,15 @@ def their_loss(model: Any, batch: PairBatch, dtype: torch.dtype) -> torch.Tensor
         )
 
 
-def their_step(model: Any, dtype: torch.dtype, fused: bool) -> Step:
-    """A step of a plain loop over Hugging Face's model."""
+def plain_step(model: nn.Module, loss_of: Callable[[PairBatch], torch.Tensor], fused: bool) -> Step:
+    """A step of a plain loop over somebody's model."""
     # Without decay AdamW is Adam.
     adam = torch.optim.AdamW(model.parameters(), lr=RATE, betas=BETAS, eps=EPS, weight_decay=0.0, fused=fused)
     model.train()
 
     def step(batch: PairBatch) -> float:
         adam.zero_grad()
-        loss = their_loss(model, batch, dtype)
+        loss = loss_of(batch)
         loss.backward()
         adam.step()
         return float(loss.detach())
@@ -124,7 +125,15 @@ def work(side: Side, folder: Path) -> list[Figure]:
         with judging(model):
             start = float(their_loss(model, batches[0], dtype))
         how = "fused AdamW" if fused else "AdamW"
-        found.append(timed(their_step(model, dtype, fused), batches, settings["warm_up"], how, start))
+        found.append(
+            timed(
+                plain_step(model, partial(their_loss, model, dtype=dtype), fused),
+                batches,
+                settings["warm_up"],
+                how,
+                start,
+            )
+        )
     return found
 
 
