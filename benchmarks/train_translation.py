@@ -125,15 +125,8 @@ def work(side: Side, folder: Path) -> list[Figure]:
         with judging(model):
             start = float(their_loss(model, batches[0], dtype))
         how = "fused AdamW" if fused else "AdamW"
-        found.append(
-            timed(
-                plain_step(model, partial(their_loss, model, dtype=dtype), fused),
-                batches,
-                settings["warm_up"],
-                how,
-                start,
-            )
-        )
+        step = plain_step(model, partial(their_loss, model, dtype=dtype), fused)
+        found.append(timed(step, batches, settings["warm_up"], how, start))
     return found
 
 
