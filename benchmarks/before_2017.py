@@ -60,6 +60,8 @@ class Entrant:
 def entrants(asked: argparse.Namespace) -> list[Entrant]:
     """Who takes part."""
     if asked.luong:
+        if asked.only or asked.size != "reduced":
+            raise SystemExit("--luong compares seven variants of one size: leave --only and --size out")
         return [Entrant(name, "luong", changes) for name, changes in LUONG.items()]
     found = []
     for recipe, figure in MODELS.items():
@@ -72,6 +74,9 @@ def trained(entrant: Entrant, asked: argparse.Namespace) -> Path:
     """The run of a model, trained if it is not there."""
     run = asked.out / entrant.name.replace(" ", "-")
     if (run / "model").is_dir():
+        stop = load_recipe(run).train.stop
+        if stop != asked.budget:
+            raise SystemExit(f"{run} was trained for {stop}, not {asked.budget}: take another --out, or remove it")
         return run
     changes = [f"data.dir={asked.data}", f"run={run}", f"train.stop={asked.budget}", *entrant.changes, *asked.changes]
     again = [str(run), "--resume"] if (run / "checkpoints").is_dir() else [entrant.recipe, *changes]

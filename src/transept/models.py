@@ -141,6 +141,8 @@ class Model(Topology):
 
     def validate(self) -> None:
         self.hold(1, "width")
+        if self.stack.reads_memory:
+            raise InvalidConfig(f"{type(self.stack).__name__} reads a memory, and a model of one stack has none")
         for head in (self.head, self.second):
             if head is not None:
                 _fit(head, self.embed, self.width, self.stack.leaves(self.width))
@@ -236,6 +238,10 @@ class Seq2Seq(Topology):
 
     def validate(self) -> None:
         self.hold(1, "width")
+        if self.encoder.reads_memory:
+            raise InvalidConfig(
+                f"the encoder, {type(self.encoder).__name__}, reads a memory, and there is none before it"
+            )
         self.decoder.follow(self.encoder)
         memory = self.encoder.leaves(self.width)
         _fit(self.head, self.embed, self.width, self.decoder.leaves(self.width, memory))

@@ -22,6 +22,7 @@ from transept.parts.core import Core
 from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Full, Pattern, Window
 from transept.parts.pattern_text import patterns_by_word
+from transept.parts.place import Place
 from transept.parts.position import Added
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
@@ -153,6 +154,8 @@ def variants() -> dict[str, Topology]:
             for pattern in simple_patterns():
                 seen = Causal() & (pattern | ~pattern & Window(1))  # that a token sees anything at all
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
+            for form, place in forms(Place).items():
+                made[f"{name}, {form}"] = edit(spec, on(Attention, _reads, place=replace(place, reach=2)))
             made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
@@ -161,6 +164,10 @@ def variants() -> dict[str, Topology]:
             if made[changed] == spec:  # a family without what was changed
                 del made[changed]
     return made
+
+
+def _reads(part: Any) -> bool:
+    return bool(part.source == "memory")
 
 
 def trunk_of(spec: Any) -> Trunk:

@@ -110,6 +110,7 @@ def check_shared_memory(model: Built) -> None:
     ids = some_ids(6, 7)
     repeated = memory.rows(torch.tensor([0, 0, 1, 1, 2, 2]))
     full = model.decode(ids, repeated)
+    assert_close(model.decode(ids, memory), full, **TOLERANCE)  # without a cache as well
     cache = model.cache(6, 9, memory)
     assert_close(in_pieces(model, ids[:, :4], None, [3, 1], cache), full[:, :4], **TOLERANCE)
     cache.keep(torch.tensor([0, 2]), 2)

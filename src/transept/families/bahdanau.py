@@ -17,8 +17,8 @@ from transept.parts.start import Start
 SIZES: dict[str, dict[str, Any]] = {
     # Appendix A.2: n = n' = 1000, m = 620, l = 500.
     "rnnsearch": {"width": 620, "hidden": 1000, "align": 1000, "readout": 500, "reset": "before"},
-    # bentrevett/pytorch-seq2seq, the third notebook: torch's cell, the new state read out, no maxout.
-    "notebook": {"width": 256, "hidden": 512, "align": 512, "readout": 512, "maxout": False, "dropout": 0.5},
+    # bentrevett/pytorch-seq2seq, the third notebook: torch's cell, no readout of the new state.
+    "notebook": {"width": 256, "hidden": 512, "align": 512, "state": "after", "start": "bridge", "dropout": 0.5},
     "reduced": {"width": 256, "hidden": 256, "align": 128, "readout": 256, "dropout": 0.3},  # ours, for a processor
 }
 TOY: dict[str, Any] = {"vocab": 23, "width": 16, "hidden": 24, "align": 12, "readout": 20}
@@ -33,23 +33,23 @@ def declare(
     width: int,
     hidden: int,
     align: int,
-    readout: int,
+    readout: int | None = None,
     dropout: float = 0.0,
     reset: Literal["before", "after"] = "after",
-    reads: Literal["before", "after"] = "before",
-    maxout: bool = True,
+    state: Literal["before", "after"] = "before",
+    start: Literal["backward", "bridge"] = "backward",
     initial: Initial = BEGINNING,
 ) -> Seq2Seq:
     """The description.
 
-    `align` is the width of the alignment model, `readout` what is left of the maxout. `reset` "before" is the paper's;
-    "after" is what torch's kernels compute. `reads` tells whether the state before or the new one is read out.
-    `dropout` is on embeddings and on what is read out, which the paper does not drop.
+    `align` is the width of the alignment model, `readout` what is left of the maxout; None scores what it would read as
+    it is. `reset` "before" is the paper's; "after" is what torch's kernels compute. `state` tells whether the state
+    before or the new one is read out, `start` what the first state is made of. `dropout` is on embeddings and on what
+    is read out, which the paper does not drop.
     """
     embed, cell = Tokens(vocab, dropout=dropout), Gru(hidden, reset)
     attend = Attention(1, source="memory", core=Additive(), head_width=align, bias=False, scale=1.0, project="qk")
-    decoder = Searching(
-        cell, attend, Readout(readout, "maxout" if maxout else "linear", bias=True), Start("backward"), dropout, reads
-    )
+    reading = Readout(readout, "maxout", bias=True) if readout else None
+    decoder = Searching(cell, attend, reading, Start(start), dropout, state)
     head = Vocabulary(vocab, tied=False, bias=True)
     return Seq2Seq(width, embed, Recurrent(cell, reads="both"), decoder, head, embed, initial)

@@ -15,8 +15,8 @@ from transept.spec import replace
 SIZES: dict[str, dict[str, Any]] = {
     # Section 4.1. Its tables of 100 features are the first factor of the cell's input matrix, and so is this one.
     "cho": {"width": 100, "hidden": 1000, "readout": 500, "reset": "before"},
-    # bentrevett/pytorch-seq2seq, the second notebook: torch's cell, no maxout.
-    "notebook": {"width": 256, "hidden": 512, "readout": 512, "maxout": False, "dropout": 0.5},
+    # bentrevett/pytorch-seq2seq, the second notebook: torch's cell, the state itself as context, no readout.
+    "notebook": {"width": 256, "hidden": 512, "context": "last", "dropout": 0.5},
     "reduced": {"width": 256, "hidden": 384, "readout": 256, "dropout": 0.3},  # ours, for a processor
 }
 TOY: dict[str, Any] = {"vocab": 23, "width": 16, "hidden": 24, "readout": 20}
@@ -30,23 +30,26 @@ def declare(
     vocab: int,
     width: int,
     hidden: int,
-    readout: int,
+    readout: int | None = None,
     depth: int = 1,
     dropout: float = 0.0,
     reset: Literal["before", "after"] = "after",
     reads: Reading = "forward",
-    maxout: bool = True,
+    context: Literal["projected", "last"] = "projected",
     form: Literal["seq2seq", "language_model"] = "seq2seq",
     initial: Initial = BEGINNING,
 ) -> Seq2Seq | Model:
     """The description.
 
     `reset` "before" is the paper's; "after" is what torch's kernels compute. `dropout` is on embeddings, between layers
-    and on what is read out, which the paper does not drop. `form` "language_model" has no source.
+    and on what is read out, which the paper does not drop. `readout` is what is left of the maxout; None scores what it
+    would read as it is. `context` "last" has no matrices between the last state and the decoder. `form`
+    "language_model" has no source.
     """
     embed, head = Tokens(vocab, dropout=dropout), Vocabulary(vocab, tied=False, bias=True)
     encoder = Recurrent(Gru(hidden, reset), depth, reads, dropout=dropout)
     if form == "language_model":
         return Model(width, embed, replace(encoder, reads="forward"), head, initial)
-    decoder = Contextual(Gru(hidden, reset), Readout(readout, "maxout" if maxout else "linear", bias=True), dropout)
+    reading = Readout(readout, "maxout", bias=True) if readout else None
+    decoder = Contextual(Gru(hidden, reset), reading, dropout, context)
     return Seq2Seq(width, embed, encoder, decoder, head, embed, initial)

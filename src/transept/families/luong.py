@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from transept.errors import InvalidConfig, nearest
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Seq2Seq
@@ -25,7 +26,7 @@ GOLDEN_VOCAB = 50_000  # section 4.1
 BEGINNING = Uniform(0.1)  # section 4.1
 
 SCORES: dict[str, tuple[str, Core]] = {"dot": ("", Fused()), "general": ("q", Fused()), "concat": ("qk", Additive())}
-PLACES: dict[str, Literal["same", "predicted"]] = {"local_m": "same", "local_p": "predicted"}
+PLACES: dict[str, Literal["same", "predicted"] | None] = {"global": None, "local_m": "same", "local_p": "predicted"}
 
 
 def declare(
@@ -49,8 +50,13 @@ def declare(
     has weights for `longest` places. `reach` "local_m" looks `window` tokens around the same place, "local_p" around a
     predicted one (section 3.2). `feed` hands h~ to the next step (section 3.3).
     """
-    project, core = SCORES.get(score, ("", Location(longest)))
-    place = Place(window, PLACES[reach]) if reach in PLACES else None
+    scores = SCORES | {"location": ("", Location(longest))}
+    for name, word, known in (("score", score, scores), ("reach", reach, PLACES)):
+        if word not in known:
+            raise InvalidConfig(f"luong has no {name} {word!r}.{nearest(word, known)}")
+    project, core = scores[score]
+    at = PLACES[reach]
+    place = Place(window, at) if at else None
     attend = Attention(1, source="memory", core=core, bias=False, scale=1.0, project=project, place=place)
     embed, cell = Tokens(vocab, dropout=dropout), Lstm(hidden)
     encoder = Recurrent(cell, depth, reads, dropout=dropout)

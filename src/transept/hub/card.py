@@ -146,7 +146,11 @@ def front(record: Record, architecture: str | None) -> str:
 
 def what(record: Record, spec: Topology, parameters: int) -> str:
     """One paragraph: what it is, how large, what it does."""
-    kind = "An encoder-decoder Transformer" if isinstance(spec, Seq2Seq) else "A Transformer"
+    kind = "A model"
+    if isinstance(spec, Model):
+        kind = f"A {spec.stack.noun}"
+    elif isinstance(spec, Seq2Seq):
+        kind = f"An encoder-decoder {spec.decoder.noun}"
     if isinstance(spec, Model) and (entering := reads(spec)) != "text":
         kind += f" that reads {entering},"
     body = f"{kind} of {parameters:,} parameters, made with Transept."

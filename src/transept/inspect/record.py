@@ -2,13 +2,14 @@
 
     with record(model, "decoder.*") as kept:
         model(source, target)
-    kept["decoder.blocks.0.cross"]        # (B, H, T, S), each row sums to 1
+    kept["decoder.blocks.0.cross"]        # (B, H, T, S); each row sums to 1, or less where a place weighs it
 
 Shapes: B batch, H heads, S queries, T keys.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import torch
@@ -37,6 +38,11 @@ class Record(Mapping[str, Tensor]):
         if name not in self._pieces:
             raise KeyError(f"nothing was recorded of {name!r}.{nearest(name, self._pieces)}")
         pieces = self._pieces[name]
+        if len({piece.shape[:2] for piece in pieces}) > 1:
+            raise UsageError(
+                f"the rows of the batch changed while {name} was recorded: sentences left it, or a beam grew",
+                remedy="Record one pass over what was written: model(source, target).",
+            )
         keys = max(piece.size(3) for piece in pieces)
         return torch.cat([nn.functional.pad(piece, (0, keys - piece.size(3))) for piece in pieces], 2)
 
@@ -72,7 +78,8 @@ def record(model: nn.Module, names: str = "*") -> Iterator[Record]:
         def look(module: nn.Module, given: object, asked: tuple[Tensor, Tensor, Tensor, Allowed]) -> None:
             q, k, _, allowed = asked
             with torch.no_grad():
-                kept.add(name, layer.core.weights(q, k, allowed, layer.scale))
+                # On a copy: what is made here without gradients must not be taken for the pass's own.
+                kept.add(name, layer.core.weights(q, k, replace(allowed), layer.scale))
 
         return layer.asked.register_forward_hook(look)
 

@@ -3,6 +3,7 @@
 Shapes: B batch, S queries, T keys, D width, H heads, G key/value heads, E head width.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -70,6 +71,10 @@ class Attention(Sublayer):
             )
         if self.project != "".join(letter for letter in "qkvo" if letter in self.project):
             raise InvalidConfig(f"Attention.project names some of q, k, v and o, in this order, not {self.project!r}")
+        if self.head_width is not None and not {"q", "k"} <= set(self.project):
+            raise InvalidConfig(
+                f"head_width={self.head_width} is that of queries and keys with weights, and project={self.project!r}"
+            )
         if not self.project and self.source == "self":
             raise InvalidConfig("an attention of a stream to itself that projects nothing has nothing to learn")
         if self.place is not None and self.source == "self":
@@ -179,6 +184,8 @@ class AttentionLayer(Layer):
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
             share = None if share is None else share.unflatten(0, (k.size(0), -1)).flatten(1)
         allowed = view.allowed(self.spec.pattern, self.spec.source)
+        if (told := allowed.q.size(1)) < q.size(2):  # the positions of one target row, the same for all
+            allowed = replace(allowed, q=allowed.q.repeat(1, q.size(2) // told))
         if self.shorten is not None:
             k, v, allowed = self.shorten(k, v, allowed)
             if self.rotation is not None:  # by where they stand now

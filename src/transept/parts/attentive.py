@@ -15,19 +15,22 @@ from transept.parts.cache import Slot, Slots
 from transept.parts.cell import Cell, CellLayer, State
 from transept.parts.dropout import dropout
 from transept.parts.memory import Memory
-from transept.parts.readout import Readout
-from transept.parts.recurrent import Reader, begin_with, keep, layers_of, states_of
+from transept.parts.readout import Readout, joined
+from transept.parts.recurrent import Reader, demand_states, keep_states, layers_of, states_of
 from transept.parts.start import Start
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
 
 
 class Attentive(Trunk):
-    """What both have: a cell, an attention to the memory, a start and a readout. `dropout` is on what leaves."""
+    """What both have: a cell, an attention to the memory, a start and a readout. `dropout` is on what leaves.
+
+    Without a readout, what it would read leaves as it is, side by side.
+    """
 
     cell: Cell
     attend: Attention
-    readout: Readout
+    readout: Readout | None = None
     start: Start = Start()
     dropout: float = 0.0
 
@@ -45,16 +48,18 @@ class Attentive(Trunk):
         return 1
 
     def follow(self, encoder: Trunk) -> None:
-        begin_with(self.start, self.cell, self.layers, encoder)
+        demand_states(self.start, self.cell, self.layers, encoder)
 
     def attentions(self) -> tuple[Attention, ...]:
         return (self.attend,)
 
-    def limit(self) -> int | None:
-        return self.attend.core.limit()
+    @property
+    def reads_memory(self) -> bool:
+        return True
 
-    def leaves(self, width: int, memory: int | None = None) -> int:
-        return self.readout.hidden
+    def seen(self, memory: int) -> int:
+        """The width of what an attention gives of a memory."""
+        return self.attend.build(self.cell.hidden, memory).leaves
 
 
 class AttentiveLayer(TrunkLayer):
@@ -105,10 +110,14 @@ class Searching(Attentive):
     """RNNsearch (Bahdanau et al. 2015, appendix A.2): the state before looks for what comes next.
 
     c_t = attend(s_(t-1)); s_t = cell([y_(t-1), c_t], s_(t-1)); read out as [s, y_(t-1), c_t]. The paper reads out the
-    state before, s_(t-1); with `reads` "after" it is the new one.
+    state before, s_(t-1); with `state` "after" it is the new one.
     """
 
-    reads: Literal["before", "after"] = "before"
+    state: Literal["before", "after"] = "before"
+
+    def leaves(self, width: int, memory: int | None = None) -> int:
+        given = self.cell.hidden + width + self.seen(memory or width)
+        return self.readout.hidden if self.readout else given
 
     def build(self, width: int, memory: int | None = None) -> "SearchingLayer":
         return SearchingLayer(self, width, memory or width)
@@ -117,9 +126,9 @@ class Searching(Attentive):
 class SearchingLayer(AttentiveLayer):
     def __init__(self, spec: Searching, width: int, memory: int) -> None:
         super().__init__(spec, width, memory)
-        self.reads = spec.reads
+        self.before = spec.state == "before"
         self.cell = spec.cell.build(width + self.attend.leaves)
-        self.readout = spec.readout.build(spec.cell.hidden, width, self.attend.leaves)
+        self.readout = joined(spec.readout, spec.cell.hidden, width, self.attend.leaves)
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, T, D) -> (B, T, readout)"""
@@ -132,10 +141,10 @@ class SearchingLayer(AttentiveLayer):
         for t in range(x.size(1)):
             context = self.look(state[0][:, None], view.column(t), seen)[:, 0]
             new = frozen(self.cell.step(torch.addmm(given[:, t], context, other), state), state, view.valid, t)
-            read.append(state[0] if self.reads == "before" else new[0])
+            read.append(state[0] if self.before else new[0])
             contexts.append(context)
             state = new
-        keep(slot, [state], names)
+        keep_states(slot, [state], names)
         return self.left(self.readout(torch.stack(read, 1), x, torch.stack(contexts, 1)))
 
 
@@ -159,6 +168,9 @@ class Feeding(Attentive):
     def layers(self) -> int:
         return self.depth
 
+    def leaves(self, width: int, memory: int | None = None) -> int:
+        return self.readout.hidden if self.readout else self.seen(memory or width) + self.cell.hidden
+
     def build(self, width: int, memory: int | None = None) -> "FeedingLayer":
         return FeedingLayer(self, width, memory or width)
 
@@ -167,15 +179,16 @@ class FeedingLayer(AttentiveLayer):
     def __init__(self, spec: Feeding, width: int, memory: int) -> None:
         super().__init__(spec, width, memory)
         self.feed, self.between = spec.feed, spec.between
-        entering = width + spec.readout.hidden if spec.feed else width
+        self.fed = spec.leaves(width, memory)
+        entering = width + self.fed if spec.feed else width
         self.cells = layers_of(spec.cell, spec.depth, 1, entering)
-        self.readout = spec.readout.build(self.attend.leaves, spec.cell.hidden)
+        self.readout = joined(spec.readout, self.attend.leaves, spec.cell.hidden)
 
     def first(self, memory: Memory, rows: int) -> dict[str, Tensor]:
         begun = super().first(memory, rows)
         if not self.feed:
             return begun
-        return begun | {"fed": next(iter(begun.values())).new_zeros(rows, self.spec.readout.hidden)}
+        return begun | {"fed": next(iter(begun.values())).new_zeros(rows, self.fed)}
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, T, D) -> (B, T, readout)"""
@@ -190,7 +203,7 @@ class FeedingLayer(AttentiveLayer):
                 assert isinstance(cell, CellLayer)
                 x, end = reader.read(cell, dropout(x, between) if i else x, state)
                 ends.append(end)
-            keep(slot, ends, names)
+            keep_states(slot, ends, names)
             return self.left(self.readout(self.look(x, view, seen), x))
         lowest = self.cells[0]
         assert isinstance(lowest, CellLayer)
@@ -202,7 +215,7 @@ class FeedingLayer(AttentiveLayer):
             states, new_fed = self.step(torch.addmm(given[:, t], fed, other), states, between, view, t, seen)
             (fed,) = frozen((new_fed,), (fed,), view.valid, t)
             out.append(new_fed)
-        keep(slot, states, names)
+        keep_states(slot, states, names)
         slot.tensors = slot.tensors | {"fed": fed}
         return self.left(torch.stack(out, 1))
 

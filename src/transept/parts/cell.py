@@ -93,6 +93,10 @@ class CellLayer(nn.Module):
         """torch's function of whole sequences, or None where it has none for this cell."""
         return None
 
+    def differentiated(self) -> bool:
+        """Whether the kernel must keep what a backward pass needs; without dropout it computes the same either way."""
+        return self.training or torch.is_grad_enabled()
+
     def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The states of every step, (B, S, I) -> (B, S, H), and the last."""
         if (kernel := self.kernel()) is None:
@@ -104,7 +108,7 @@ class CellLayer(nn.Module):
             return torch.stack(out, 1), state
         begun = tuple(part[None].contiguous() for part in state)
         hx = begun if len(begun) > 1 else begun[0]
-        y, *last = kernel(x, hx, self.weights(), True, 1, 0.0, self.training, False, True)
+        y, *last = kernel(x, hx, self.weights(), True, 1, 0.0, self.differentiated(), False, True)
         return y, tuple(part[0] for part in last)
 
     def packed(self, x: PackedSequence, state: State) -> tuple[PackedSequence, State]:
@@ -123,7 +127,7 @@ class CellLayer(nn.Module):
             return x._replace(data=torch.cat(out)), last
         begun = tuple(part[None].contiguous() for part in state)
         hx = begun if len(begun) > 1 else begun[0]
-        y, *ends = kernel(x.data, x.batch_sizes, hx, self.weights(), True, 1, 0.0, self.training, False)
+        y, *ends = kernel(x.data, x.batch_sizes, hx, self.weights(), True, 1, 0.0, self.differentiated(), False)
         return x._replace(data=y), tuple(part[0] for part in ends)
 
 

@@ -42,6 +42,10 @@ class Multistep(Trunk):
             raise InvalidConfig("layers of different widths cannot share the matrices around their attention")
 
     @property
+    def noun(self) -> str:
+        return "convolutional network"
+
+    @property
     def causal(self) -> bool:
         return self.windows.causal
 
@@ -52,8 +56,9 @@ class Multistep(Trunk):
     def attentions(self) -> tuple[Attention, ...]:
         return (self.attend,)
 
-    def limit(self) -> int | None:
-        return self.attend.core.limit()
+    @property
+    def reads_memory(self) -> bool:
+        return True
 
     def leaves(self, width: int, memory: int | None = None) -> int:
         return self.windows.leaves(width)

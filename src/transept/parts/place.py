@@ -15,9 +15,11 @@ from transept.spec import Part
 class Place(Part):
     """Attention to the keys at most `reach` positions from a place p, inside the text.
 
-    `at` "same" (local-m): p is the target token's own position. "predicted" (local-p): p = S sigmoid(v . tanh(W h)) for
-    a source of S tokens; the window is around the rounded p, and its weights are multiplied by a Gaussian around p
-    itself, exp(-(s - p)^2 / (2 sigma^2)) with sigma = reach / 2, and not normalised again (equations 9 and 10).
+    `at` "same" (local-m): p is the target token's own position, and beyond the source's end its last token.
+    "predicted" (local-p): p = S sigmoid(v . tanh(W h)) for a source of S tokens; the window is around the rounded p and
+    its weights are multiplied by a Gaussian around p itself, exp(-(s - p)^2 / (2 sigma^2)) with sigma = reach / 2, and
+    not normalised again (equations 9 and 10). All scores are made, and those outside the window hidden: it changes what
+    is seen, not what it costs.
     """
 
     reach: int = 10
@@ -51,10 +53,12 @@ class PlaceLayer(nn.Module):
     def forward(self, share: Tensor | None, allowed: Allowed) -> Allowed:
         """What of the keys is still allowed, and by what their weights are multiplied."""
         k = allowed.k[:, None]  # (B or 1, 1, T)
-        if share is None:
-            return allowed.around(((k - allowed.q[..., None]).abs() <= self.spec.reach)[:, None], None)
         lengths = k.new_full((1, 1), k.size(2)) if allowed.valid is None else allowed.valid.sum(1, keepdim=True)
-        p = lengths * share
+        if share is None:
+            p = torch.minimum(allowed.q, (lengths - 1).clamp(min=0))
+            return allowed.around(((k - p[..., None]).abs() <= self.spec.reach)[:, None], None)
+        # In float32 at the least: half precision has no place between two tokens beyond the 128th.
+        p = lengths * (share if share.dtype == torch.float64 else share.float())
         near = (k - p.detach().round()[..., None]).abs() <= self.spec.reach
         away = k - p[..., None]
         return allowed.around(near[:, None], torch.exp(-2 * (away / self.spec.reach).square())[:, None])

@@ -27,6 +27,18 @@ class Readout(Part):
         return ReadoutLayer(self, sum(widths))
 
 
+class Beside(nn.Module):
+    """All that is given, side by side."""
+
+    def forward(self, *given: Tensor) -> Tensor:
+        return torch.cat(given, -1)
+
+
+def joined(readout: Readout | None, *widths: int) -> nn.Module:
+    """What reads out what is given of these widths: a readout, or nothing but their being beside each other."""
+    return readout.build(*widths) if readout else Beside()
+
+
 class ReadoutLayer(nn.Module):
     def __init__(self, spec: Readout, width: int) -> None:
         super().__init__()

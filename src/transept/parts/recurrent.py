@@ -39,6 +39,12 @@ class Recurrent(Trunk):
     def validate(self) -> None:
         self.hold(1, "depth")
         self.hold(0, "dropout", below=1)
+        if self.start is not None and self.reads != "forward":
+            raise InvalidConfig(f"what begins with a memory writes from left to right, and cannot read {self.reads!r}")
+
+    @property
+    def reads_memory(self) -> bool:
+        return self.start is not None
 
     @property
     def causal(self) -> bool:
@@ -55,7 +61,7 @@ class Recurrent(Trunk):
     def follow(self, encoder: Trunk) -> None:
         if self.start is None:
             raise InvalidConfig("a decoder without start reads nothing of its source", remedy="Give it a Start().")
-        begin_with(self.start, self.cell, self.depth, encoder)
+        demand_states(self.start, self.cell, self.depth, encoder)
 
     def leaves(self, width: int, memory: int | None = None) -> int:
         return self.directions * self.cell.hidden
@@ -64,7 +70,7 @@ class Recurrent(Trunk):
         return RecurrentLayer(self, width, memory)
 
 
-def begin_with(start: Start | None, cell: Cell, depth: int, encoder: Trunk) -> None:
+def demand_states(start: Start | None, cell: Cell, depth: int, encoder: Trunk) -> None:
     """Refuse an encoder that hands no such states over. Raises InvalidConfig."""
     if start is None or start.form == "mean":
         return
@@ -129,7 +135,7 @@ def states_of(slot: Slot, names: tuple[str, ...]) -> list[State]:
     return [tuple(parts) for parts in zip(*(slot.tensors[name].unbind(1) for name in names), strict=True)]
 
 
-def keep(slot: Slot, states: list[State], names: tuple[str, ...]) -> None:
+def keep_states(slot: Slot, states: list[State], names: tuple[str, ...]) -> None:
     """Put the states of all cells into the slot, each (B, L*R, H)."""
     kept = {name: torch.stack([state[i] for state in states], 1) for i, name in enumerate(names)}
     slot.tensors = slot.tensors | kept
@@ -175,5 +181,5 @@ class RecurrentLayer(TrunkLayer):
                 read.append(y)
                 ends.append(end)
             x = dropout(torch.cat(read, -1) if len(read) > 1 else read[0], drop)
-        keep(slot, ends, self.spec.cell.states)
+        keep_states(slot, ends, self.spec.cell.states)
         return x

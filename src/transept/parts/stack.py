@@ -67,6 +67,10 @@ class Stack(Trunk):
         return tuple(part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
 
     @property
+    def noun(self) -> str:
+        return "Transformer"
+
+    @property
     def causal(self) -> bool:
         own = [attention for attention in self.attentions() if attention.source == "self"]
         at = torch.arange(LOOK, device="cpu")
@@ -74,7 +78,7 @@ class Stack(Trunk):
         return bool(own) and not any((a.pattern.allows(at[:, None], at) & ahead).any() for a in own)
 
     def limit(self) -> int | None:
-        limits = [attention.core.limit() for attention in self.attentions()]
+        limits = [attention.core.limit() for attention in self.attentions() if attention.source == "self"]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def build(self, width: int, memory: int | None = None) -> "StackLayer":

@@ -35,6 +35,16 @@ class Trunk(Part):
     def follow(self, encoder: "Trunk") -> None:
         """Refuse an encoder whose memory it cannot begin with. Raises InvalidConfig."""
 
+    @property
+    def noun(self) -> str:
+        """What a person calls it."""
+        return "recurrent network"
+
+    @property
+    def reads_memory(self) -> bool:
+        """Whether it cannot do without a memory."""
+        return any(attention.source == "memory" for attention in self.attentions())
+
     def attentions(self) -> tuple[Attention, ...]:
         """Every attention in it."""
         return ()

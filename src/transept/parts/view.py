@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from transept.parts.core import Allowed
 from transept.parts.memory import Memory
-from transept.parts.pattern import Full, Pattern
+from transept.parts.pattern import Pattern
 from transept.parts.rotary import Rotating
 
 
@@ -89,7 +89,4 @@ class View:
 
     def column(self, at: int) -> "View":
         """The view of one position of this pass, for a loop along time. It writes nothing."""
-        one = View(self.positions[:, at : at + 1], None, self.memory)
-        # Where every query sees the whole memory, one answer serves all steps.
-        one._allowed = {key: made for key, made in self._allowed.items() if isinstance(key[0], Full)}
-        return one
+        return View(self.positions[:, at : at + 1], None, self.memory)

@@ -89,6 +89,10 @@ class Windows(Trunk):
         return tuple(sorted(reached))
 
     @property
+    def noun(self) -> str:
+        return "convolutional network"
+
+    @property
     def causal(self) -> bool:
         return self.looks == "back"
 

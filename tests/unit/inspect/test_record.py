@@ -6,6 +6,9 @@ from torch.testing import assert_close
 
 import transept
 from laws.subjects import families, lively, logits_of, padded, reads_text, some_ids
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+from transept.decode.search import search
 from transept.errors import UsageError
 from transept.inspect.record import attentions, record
 from transept.models import Built, Seq2Seq
@@ -47,6 +50,30 @@ def test_rows_explain_the_pass_and_change_nothing(name: str) -> None:
     for hook in hooks:
         hook.remove()
     assert torch.equal(logits_of(model, source, target, source_valid, valid), plain)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gradients_are_the_same_while_recording(name: str) -> None:
+    model, source, target = lively(FAMILIES[name]), some_ids(2, 6), some_ids(2, 5)
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        logits_of(model, source, target).square().sum().backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    plain = gradients()
+    with record(model):
+        recorded = gradients()
+    assert recorded.keys() == plain.keys()
+    assert all(torch.equal(recorded[name], grad) for name, grad in plain.items())
+
+
+def test_a_batch_that_changes_cannot_be_one_record() -> None:
+    model, special = lively(families()["bahdanau"]), Special(bos=1, eos=2)
+    with record(model) as kept:
+        search(model, [[5, 6, 2], [7, 2]], Search(method="beam", beam=3), special)
+    with pytest.raises(UsageError, match="rows of the batch changed while decoder.attend was recorded"):
+        kept["decoder.attend"]
 
 
 def test_the_rows_of_a_time_loop_stand_in_the_order_of_its_steps() -> None:

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from transept.errors import InvalidConfig, UsageError
 from transept.families import bahdanau, gru, luong
-from transept.models import Built, Seq2Seq
+from transept.models import Built, Seq2Seq, outline
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.attentive import Feeding, FeedingLayer, SearchingLayer
 from transept.parts.cell import CellLayer
@@ -143,7 +143,7 @@ def test_a_transformer_with_additive_attention_is_one_replace() -> None:
 
 def test_a_place_beyond_the_last_has_no_weight() -> None:
     spec = luong.declare(**luong.TOY | {"score": "location", "longest": 5})
-    assert spec.limit() == 5
+    assert spec.limit() is None  # of the source alone: an answer may be longer
     with pytest.raises(UsageError, match="no weight for place 6"):
         lively(spec)(torch.randint(3, 23, (1, 6)), TARGET[:1])
     assert isinstance(spec.decoder, Feeding)
@@ -206,7 +206,72 @@ def test_the_place_learns_through_the_gaussian_alone(monkeypatch: pytest.MonkeyP
     assert slope() == 0.0
 
 
+def test_a_place_beyond_the_source_is_its_last_token() -> None:
+    at = torch.arange(9)[None]
+    allowed = Place(1).build(6)(None, Allowed(Full(), at, at[:, :4], None, own=False))
+    seen = allowed.mask()[0, 0]
+    assert seen[2].tolist() == [False, True, True, True]
+    assert seen[8].tolist() == [False, False, True, True]
+
+
+def test_a_place_in_half_precision_is_between_two_tokens() -> None:
+    at = torch.arange(300)[None]
+    share = torch.tensor([[0.7212]], dtype=torch.bfloat16)
+    allowed = Place(10, "predicted").build(6)(share, Allowed(Full(), at[:, :1], at, None, own=False))
+    exact = 300 * float(share)
+    assert allowed.factor is not None
+    wanted = torch.exp(-2 * ((at[0] - exact) / 10).square())
+    assert_close(allowed.factor[0, 0, 0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def zeros_in_training(model: Built, module: nn.Module, target: Tensor) -> float:
+    """The share of zeros in what a module is given while training."""
+    kept: list[Tensor] = []
+    with module.register_forward_pre_hook(lambda _, given: kept.append(given[0].detach())):
+        model.train()(SOURCE, target)
+    return float((torch.cat([given.flatten() for given in kept]) == 0).double().mean())
+
+
+@pytest.mark.parametrize("feed", [True, False])
+def test_dropout_is_between_layers_and_on_what_leaves(feed: bool) -> None:
+    """Luong's model: on embeddings, on what each layer hands on, on h~ before it is scored."""
+    told = luong.TOY | {"dropout": 0.5, "feed": feed, "width": 64, "hidden": 64}
+    model = lively(luong.declare(**told))
+    target = torch.randint(3, 23, (3, 40))
+    assert 0.4 < zeros_in_training(model, model.head, target) < 0.6
+    upper = model.decoder.cells[1]
+    if feed:
+        assert 0.4 < zeros_in_training(model, upper.input, target) < 0.6
+    model.eval()
+    bare = lively(luong.declare(**told | {"dropout": 0.0}))
+    bare.load_state_dict(model.state_dict())
+    assert torch.equal(bare(SOURCE, target).logits, model(SOURCE, target).logits)
+    torch.manual_seed(3)
+    first = model.train()(SOURCE, target).memory.states
+    assert 0.4 < float((first == 0).double().mean()) < 0.6
+
+
+def test_the_notebooks_sizes_have_the_parameters_that_they_print() -> None:
+    """13.9, 14.2 and 20.5 million with 7,853 German and 5,893 English words."""
+    from transept.families import lstm
+
+    wanted = {lstm: 13_898_501, gru: 14_219_781, bahdanau: 20_518_405}
+    for family, count in wanted.items():
+        spec = family.declare(vocab=5893, **family.SIZES["notebook"])
+        assert isinstance(spec, Seq2Seq)
+        assert spec.source is not None
+        spec = replace(spec, source=replace(spec.source, vocab=7853))
+        found = sum(p.numel() for p in outline(spec).parameters())
+        assert abs(found - count) <= 512, (family.__name__, found)  # the alignment has no bias here
+
+
 def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="head_width=5 is that of queries and keys with weights"):
+        Attention(1, source="memory", project="q", head_width=5)
+    with pytest.raises(InvalidConfig, match="luong has no score 'generl'.*'general'"):
+        luong.declare(**luong.TOY | {"score": "generl"})
+    with pytest.raises(InvalidConfig, match="luong has no reach 'local-p'.*'local_p'"):
+        luong.declare(**luong.TOY | {"reach": "local-p"})
     with pytest.raises(InvalidConfig, match="window"):
         Attention(1, place=Place(3))
     with pytest.raises(InvalidConfig, match="in this order"):

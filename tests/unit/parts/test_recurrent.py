@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.testing import assert_close
 
 from transept.errors import InvalidConfig
-from transept.models import Seq2Seq
+from transept.models import Model, Seq2Seq
 from transept.parts.cache import Slot
 from transept.parts.cell import Cell, CellLayer, Elman, Gru, Lstm
 from transept.parts.memory import Memory
@@ -198,6 +198,20 @@ def test_what_cannot_begin_is_refused(decoder: Recurrent, words: str) -> None:
     assert isinstance(whole, Seq2Seq)
     with pytest.raises(InvalidConfig, match=words):
         replace(whole, decoder=decoder)
+
+
+def test_what_reads_a_memory_needs_one() -> None:
+    from transept.families import bahdanau, lstm
+
+    whole = lstm.declare(**lstm.TOY)
+    assert isinstance(whole, Seq2Seq)
+    searching = bahdanau.declare(**bahdanau.TOY).decoder
+    with pytest.raises(InvalidConfig, match="Searching reads a memory, and a model of one stack has none"):
+        Model(16, whole.embed, searching, whole.head)
+    with pytest.raises(InvalidConfig, match="the encoder, Recurrent, reads a memory"):
+        replace(whole, encoder=whole.decoder)
+    with pytest.raises(InvalidConfig, match="writes from left to right"):
+        Recurrent(Lstm(HIDDEN), 2, "backward", Start())
 
 
 def test_a_transformer_hands_no_state_over() -> None:
