@@ -22,6 +22,7 @@ from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
+from transept.parts.looks import Looks
 from transept.parts.memory import Memory
 from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
@@ -39,7 +40,8 @@ class Output:
 
     logits: what the head gave, (B, T, V) for a vocabulary, (B, C) for classes of a row, (B, D) for a pooled vector;
     hidden (B, T, D), the states that the head read; memory, what an encoder handed over; second, what the second head
-    gave; entered, what the input handed on, with which positions are real.
+    gave; entered, what the input handed on, with which positions are real; looks, what the attentions of the stack that
+    the head reads did, where the pass was given `Looks` to fill.
     """
 
     logits: Tensor
@@ -47,6 +49,7 @@ class Output:
     memory: Memory | None = None
     second: Tensor | None = None
     entered: Entered | None = None
+    looks: Looks | None = None
 
 
 class Topology(Part):
@@ -176,32 +179,37 @@ class ModelLayer(Built):
         valid: Tensor | None = None,
         cache: Cache | None = None,
         documents: Tensor | None = None,
+        looks: Looks | None = None,
         **more: Tensor,
     ) -> tuple[Tensor, Entered]:
         """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say.
 
         `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
-        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it.
+        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. Without a cache
+        `looks` are filled with what the attentions did.
         """
         if cache is None:
             if documents is not None:
                 _demand_documents(self.spec)
                 more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents)
+            view = View.of(entered.x, entered.valid, None, self.stack.position, documents, looks)
             return self.stack(entered.x, view), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered
 
-    def forward(self, inputs: Tensor, valid: Tensor | None = None, **more: Tensor) -> Output:
+    def forward(
+        self, inputs: Tensor, valid: Tensor | None = None, looks: Looks | None = None, **more: Tensor
+    ) -> Output:
         """inputs: token ids (B, S), pictures (B, channels, height, width), samples (B, length), as `embed` takes them.
 
-        `valid` (B, S) is true for what is real of them, None where all is; `more` is the input part's.
+        `valid` (B, S) is true for what is real of them, None where all is; `looks` are filled with what the attentions
+        did; `more` is the input part's.
         """
-        states, entered = self.hidden(inputs, valid, None, **more)
+        states, entered = self.hidden(inputs, valid, None, more.pop("documents", None), looks, **more)
         second = None if self.second is None else self.second(states, entered)
-        return Output(self.head(states, entered), states, None, second, entered)
+        return Output(self.head(states, entered), states, None, second, entered, looks)
 
     def decode(
         self,
@@ -290,10 +298,15 @@ class Seq2SeqLayer(Built):
         return Cache(batch, size, self.decoder.new_slots(batch, size, memory), memory, self.device)
 
     def _decode(
-        self, target: Tensor, memory: Memory | None, cache: Cache | None, valid: Tensor | None
+        self,
+        target: Tensor,
+        memory: Memory | None,
+        cache: Cache | None,
+        valid: Tensor | None,
+        looks: Looks | None = None,
     ) -> tuple[Tensor, Entered]:
         if cache is None:
-            view = View.of(target, valid, memory, self.decoder.position)
+            view = View.of(target, valid, memory, self.decoder.position, looks=looks)
         else:
             view = cache.open(target.size(1), valid, self.decoder.position)
         entered = self.embed(target, valid, view.positions)
@@ -314,14 +327,24 @@ class Seq2SeqLayer(Built):
         return _scored(self.head, *self._decode(target, memory, cache, valid), last)
 
     def hidden(
-        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_valid: Tensor | None = None,
+        target_valid: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> tuple[Tensor, Entered]:
-        """The decoder's states before the head, (B, T, D), and what entered it."""
-        return self._decode(target, self.encode(source, source_valid), None, target_valid)
+        """The decoder's states before the head, (B, T, D), and what entered it; its attentions fill `looks`."""
+        return self._decode(target, self.encode(source, source_valid), None, target_valid, looks)
 
     def forward(
-        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_valid: Tensor | None = None,
+        target_valid: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> Output:
         memory = self.encode(source, source_valid)
-        states, entered = self._decode(target, memory, None, target_valid)
-        return Output(self.head(states, entered), states, memory, None, entered)
+        states, entered = self._decode(target, memory, None, target_valid, looks)
+        return Output(self.head(states, entered), states, memory, None, entered, looks)

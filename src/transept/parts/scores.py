@@ -15,7 +15,7 @@ ROOM = 1 << 24  # numbers that the hidden layer of additive scores may hold at a
 
 
 class Scoring(Core):
-    """A core with a score of its own: it equals no other, and mixes values as all of them do."""
+    """A core with a score, or with a choice, of its own: it equals no other, on whatever pattern."""
 
     exact: ClassVar[bool] = False
 
