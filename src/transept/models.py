@@ -229,8 +229,8 @@ class ModelLayer(Built):
 class Seq2Seq(Topology):
     """Two stacks; the second reads the first through its cross-attention.
 
-    `source` None: both sides share `embed`. Else it is what enters the encoder, and `share` tells what of `embed` it
-    takes: "table" leaves each side its own positions and norm around one table of tokens (BART).
+    `source` None: both sides share `embed`. Else it is what enters the encoder, tokens or not, and `share` tells what
+    of `embed` it takes: "table" leaves each side its own positions and norm around one table of tokens (BART).
     """
 
     width: int
@@ -238,7 +238,7 @@ class Seq2Seq(Topology):
     encoder: Trunk
     decoder: Trunk
     head: Head
-    source: Tokens | None = None
+    source: Entry | None = None
     initial: Initial = Xavier()
     share: Literal["nothing", "table"] = "nothing"
 
@@ -250,6 +250,8 @@ class Seq2Seq(Topology):
         if self.share == "table":
             if self.source is None:
                 raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
+            if not isinstance(self.source, Tokens):
+                raise InvalidConfig(f"{type(self.source).__name__} has no table of tokens that Seq2Seq could share")
             if self.source.vocab != self.embed.vocab:
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
@@ -263,9 +265,15 @@ class Seq2Seq(Topology):
         """The decoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
         return blocks(self.decoder)
 
+    @property
+    def source_tokens(self) -> Tokens | None:
+        """What embeds the tokens of the source, where the source is text."""
+        entry = self.source or self.embed
+        return entry if isinstance(entry, Tokens) else None
+
     def limit(self) -> int | None:
-        parts = (self.embed, self.source, self.encoder, self.decoder)
-        return _least(*(part.limit() for part in parts if part))
+        read = (self.source, self.encoder) if self.source_tokens else ()  # what is no text has no tokens
+        return _least(*(part.limit() for part in (self.embed, *read, self.decoder) if part))
 
     def build(self) -> "Seq2SeqLayer":
         return Seq2SeqLayer(self)
@@ -275,7 +283,10 @@ class Seq2SeqLayer(Built):
     def __init__(self, spec: Seq2Seq) -> None:
         super().__init__()
         self.spec: Seq2Seq = spec
-        self.source = spec.source.build(spec.width, table=spec.share == "nothing") if spec.source else None
+        if isinstance(spec.source, Tokens):
+            self.source: EntryLayer | None = spec.source.build(spec.width, table=spec.share == "nothing")
+        else:
+            self.source = spec.source.build(spec.width) if spec.source else None
         self.embed = spec.embed.build(spec.width)
         memory = spec.encoder.leaves(spec.width)
         self.encoder: TrunkLayer = spec.encoder.build(spec.width)
@@ -284,14 +295,14 @@ class Seq2SeqLayer(Built):
         spec.initial.apply(self, spec.width)
 
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
-        """What the decoder will read of the source (B, S)."""
+        """What the decoder will read of a source: tokens (B, S), or pictures or sound as `source` takes them."""
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
         entered = embed(source, valid, **lent)
         slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
-        states = self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position), slots)
+        states = self.encoder(entered.x, View.of(entered.x, entered.valid, bias=self.encoder.position), slots)
         final = slots[0][0].tensors if slots and slots[0][0] else None
-        return Memory(states, valid, final, entered.x if self.spec.decoder.reads_entered else None)
+        return Memory(states, entered.valid, final, entered.x if self.spec.decoder.reads_entered else None)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""

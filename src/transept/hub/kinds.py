@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.heads.classes import Classes, Spans, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.annotations import Annotations
 from transept.inputs.patches import Patches
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
@@ -23,7 +24,7 @@ def writes_text(spec: Topology) -> bool:
 def reads(spec: Topology) -> str:
     """What enters a model: "text", "pictures", "sound", or the name of the part that takes it."""
     first = spec.source or spec.embed if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
-    known = {Tokens: "text", Patches: "pictures", Waveform: "sound"}
+    known = {Tokens: "text", Patches: "pictures", Annotations: "pictures", Waveform: "sound"}
     return known.get(type(first), type(first).__name__)
 
 
@@ -31,6 +32,8 @@ def verb_of(spec: Topology) -> str | None:
     """The verb that shows best what a model does, or None."""
     kind, head = reads(spec), getattr(spec, "head", None)
     if kind == "pictures":
+        if isinstance(spec, Seq2Seq):
+            return "caption" if isinstance(head, Vocabulary) else None
         return "see" if isinstance(head, Classes) else None
     if kind == "sound":
         return "transcribe" if isinstance(head, Letters) else None
