@@ -11,7 +11,7 @@ from transept.parts.attentive import Searching
 from transept.parts.cell import Lstm
 from transept.parts.convnet import Convnet
 from transept.parts.hard import Hard
-from transept.parts.initial import Initial, Uniform
+from transept.parts.initial import Initial, Xavier
 from transept.parts.position import Learned
 from transept.parts.readout import Readout
 from transept.parts.scores import Additive
@@ -24,12 +24,12 @@ VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 SIZES: dict[str, dict[str, Any]] = {
     # Section 3.1.1 has the annotations; the other widths are those of the authors' code for COCO, evaluate_coco.py.
     "coco": {"image": 224, "stages": VGG, "pools": (2, 2, 2, 2, 1), "hidden": 1800, "align": 512, "dropout": 0.5},
-    # Ours, for a processor: 8 x 8 annotations of 64 x 64 grey pixels.
+    # Ours, for a processor: 4 x 4 annotations of 64 x 64 grey pixels.
     "reduced": {
         "image": 64,
         "channels": 1,
-        "stages": ((16,), (32,), (64, 64), (64,)),
-        "pools": (2, 2, 2, 1),
+        "stages": ((8,), (16,), (32,), (64,)),
+        "pools": (2, 2, 2, 2),
         "hidden": 128,
         "align": 64,
         "places": True,
@@ -46,7 +46,7 @@ TOY: dict[str, Any] = {
 }
 GOLDEN_VOCAB = 10_000  # evaluate_coco.py
 
-BEGINNING = Uniform(0.08)
+BEGINNING = Xavier()
 
 
 def declare(

@@ -4,7 +4,7 @@ Shapes: B batch, C channels, H and W height and width of a picture, L places of 
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
 from transept.inputs.entry import Entry, EntryLayer
@@ -12,7 +12,7 @@ from transept.inputs.pictures import across, demand_size, refuse_more
 from transept.parts.convnet import Convnet
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
-from transept.parts.position import Added
+from transept.parts.position import Added, LearnedLayer
 
 
 class Annotations(Entry):
@@ -56,6 +56,11 @@ class AnnotationsLayer(EntryLayer):
         self.spec = spec
         self.net = spec.net.build()
         self.position = spec.position.build(width) if spec.position else None
+
+    def begin(self) -> None:
+        """Learned places are as large as what they are added to: of smaller ones attention tells the places late."""
+        if isinstance(self.position, LearnedLayer):
+            nn.init.normal_(self.position.weight)
 
     def forward(
         self, pictures: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor

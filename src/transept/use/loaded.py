@@ -18,6 +18,7 @@ from transept.hub.card import read_card
 from transept.hub.directory import locate, read, save
 from transept.models import Seq2SeqLayer
 from transept.use.answer import LONGEST, Answer, answer
+from transept.use.caption import caption
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
 from transept.use.fill import Filled, fill
@@ -295,6 +296,23 @@ class Loaded(Opened):
         if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
             return see(self, [picture])[0]
         return see(self, list(picture))
+
+    @overload
+    def caption(self, picture: str | Path, *, first: int = 0, **search: Any) -> Text: ...
+
+    @overload
+    def caption(self, picture: Sequence[Picture], *, first: int = 0, **search: Any) -> list[Text]: ...
+
+    def caption(self, picture: Picture | Sequence[Picture], *, first: int = 0, **search: Any) -> Text | list[Text]:
+        """A text that describes a picture: of a file, or of a tensor (channels, height, width) prepared already.
+
+        A picture draws by its number (`first` on), as a text does in `translate`.
+        """
+        self.demand("caption")
+        settings = self.settings(**search)
+        if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
+            return caption(self, [picture], settings, first)[0]
+        return caption(self, list(picture), settings, first)
 
     @overload
     def transcribe(  # type: ignore[overload-overlap]
