@@ -97,6 +97,9 @@ def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
     if head.needs_raw not in (None, embed.raw):
         has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
         raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
+    if head.needs_levels and head.needs_levels != embed.levels:
+        has = f"hands on {embed.levels}" if embed.levels else "hands on none"
+        raise InvalidConfig(f"{type(head).__name__} looks at levels {head.needs_levels}, {type(embed).__name__} {has}")
     if not head.needs_table:
         return
     if not isinstance(embed, Tokens):

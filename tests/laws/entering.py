@@ -9,7 +9,9 @@ from laws.subjects import families, reads_text, variants
 from transept.families.registry import all_families
 from transept.inputs.annotations import Annotations
 from transept.inputs.entry import Entry
+from transept.inputs.levels import Levels
 from transept.inputs.patches import Patches
+from transept.inputs.sentences import Sentences
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq, Topology
 
@@ -18,15 +20,20 @@ def some_rows(entry: Entry | None, lengths: tuple[int, ...], seed: int = 0) -> l
     """A row for each length, or for each one a picture, which has none."""
     draws = torch.Generator().manual_seed(seed)
     match entry:
-        case Patches(size=size, channels=channels) | Annotations(size=size, channels=channels):
+        case Patches() | Annotations() | Levels():
+            size, channels = entry.size, entry.channels
             return [torch.randn(channels, *size, generator=draws) for _ in lengths]
         case Waveform():
             return [torch.randn(length, generator=draws) for length in lengths]
+        case Sentences(words=words):
+            return [torch.randint(words.vocab, (1 + length % 5, 6), generator=draws) for length in lengths]
     raise AssertionError(f"say here what enters a {type(entry).__name__}")
 
 
 def together(rows: list[Tensor], side: str, filler: float = 0.0) -> tuple[Tensor, Tensor | None]:
     """Rows as one batch, and what is real of it where they have lengths."""
+    if rows[0].dtype == torch.long:
+        return documents(rows, side, int(filler))
     if rows[0].dim() > 1:
         return torch.stack(rows), None
     size = max(len(row) for row in rows)
@@ -35,6 +42,18 @@ def together(rows: list[Tensor], side: str, filler: float = 0.0) -> tuple[Tensor
         at = slice(0, len(row)) if side == "right" else slice(size - len(row), None)
         waves[i, at], valid[i, at] = row, True
     return waves, valid
+
+
+def documents(rows: list[Tensor], side: str, filler: int) -> tuple[Tensor, Tensor]:
+    """Documents (L, W) of different numbers of sentences, as one batch with room for longer ones."""
+    shape = (len(rows), max(len(row) for row in rows), rows[0].size(1) + 2)
+    ids, valid = torch.full(shape, filler), torch.zeros(shape, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        for j in range(len(row)):
+            at = slice(0, row.size(1)) if side == "right" else slice(2, None)
+            place = j if side == "right" else shape[1] - len(row) + j
+            ids[i, place, at], valid[i, place, at] = row[j], True
+    return ids, valid
 
 
 def wordless() -> dict[str, Topology]:

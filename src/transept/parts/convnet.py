@@ -61,6 +61,29 @@ class Convolution(nn.Conv2d):
         self.area = area
 
 
+class BatchNorm(nn.Module):
+    """Each channel with mean 0 and variance 1 over the batch in training, and by moving means of both otherwise, then
+    scaled and moved (Ioffe & Szegedy 2015). torch's own keeps a count beside them, which is no weight.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def begin(self) -> None:
+        """As the identity."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, self.training)
+
+
 class ConvnetLayer(nn.Module):
     """`convs.0.1` is the second convolution of the first stage, `norms.0.1` its norm."""
 
@@ -76,7 +99,7 @@ class ConvnetLayer(nn.Module):
             self.convs.append(
                 nn.ModuleList(Convolution(a, b, not batch, area) for a, b in zip(sizes, stage, strict=False))
             )
-            self.norms.append(nn.ModuleList(nn.BatchNorm2d(b) if batch else nn.Identity() for b in stage))
+            self.norms.append(nn.ModuleList(BatchNorm(b) if batch else nn.Identity() for b in stage))
             inward, area = stage[-1], area // (pool * pool)
 
     def begin(self) -> None:

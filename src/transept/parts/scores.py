@@ -48,6 +48,28 @@ class AdditiveLayer(CoreLayer):
         return scores
 
 
+class Summed(Scoring):
+    """u . (q + k), one u for each head: the parameterised compatibility of Jetley et al. 2018, equation 2.
+
+    The query adds the same to the scores of all keys, so that the weights do not hang on it.
+    """
+
+    def build(self, heads: int, width: int) -> "SummedLayer":
+        return SummedLayer(heads, width)
+
+
+class SummedLayer(CoreLayer):
+    """`u.weight` (H, E)."""
+
+    def __init__(self, heads: int, width: int) -> None:
+        super().__init__()
+        self.u = nn.Linear(width, heads, bias=False)
+
+    def score(self, q: Tensor, k: Tensor, allowed: Allowed) -> Tensor:
+        own, other = ((part @ self.u.weight[:, :, None]).squeeze(-1) for part in (q, k))  # (B, H, S), (B, H, T)
+        return own[..., None] + other[:, :, None]
+
+
 class Location(Scoring):
     """W q: a score for each place in the source, which does not look at what is there (Luong et al. 2015, section 3.1).
 

@@ -24,9 +24,8 @@ from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.hub.card import Record, Text
 from transept.hub.directory import LONGEST, save
 from transept.hub.generation import Generation
-from transept.inputs.annotations import Annotations
-from transept.inputs.patches import Patches
 from transept.inputs.pictures import across
+from transept.inputs.seen import Seen
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.attending import Baseline, attentive_loss, draws
@@ -245,7 +244,7 @@ class Captioning:
         assert recipe is None or isinstance(recipe, CaptioningRecipe)
         name, captions = _chosen(recipe, asked)
         entry = model.spec.source
-        assert isinstance(entry, Annotations | Patches)
+        assert isinstance(entry, Seen)
         data = Pictured.of(captions, tokenizer, subject.preparation, entry.channels).demand_fitting(subject.longest)
 
         def take() -> Measured:
@@ -263,12 +262,12 @@ class Captioning:
 
 
 def _sees(spec: Seq2Seq) -> bool:
-    return isinstance(spec.source, Annotations | Patches)
+    return isinstance(spec.source, Seen)
 
 
-def pictures_of(spec: Seq2Seq, recipe: CaptioningRecipe) -> Annotations | Patches:
+def pictures_of(spec: Seq2Seq, recipe: CaptioningRecipe) -> Seen:
     """What a model sees pictures by; InvalidConfig where it sees none."""
-    if not isinstance(spec.source, Annotations | Patches):
+    if not isinstance(spec.source, Seen):
         named = recipe.where("model.family") if recipe.start is None else recipe.start
         raise InvalidConfig("this model sees no pictures, as captioning needs", where=named)
     return spec.source

@@ -20,7 +20,7 @@ from transept.decode.config import Search
 from transept.decode.search import describe
 from transept.errors import InvalidData
 from transept.inputs.annotations import Annotations
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
 from transept.models import Seq2SeqLayer
 from transept.parts.looks import Looks
 from transept.tasks.attending import plain_loss
@@ -141,7 +141,7 @@ def described(model: Seq2SeqLayer, data: Pictured, rows: Sequence[int], settings
 
 def places(model: Seq2SeqLayer) -> int:
     """How many places of a picture a decoder can look at."""
-    assert isinstance(model.spec.source, Annotations | Patches)
+    assert isinstance(model.spec.source, Seen)
     rows, columns = model.spec.source.grid()
     return rows * columns
 

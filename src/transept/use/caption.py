@@ -9,8 +9,7 @@ from torch import Tensor
 from transept.decode.config import Search
 from transept.decode.search import describe
 from transept.errors import InvalidData
-from transept.inputs.annotations import Annotations
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
 from transept.models import Seq2SeqLayer
 from transept.use.reading import demand_tokenizer
 from transept.use.see import Picture, batches, prepared
@@ -24,7 +23,7 @@ def caption(loaded: "Opened", pictures: Sequence[Picture], settings: Search, fir
     """What the model writes for each picture. See `Loaded.caption`."""
     model, generation, tokenizer = loaded.model, loaded.demand_search(), demand_tokenizer(loaded)
     assert isinstance(model, Seq2SeqLayer)
-    assert isinstance(model.spec.source, Annotations | Patches)
+    assert isinstance(model.spec.source, Seen)
     rows, columns = model.spec.source.grid()
     values = [picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture)) for picture in pictures]
     for i, value in enumerate(values):

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from transept.errors import UsageError
+from transept.heads.attended import Attended
 from transept.heads.classes import Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
 from transept.hub.kinds import reads
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq, Topology
@@ -40,8 +41,8 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
     if not isinstance(spec, Model):
         return ()
     head, embed = spec.head, spec.embed
-    if isinstance(embed, Patches):
-        return ("see",) if isinstance(head, Classes) else ()
+    if isinstance(embed, Seen):
+        return ("see",) if isinstance(head, Classes | Attended) else ()
     if isinstance(embed, Waveform):
         return ("transcribe",) if isinstance(head, Letters) else ()
     if not isinstance(embed, Tokens):
@@ -67,7 +68,7 @@ def _gives(spec: Model | Seq2Seq) -> str:
     match head:
         case Vocabulary():
             return f"scores {head.size:,} tokens"
-        case Classes():
+        case Classes() | Attended():
             return f"scores {head.count} classes of a whole row"
         case Tags():
             return f"scores {head.count} classes at every position"

@@ -10,8 +10,7 @@ from torch import Tensor
 from transept.data.pictures import read_picture
 from transept.errors import InvalidConfig, InvalidData
 from transept.hub.processor import PREPARED
-from transept.inputs.annotations import Annotations
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
 from transept.models import ModelLayer, Seq2Seq
 from transept.use.classify import Label, labelled
 
@@ -58,7 +57,7 @@ def prepared(loaded: "Opened", path: Path) -> Tensor:
     """The numbers of a picture file, as the model's preprocessor_config.json wants them."""
     spec = loaded.spec
     entry = spec.source if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
-    assert isinstance(entry, Annotations | Patches)
+    assert isinstance(entry, Seen)
     how = loaded.demand_preparation()
     if how.mean is not None and len(how.mean) != entry.channels:
         raise InvalidConfig(
