@@ -15,7 +15,7 @@ from transept.data.pictures import Preparation
 from transept.errors import InvalidConfig, InvalidData
 from unit.data.made_digits import write_digits
 
-GRID = Grid(train=30, valid=5, test=5)
+GRID = Grid(most=5, train=30, valid=5, test=5)
 PLAIN = Preparation(size=(64, 64))
 
 
