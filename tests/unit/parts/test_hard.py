@@ -15,7 +15,7 @@ from transept.families.bahdanau import TOY, declare
 from transept.models import Seq2SeqLayer
 from transept.parts import hard
 from transept.parts.attention import Attention
-from transept.parts.core import Allowed, Reference
+from transept.parts.core import Allowed, Core, Reference
 from transept.parts.hard import Hard
 from transept.parts.looks import Looks
 from transept.parts.pattern import Causal, Full
@@ -36,7 +36,7 @@ def inputs(rows: int = 2, queries: int = 3, keys: int = 5) -> tuple[Tensor, Tens
     return torch.randn(rows, 2, queries, 4), torch.randn(rows, 2, keys, 4), torch.randn(rows, 2, keys, 4)
 
 
-def hardened(model_spec: object, core: Hard) -> object:
+def hardened(model_spec: object, core: Core) -> object:
     return edit(model_spec, lambda part: replace(part, core=core) if isinstance(part, Attention) else part)  # type: ignore[type-var]
 
 
@@ -274,3 +274,17 @@ def test_the_estimator_is_right_in_the_mean_and_the_baseline_lowers_its_variance
     # The mutants: what comes through the words alone, and a reward that is not detached.
     for wrong in (lambda y, s: y, lambda y, s: y + y * s):
         assert errors_of(estimated(model, wrong, 25), exact).max() > 6
+
+
+def test_a_core_that_hands_no_weights_on_is_looked_at_beside_its_kernel() -> None:
+    """Blocks, bands and low ranks compute no weights of their own; what they gave is unchanged."""
+    from transept.families.bert import TOY as SMALL
+    from transept.families.bert import declare as bert
+    from transept.parts.lowrank import LowRank
+
+    model, ids, looks = lively(hardened(bert(**SMALL), LowRank(64, 4))), torch.randint(3, 23, (2, 6)), Looks()
+    made = model(ids, looks=looks)
+    assert_close(made.logits, model(ids).logits, rtol=1e-5, atol=1e-5)
+    assert len(looks.made) == len(model.stack.order)
+    with pytest.raises(InvalidConfig, match="LowRank is no score"):
+        Hard(LowRank(64, 4))
