@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transept.parts.cell import Elman, Gru, Lstm
     from transept.parts.core import Fused, Reference
     from transept.parts.feedforward import FeedForward
+    from transept.parts.hard import Hard
     from transept.parts.norm import Norm
     from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window
     from transept.parts.pattern_text import parse_pattern
@@ -43,6 +44,7 @@ __all__ = [
     "Full",
     "Fused",
     "Gru",
+    "Hard",
     "Learned",
     "Loaded",
     "Lstm",
@@ -78,6 +80,7 @@ _HOMES = {
     "parts.cell": ("Elman", "Gru", "Lstm"),
     "parts.core": ("Fused", "Reference"),
     "parts.feedforward": ("FeedForward",),
+    "parts.hard": ("Hard",),
     "parts.norm": ("Norm",),
     "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window"),
     "parts.pattern_text": ("parse_pattern",),

@@ -22,6 +22,7 @@ from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
+from transept.parts.looks import Looks
 from transept.parts.memory import Memory
 from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
@@ -39,7 +40,8 @@ class Output:
 
     logits: what the head gave, (B, T, V) for a vocabulary, (B, C) for classes of a row, (B, D) for a pooled vector;
     hidden (B, T, D), the states that the head read; memory, what an encoder handed over; second, what the second head
-    gave; entered, what the input handed on, with which positions are real.
+    gave; entered, what the input handed on, with which positions are real; looks, what the attentions of the stack that
+    the head reads did, where the pass was given `Looks` to fill.
     """
 
     logits: Tensor
@@ -47,6 +49,7 @@ class Output:
     memory: Memory | None = None
     second: Tensor | None = None
     entered: Entered | None = None
+    looks: Looks | None = None
 
 
 class Topology(Part):
@@ -94,6 +97,9 @@ def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
     if head.needs_raw not in (None, embed.raw):
         has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
         raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
+    if head.needs_levels and head.needs_levels != embed.levels:
+        has = f"hands on {embed.levels}" if embed.levels else "hands on none"
+        raise InvalidConfig(f"{type(head).__name__} looks at levels {head.needs_levels}, {type(embed).__name__} {has}")
     if not head.needs_table:
         return
     if not isinstance(embed, Tokens):
@@ -178,32 +184,37 @@ class ModelLayer(Built):
         valid: Tensor | None = None,
         cache: Cache | None = None,
         documents: Tensor | None = None,
+        looks: Looks | None = None,
         **more: Tensor,
     ) -> tuple[Tensor, Entered]:
         """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say.
 
         `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
-        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it.
+        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. Without a cache
+        `looks` are filled with what the attentions did.
         """
         if cache is None:
             if documents is not None:
                 _demand_documents(self.spec)
                 more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents)
+            view = View.of(entered.x, entered.valid, None, self.stack.position, documents, looks)
             return self.stack(entered.x, view), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered
 
-    def forward(self, inputs: Tensor, valid: Tensor | None = None, **more: Tensor) -> Output:
+    def forward(
+        self, inputs: Tensor, valid: Tensor | None = None, looks: Looks | None = None, **more: Tensor
+    ) -> Output:
         """inputs: token ids (B, S), pictures (B, channels, height, width), samples (B, length), as `embed` takes them.
 
-        `valid` (B, S) is true for what is real of them, None where all is; `more` is the input part's.
+        `valid` (B, S) is true for what is real of them, None where all is; `looks` are filled with what the attentions
+        did; `more` is the input part's.
         """
-        states, entered = self.hidden(inputs, valid, None, **more)
+        states, entered = self.hidden(inputs, valid, None, more.pop("documents", None), looks, **more)
         second = None if self.second is None else self.second(states, entered)
-        return Output(self.head(states, entered), states, None, second, entered)
+        return Output(self.head(states, entered), states, None, second, entered, looks)
 
     def decode(
         self,
@@ -223,8 +234,8 @@ class ModelLayer(Built):
 class Seq2Seq(Topology):
     """Two stacks; the second reads the first through its cross-attention.
 
-    `source` None: both sides share `embed`. Else it is what enters the encoder, and `share` tells what of `embed` it
-    takes: "table" leaves each side its own positions and norm around one table of tokens (BART).
+    `source` None: both sides share `embed`. Else it is what enters the encoder, tokens or not, and `share` tells what
+    of `embed` it takes: "table" leaves each side its own positions and norm around one table of tokens (BART).
     """
 
     width: int
@@ -232,7 +243,7 @@ class Seq2Seq(Topology):
     encoder: Trunk
     decoder: Trunk
     head: Head
-    source: Tokens | None = None
+    source: Entry | None = None
     initial: Initial = Xavier()
     share: Literal["nothing", "table"] = "nothing"
 
@@ -248,6 +259,8 @@ class Seq2Seq(Topology):
         if self.share == "table":
             if self.source is None:
                 raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
+            if not isinstance(self.source, Tokens):
+                raise InvalidConfig(f"{type(self.source).__name__} has no table of tokens that Seq2Seq could share")
             if self.source.vocab != self.embed.vocab:
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
@@ -261,9 +274,15 @@ class Seq2Seq(Topology):
         """The decoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
         return blocks(self.decoder)
 
+    @property
+    def source_tokens(self) -> Tokens | None:
+        """What embeds the tokens of the source, where the source is text."""
+        entry = self.source or self.embed
+        return entry if isinstance(entry, Tokens) else None
+
     def limit(self) -> int | None:
-        parts = (self.embed, self.source, self.encoder, self.decoder)
-        return _least(*(part.limit() for part in parts if part))
+        read = (self.source, self.encoder) if self.source_tokens else ()  # what is no text has no tokens
+        return _least(*(part.limit() for part in (self.embed, *read, self.decoder) if part))
 
     def build(self) -> "Seq2SeqLayer":
         return Seq2SeqLayer(self)
@@ -273,7 +292,10 @@ class Seq2SeqLayer(Built):
     def __init__(self, spec: Seq2Seq) -> None:
         super().__init__()
         self.spec: Seq2Seq = spec
-        self.source = spec.source.build(spec.width, table=spec.share == "nothing") if spec.source else None
+        if isinstance(spec.source, Tokens):
+            self.source: EntryLayer | None = spec.source.build(spec.width, table=spec.share == "nothing")
+        else:
+            self.source = spec.source.build(spec.width) if spec.source else None
         self.embed = spec.embed.build(spec.width)
         memory = spec.encoder.leaves(spec.width)
         self.encoder: TrunkLayer = spec.encoder.build(spec.width)
@@ -282,24 +304,29 @@ class Seq2SeqLayer(Built):
         spec.initial.apply(self, spec.width)
 
     def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
-        """What the decoder will read of the source (B, S)."""
+        """What the decoder will read of a source: tokens (B, S), or pictures or sound as `source` takes them."""
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
         entered = embed(source, valid, **lent)
         slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
-        states = self.encoder(entered.x, View.of(entered.x, valid, bias=self.encoder.position), slots)
+        states = self.encoder(entered.x, View.of(entered.x, entered.valid, bias=self.encoder.position), slots)
         final = slots[0][0].tensors if slots and slots[0][0] else None
-        return Memory(states, valid, final, entered.x if self.spec.decoder.reads_entered else None)
+        return Memory(states, entered.valid, final, entered.x if self.spec.decoder.reads_entered else None)
 
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         """Room for `size` target tokens in `batch` rows: as many rows as the memory has, or a multiple of them."""
         return Cache(batch, size, self.decoder.new_slots(batch, size, memory), memory, self.device)
 
     def _decode(
-        self, target: Tensor, memory: Memory | None, cache: Cache | None, valid: Tensor | None
+        self,
+        target: Tensor,
+        memory: Memory | None,
+        cache: Cache | None,
+        valid: Tensor | None,
+        looks: Looks | None = None,
     ) -> tuple[Tensor, Entered]:
         if cache is None:
-            view = View.of(target, valid, memory, self.decoder.position)
+            view = View.of(target, valid, memory, self.decoder.position, looks=looks)
         else:
             view = cache.open(target.size(1), valid, self.decoder.position)
         entered = self.embed(target, valid, view.positions)
@@ -320,14 +347,24 @@ class Seq2SeqLayer(Built):
         return _scored(self.head, *self._decode(target, memory, cache, valid), last)
 
     def hidden(
-        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_valid: Tensor | None = None,
+        target_valid: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> tuple[Tensor, Entered]:
-        """The decoder's states before the head, (B, T, D), and what entered it."""
-        return self._decode(target, self.encode(source, source_valid), None, target_valid)
+        """The decoder's states before the head, (B, T, D), and what entered it; its attentions fill `looks`."""
+        return self._decode(target, self.encode(source, source_valid), None, target_valid, looks)
 
     def forward(
-        self, source: Tensor, target: Tensor, source_valid: Tensor | None = None, target_valid: Tensor | None = None
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_valid: Tensor | None = None,
+        target_valid: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> Output:
         memory = self.encode(source, source_valid)
-        states, entered = self._decode(target, memory, None, target_valid)
-        return Output(self.head(states, entered), states, memory, None, entered)
+        states, entered = self._decode(target, memory, None, target_valid, looks)
+        return Output(self.head(states, entered), states, memory, None, entered, looks)

@@ -100,13 +100,16 @@ def is_causal(part: Any) -> bool:
 
 def reads_text(spec: Topology) -> bool:
     """Whether what enters are tokens, on both sides where there are two."""
-    return isinstance(spec, Seq2Seq) or (isinstance(spec, Model) and isinstance(spec.embed, Tokens))
+    if isinstance(spec, Seq2Seq):
+        return spec.source_tokens is not None
+    return isinstance(spec, Model) and isinstance(spec.embed, Tokens)
 
 
 def decodes(spec: Topology) -> bool:
     """Whether a model writes text from left to right: all of its decoder looks back, and its head tells tokens."""
     trunk = spec.decoder if isinstance(spec, Seq2Seq) else spec.stack if isinstance(spec, Model) else None
-    return trunk is not None and reads_text(spec) and isinstance(spec.head, Vocabulary) and trunk.causal  # type: ignore[attr-defined]
+    writes = isinstance(spec, Seq2Seq) or reads_text(spec)
+    return trunk is not None and writes and isinstance(spec.head, Vocabulary) and trunk.causal  # type: ignore[attr-defined]
 
 
 def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from laws.subjects import decodes, families, lively, padded, some_ids, variants
+from laws.entering import some_rows, together
+from laws.subjects import decodes, families, lively, padded, reads_text, some_ids, variants
 from transept.errors import UsageError
 from transept.models import Built, Seq2Seq
 from transept.parts import cache as cache_module
@@ -33,7 +34,10 @@ def in_pieces(model: Built, ids: Tensor, valid: Tensor | None, pieces: list[int]
 def memory_of(model: Built, side: str) -> Memory | None:
     if not isinstance(model.spec, Seq2Seq):
         return None
-    return model.encode(*padded([some_ids(n) for n in (7, 4, 6)], "left" if side == "left" else "right"))
+    side = "left" if side == "left" else "right"
+    if not reads_text(model.spec):
+        return model.encode(*together(some_rows(model.spec.source, (7, 4, 6)), side))
+    return model.encode(*padded([some_ids(n) for n in (7, 4, 6)], side))
 
 
 def prompts(side: str) -> Tensor | None:

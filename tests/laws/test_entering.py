@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from laws.entering import some_rows, together, toys, wordless
-from laws.subjects import lively
+from laws.entering import describers, some_rows, together, toys, wordless
+from laws.subjects import lively, padded, some_ids
+from transept.decode.config import Search
+from transept.decode.hypothesis import Special
+from transept.decode.search import describe
 from transept.inputs import waveform
 from transept.inputs.waveform import Waveform
 from transept.models import Built
@@ -18,7 +21,7 @@ from transept.parts import convolution, core, view
 from transept.parts.core import Allowed
 from transept.parts.loss import IGNORED, Loss, Smoothing, linear_cross_entropy
 
-WORDLESS = wordless()
+WORDLESS, DESCRIBERS = wordless(), describers()
 SOUND = [name for name, spec in WORDLESS.items() if isinstance(spec.embed, Waveform)]  # type: ignore[attr-defined]
 TOYS = toys()
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -27,7 +30,7 @@ LENGTHS = (61, 40, 52)
 
 @torch.no_grad()
 def check_alone(model: Built) -> None:
-    rows = some_rows(model.spec, LENGTHS)
+    rows = some_rows(model.spec.embed, LENGTHS)
     for side in ("left", "right"):
         inputs, valid = together(rows, side)
         made = model(inputs, valid)
@@ -106,7 +109,7 @@ def test_a_count_of_nothing_would_be_noticed() -> None:
 
 def examples(model: Built) -> tuple[Tensor, Tensor]:
     """Eight rows, and a random class wherever the model scores classes."""
-    inputs, _ = together(some_rows(model.spec, (50,) * 8, seed=1), "right")
+    inputs, _ = together(some_rows(model.spec.embed, (50,) * 8, seed=1), "right")
     with torch.no_grad():
         shape = model.eval()(inputs).logits.shape
     return inputs, torch.randint(shape[-1], shape[:-1], generator=torch.Generator().manual_seed(2))
@@ -169,3 +172,58 @@ def test_a_batch_may_be_split(name: str, form: Any) -> None:
         assert_close(a, b, rtol=1e-5, atol=1e-6)
     wrong = gradients([slice(0, 2), slice(2, 3), slice(3, 8)], by_examples=False)
     assert max(float((a - b).abs().max()) for a, b in zip(wrong[1], whole[1], strict=True)) > 1e-3
+
+
+# ------------------------------------------------------------------ text of what is no text
+
+
+@torch.no_grad()
+def check_described_alone(model: Built) -> None:
+    sources, targets = some_rows(model.spec.source, LENGTHS), [some_ids(n) for n in (5, 8, 3)]
+    for side in ("left", "right"):
+        (inputs, real), (target, valid) = together(sources, side), padded(targets, side)
+        made = model(inputs, target, real, valid).logits
+        for i in range(3):
+            assert_close(made[i][valid[i]], model(sources[i][None], targets[i][None]).logits[0], **TOLERANCE)
+        changed = model(inputs, padded(targets, side, filler=7)[0], real, valid).logits
+        assert torch.equal(changed[valid], made[valid])
+
+
+@pytest.mark.parametrize("name", DESCRIBERS)
+def test_described_alone_equals_in_a_batch(name: str) -> None:
+    check_described_alone(lively(DESCRIBERS[name]))
+
+
+@pytest.mark.parametrize("name", DESCRIBERS)
+def test_a_description_does_not_hang_on_the_batch_or_the_search(name: str) -> None:
+    """A beam of one equals greedy, and a batch changes no answer."""
+    model = lively(DESCRIBERS[name], scale=0.5)
+    rows, special = some_rows(model.spec.source, LENGTHS), Special(bos=1, eos=2)
+    short = {"max_ratio": 0.0, "max_extra": 6}
+    greedy, one, wide = (
+        describe(model, rows, 9, Search(method=method, **more, **short), special)
+        for method, more in (("greedy", {}), ("beam", {"beam": 1}), ("beam", {"beam": 3, "n_best": 3}))
+    )
+    assert [found[0].tokens for found in greedy] == [found[0].tokens for found in one]
+    for row, together_ in zip(rows, wide, strict=True):
+        (alone,) = describe(model, [row], 9, Search(method="beam", beam=3, n_best=3, **short), special)
+        assert [found.tokens for found in alone] == [found.tokens for found in together_]
+
+
+@pytest.mark.parametrize("name", [name for name in DESCRIBERS if ", " not in name])
+def test_a_describer_overfits_eight_examples(name: str) -> None:
+    torch.manual_seed(0)
+    model = DESCRIBERS[name].build()
+    inputs, _ = together(some_rows(DESCRIBERS[name].source, (50,) * 8, seed=1), "right")
+    labels = some_ids(8, 7)
+    target = torch.cat([labels.new_ones(8, 1), labels[:, :-1]], 1)  # the input alone tells the first word
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(400):
+        made = model.head.loss(*model.train().hidden(inputs, target), labels, Smoothing())
+        optimizer.zero_grad()
+        (made.total / made.count).backward()
+        optimizer.step()
+        if float(made.nll) / made.count < 0.05:
+            break
+    made = model.head.loss(*model.eval().hidden(inputs, target), labels, Smoothing())
+    assert float(made.nll) / made.count < 0.05

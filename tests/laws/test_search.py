@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from laws.subjects import decodes, lively, variants
+from laws.subjects import decodes, lively, reads_text, variants
 from transept.decode import beam as beam_module
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis, Special
@@ -14,7 +14,7 @@ from transept.decode.search import extend, search
 from transept.models import Built, Seq2Seq, Topology
 from transept.parts.cache import Cache
 
-DECODERS = {name: spec for name, spec in variants().items() if decodes(spec)}
+DECODERS = {name: spec for name, spec in variants().items() if decodes(spec) and reads_text(spec)}
 SMALL = [name for name in DECODERS if ", " not in name]  # the families as they are
 LONG = 3
 SPECIAL = Special(bos=1, eos=2)

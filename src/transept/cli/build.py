@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transept.recipes.recipe import Recipe
+    from transept.tasks.settings.recipe import Recipe
     from transept.tasks.task import Task
 
 

@@ -12,8 +12,7 @@ from transept.cli.common import OverridesArgument, RecipeArgument, say, verb
 from transept.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from transept.recipes.recipe import Recipe
-    from transept.tasks.translation import Translation
+    from transept.tasks.settings.recipe import Recipe
     from transept.train.estimate import Estimate
 
 
@@ -40,7 +39,8 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
     task = make_task(found, say)
     for name, words in task.facts().items():
         show(name, words)
-    show_texts(task)  # type: ignore[arg-type]  # the only task there is
+    for name, words in task.trial():
+        show(name, words)
     needed = estimate(task, found.train)
     for name, words in needed.lines().items():
         show(name, words)
@@ -53,19 +53,6 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
 
 def show(name: str, words: str) -> None:
     print(f"{name:<14} {words}")
-
-
-def show_texts(task: Translation) -> None:
-    """The test split where there is one, and three pairs through the vocabulary and back."""
-    if task.recipe.data.test is not None:
-        show("test", f"{len(task.test):,} pairs")
-    unknown = task.tokenizer.unk
-    missed = int((task.valid.ids == unknown).sum())
-    show("coverage", f"{missed:,} of {len(task.valid.ids):,} tokens of the validation text are unknown")
-    for row in range(min(3, len(task.valid))):
-        text = task.valid.text.source[row]
-        ids = task.tokenizer.encode(text)
-        show("round trip", f"{text!r} → {' '.join(task.tokenizer.tokens(ids)[:12])} … → {task.tokenizer.decode(ids)!r}")
 
 
 def show_disk(recipe: Recipe, needed: Estimate) -> None:

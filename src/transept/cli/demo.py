@@ -41,10 +41,12 @@ def demo(
     from transept.cli.build import make_task
     from transept.data.dates import write_dates
     from transept.recipes.recipe import load_recipe, resolve
+    from transept.tasks.settings.translation import TranslationRecipe
     from transept.train.loop import train
     from transept.train.run import RunDirectory
 
     wanted = load_recipe("dates", overrides or [])
+    assert isinstance(wanted, TranslationRecipe)
     if wanted.data.dir is not None:
         raise UsageError(
             f"the demo makes its data and writes it into its run, so data.dir={wanted.data.dir} would not be read",

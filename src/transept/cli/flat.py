@@ -142,6 +142,7 @@ class _Walk:
 
         from transept.heads.vocabulary import VocabularyLayer
         from transept.parts.attention import AttentionLayer
+        from transept.parts.convnet import Convolution
         from transept.parts.convolution import ConvolutionsLayer, ConvolvedLayer
         from transept.parts.mapped import Normalised
 
@@ -151,8 +152,8 @@ class _Walk:
             return 2 * 2 * self.length * module.spec.heads * module.head_width
         if isinstance(module, VocabularyLayer) and module.spec.tied:
             return 2 * module.spec.size * self.width
-        if isinstance(module, nn.Conv2d):
-            return 2 * module.weight.numel()
+        if isinstance(module, nn.Conv2d):  # of a network that looks at a coarser grid in the end, many times a token
+            return 2 * module.weight.numel() * (module.area if isinstance(module, Convolution) else 1)
         if isinstance(module, ConvolvedLayer):
             return 2 * module.direction.numel()
         if isinstance(module, ConvolutionsLayer):

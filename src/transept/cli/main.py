@@ -10,6 +10,7 @@ import transept
 from transept.cli import (
     answer,
     average,
+    caption,
     check,
     classify,
     demo,
@@ -67,7 +68,7 @@ def root(
 
 
 TRAINING = (demo, train, check, recipes)
-USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, transcribe)
+USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
 for verbs in (*TRAINING, *USING, evaluate, show, average, hub, doctor):
     verbs.add(app)
 

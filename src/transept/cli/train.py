@@ -12,8 +12,11 @@ from transept.cli.common import OverridesArgument, RecipeArgument, console, say,
 from transept.errors import UsageError
 
 if TYPE_CHECKING:
-    from transept.recipes.recipe import Recipe
+    from transept.tasks.settings.recipe import Recipe
     from transept.train.run import Mode
+
+
+INPUTS = {"caption": "PICTURE", "see": "PICTURE", "transcribe": "SOUND"}  # what a verb takes; the others take a text
 
 
 def add(app: typer.Typer) -> None:
@@ -84,7 +87,8 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
         RunDirectory.check(recipe.run, mode)
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
-    sections = recipe.model_dump(mode="json", include={"search", "evaluate"})
-    result = loop(task, recipe.train, run, resume=restarted or mode == "resume", console=console(), sections=sections)
+    resume, sections = restarted or mode == "resume", recipe.sections()
+    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
     if leads and result.finished:
-        print(f"use it:   transept translate {run.path} TEXT\nscore it: transept eval {run.path}")
+        print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}")
+        print(f"score it: transept eval {run.path}")

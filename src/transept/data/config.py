@@ -1,4 +1,4 @@
-"""What a recipe says of its text pairs: the files, the vocabulary, the limits. Importing this imports no torch."""
+"""What a recipe says of its data: the files, the vocabulary, the limits. Importing this imports no torch."""
 
 import re
 from pathlib import Path
@@ -92,3 +92,68 @@ class PairsData(BaseModel):
     def entry(self, split: Split) -> str | list[str] | None:
         """What the recipe names for a split."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[split]
+
+
+class Grid(BaseModel):
+    """Pictures of handwritten digits on a grid, which are made as they are asked for, and always the same.
+
+    `side`             the cells of the grid from top to bottom, and from left to right.
+    `cell`             the side of a cell in pixels: 14 at the least; from 28 on, digits have all of their 28 pixels.
+    `least`, `most`    how many digits there are on a picture.
+    `train`, `valid`, `test`  how many pictures a split has. No digit is on pictures of two splits.
+    `seed`             of the pictures.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    side: int = Field(default=4, ge=1)
+    cell: int = Field(default=16, ge=14)
+    least: int = Field(default=2, ge=1)
+    most: int = Field(default=4, ge=1)
+    train: int = Field(default=60_000, ge=1)
+    valid: int = Field(default=1000, ge=1)
+    test: int = Field(default=1000, ge=1)
+    seed: int = Field(default=2015, ge=0)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Grid":
+        if not self.least <= self.most <= self.side**2:
+            raise ValueError(
+                f"least {self.least} and most {self.most} digits must rise, and fit into {self.side**2} cells"
+            )
+        return self
+
+
+class CaptionsData(BaseModel):
+    """Pictures with texts that describe them.
+
+    `dir`       the folder that file names start from; without it they start from where you are.
+    `train`, `valid`, `test`  a table: in each line a picture's file name, a TAB and a text, or JSON lines with the keys
+                `file` and `text`. The names start from the folder of the table. A picture may stand in several lines.
+    `grid`      makes the pictures in place of tables, of the handwritten digits in `dir` (MNIST's IDX files).
+    `mean`, `std`  what is taken from the values of each channel, which are between 0 and 1, and what they are divided
+                by; null: nothing.
+    `max_length`  the most tokens of a text, the end token counted; training leaves longer ones out and says so.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    dir: Path | None = Field(default=None, strict=False)
+    train: str | None = None
+    valid: str | None = None
+    test: str | None = None
+    grid: Grid | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    vocabulary: Vocabulary = Vocabulary()
+    max_length: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "CaptionsData":
+        if self.grid and (named := [split for split in ("train", "valid", "test") if getattr(self, split)]):
+            raise ValueError(f"grid makes the pictures, and {named[0]} names a table: one of them is enough")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std come together")
+        if self.std and not all(self.std):
+            raise ValueError(f"std {self.std} divides, and must not be 0")
+        return self

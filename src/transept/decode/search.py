@@ -1,10 +1,11 @@
-"""The two ways in: `search` answers sources, `extend` continues prompts. Both are one search over one protocol."""
+"""The ways in: `search` answers texts, `describe` what is no text, `extend` continues prompts. All are one search."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from transept.decode.batch import NARROW, Chooser, decode_batch, pad, plan
 from transept.decode.beam import Beam
@@ -50,6 +51,31 @@ def search(
     return _search(model, encode, sources, starts, settings, special, counted, stop)
 
 
+def describe(
+    model: Translator,
+    inputs: Sequence[Tensor],
+    size: int,
+    settings: Search,
+    special: Special,
+    prefix: Ids | None = None,
+    numbers: Sequence[int] | None = None,
+) -> list[list[Hypothesis]]:
+    """As `search`, for inputs of one shape that are no tokens, as pictures.
+
+    `size` is how many places of each the decoder reads: what `max_ratio` and `batch_tokens` count.
+    """
+    forced = [[]] * len(inputs) if prefix is None else prefix
+    if len(forced) != len(inputs):
+        raise UsageError(f"{len(forced)} prefixes for {len(inputs)} inputs", remedy="Give an empty one where none is.")
+    starts = [special.start(tokens) for tokens in forced]
+
+    def encode(rows: Sequence[int]) -> Memory:
+        return model.encode(torch.stack([inputs[i] for i in rows]).to(model.device))
+
+    counted = range(len(inputs)) if numbers is None else numbers
+    return _search(model, encode, [range(size)] * len(inputs), starts, settings, special, counted, None, tokens=False)
+
+
 def extend(
     model: Decoder,
     prompts: Ids,
@@ -76,9 +102,10 @@ def _search(
     special: Special,
     numbers: Sequence[int],
     stop: Stop | None,
+    tokens: bool = True,
 ) -> list[list[Hypothesis]]:
     assert len(numbers) == len(sources), "a number for each"
-    limits = limits_of(sources, starts, settings, model.spec.limit())
+    limits = limits_of(sources, starts, settings, model.spec.limit(), tokens)
     results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length")] for _ in sources]
     failed: list[int] = []
     asked = [i for i in range(len(sources)) if limits[i] > 0]
@@ -117,8 +144,11 @@ def _chooser(
     return Single(settings, ends, limits, numbers, stop)
 
 
-def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> NDArray[np.int64]:
-    """How many tokens each sentence may get: what the settings say, and never more than the model has positions for."""
+def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None, tokens: bool = True) -> NDArray[np.int64]:
+    """How many tokens each sentence may get: what the settings say, and never more than the model has positions for.
+
+    `tokens` tells that the sources are such, which take positions too.
+    """
     limits = np.array([int(settings.max_ratio * len(source)) + settings.max_extra for source in sources], np.int64)
     for i, (source, start) in enumerate(zip(sources, starts, strict=True)):
         if not source or not start:
@@ -133,9 +163,9 @@ def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None) -> 
                 )
             limits[i] = min(limits[i], settings.max_whole - len(start))
         if most is not None:
-            if max(len(source), len(start)) > most:
+            if (longest := max(len(source) if tokens else 0, len(start))) > most:
                 raise InvalidData(
-                    f"sentence {i + 1} has {max(len(source), len(start))} tokens, and the model has {most} positions",
+                    f"sentence {i + 1} has {longest} tokens, and the model has {most} positions",
                     remedy="Split the sentence: nothing is cut in silence.",
                 )
             limits[i] = min(limits[i], most - len(start) + 1)  # the last token is chosen, but never read

@@ -32,7 +32,7 @@ def declared(
     hints, known = get_type_hints(module.declare), inspect.signature(module.declare).parameters
     if "vocab" in known:
         given.setdefault("vocab", vocab)
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    given = {key: _frozen(value) for key, value in given.items()}
     for key, value in given.items():
         if key not in known:
             remedy = f"There are: size, {', '.join(known)}."
@@ -55,3 +55,8 @@ def declared(
     spec = module.declare(**given)
     assert isinstance(spec, Topology), f"{module.__name__}.declare made no model"
     return spec
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, which descriptions hold, however deep they lie."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

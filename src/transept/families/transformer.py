@@ -179,10 +179,12 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """
     if not isinstance(spec, Seq2Seq) or not isinstance(spec.head, Vocabulary):
         raise InvalidConfig(f"Marian is an encoder and a decoder of text, this model is a {type(spec).__name__}")
+    if (source := spec.source_tokens) is None:
+        raise InvalidConfig(f"Marian reads text, this model {type(spec.source).__name__}")
     config = {
         "architectures": list(HF_MODELS["marian"]),
         "model_type": "marian",
-        "vocab_size": (spec.source or spec.embed).vocab,
+        "vocab_size": source.vocab,
         "decoder_vocab_size": spec.embed.vocab,
         **config_of(spec),
         "share_encoder_decoder_embeddings": spec.source is None,

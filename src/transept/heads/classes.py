@@ -13,6 +13,7 @@ from transept.heads.head import Head, HeadLayer
 from transept.parts.dense import Dense
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
+from transept.parts.queried import Queried
 
 Pool = Literal["first", "second", "last", "mean"]
 
@@ -69,11 +70,12 @@ class Classes(Head):
     """drop(dense(pooled state)) W + b: a score for each class of a row, (B, C).
 
     `drop` "out" drops before W alone, as BERT; "both" before the dense matrix too, as RoBERTa and BART. `narrow` is a
-    width to which states are projected before they are pooled, as wav2vec 2.0 for whole sounds; W reads that.
+    width to which states are projected before they are pooled, as wav2vec 2.0 for whole sounds; W reads that. `pool`
+    may be a learned query in place of a rule.
     """
 
     count: int
-    pool: Pool = "first"
+    pool: Pool | Queried = "first"
     dense: Dense | None = None
     dropout: float = 0.0
     drop: Literal["out", "both"] = "out"
@@ -94,13 +96,18 @@ class ClassesLayer(HeadLayer):
         self.spec = spec
         self.project = nn.Linear(width, spec.narrow) if spec.narrow else nn.Identity()
         width = spec.narrow or width
+        self.pool = spec.pool.build(width) if isinstance(spec.pool, Queried) else None
         self.dense = spec.dense.build(width) if spec.dense else nn.Identity()
         self.score = nn.Linear(width, spec.count, spec.bias)
 
     def forward(self, states: Tensor, entered: Entered) -> Tensor:
         drop = self.spec.dropout if self.training else 0.0
         states = self.project(states)
-        vector = pooled(states, entered.valid, self.spec.pool)
+        if isinstance(self.spec.pool, Queried):
+            assert self.pool is not None
+            vector: Tensor = self.pool(states, entered.valid)
+        else:
+            vector = pooled(states, entered.valid, self.spec.pool)
         vector = self.dense(dropout(vector, drop) if self.spec.drop == "both" else vector)
         scores: Tensor = self.score(dropout(vector, drop))
         return scores

@@ -24,6 +24,11 @@ class Head(Part):
         """The channels of the features that it compares with, before they were projected; None: it does not."""
         return None
 
+    @property
+    def needs_levels(self) -> tuple[int, ...]:
+        """The channels of the levels that it looks at; none: it does not."""
+        return ()
+
     def build(self, width: int) -> "HeadLayer":
         raise NotImplementedError(type(self).__name__)
 

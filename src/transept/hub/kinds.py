@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from transept.errors import InvalidConfig
+from transept.heads.attended import Attended
 from transept.heads.classes import Classes, Spans, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
+from transept.inputs.sentences import Sentences
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq, Topology
@@ -23,7 +25,9 @@ def writes_text(spec: Topology) -> bool:
 def reads(spec: Topology) -> str:
     """What enters a model: "text", "pictures", "sound", or the name of the part that takes it."""
     first = spec.source or spec.embed if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
-    known = {Tokens: "text", Patches: "pictures", Waveform: "sound"}
+    if isinstance(first, Seen):
+        return "pictures"
+    known = {Tokens: "text", Sentences: "documents", Waveform: "sound"}
     return known.get(type(first), type(first).__name__)
 
 
@@ -31,7 +35,9 @@ def verb_of(spec: Topology) -> str | None:
     """The verb that shows best what a model does, or None."""
     kind, head = reads(spec), getattr(spec, "head", None)
     if kind == "pictures":
-        return "see" if isinstance(head, Classes) else None
+        if isinstance(spec, Seq2Seq):
+            return "caption" if isinstance(head, Vocabulary) else None
+        return "see" if isinstance(head, Classes | Attended) else None
     if kind == "sound":
         return "transcribe" if isinstance(head, Letters) else None
     if kind != "text":
@@ -52,6 +58,7 @@ def scored(spec: Topology) -> int:
 def rows_of(spec: Topology) -> int | None:
     """How many tokens a model knows, read or written; None where it has no tokens."""
     inputs = [getattr(spec, name, None) for name in ("embed", "source")]
+    inputs = [part.words if isinstance(part, Sentences) else part for part in inputs]
     counts = [part.vocab for part in inputs if isinstance(part, Tokens)]
     head = getattr(spec, "head", None)
     counts += [head.size] if isinstance(head, Vocabulary) else [head.count] if isinstance(head, Letters) else []
@@ -61,7 +68,7 @@ def rows_of(spec: Topology) -> int | None:
 def classes(spec: Topology) -> int:
     """How many classes with names the head scores; 0 where it scores none."""
     head = getattr(spec, "head", None)
-    return head.count if isinstance(head, (Classes, Tags)) else 0
+    return head.count if isinstance(head, (Classes, Tags, Attended)) else 0
 
 
 def read_labels(config: Mapping[str, Any], count: int) -> tuple[str, ...]:

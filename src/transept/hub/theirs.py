@@ -120,7 +120,8 @@ class Draws:
         return Given(ours, theirs, real)
 
     def _pairs(self) -> Given:
-        source, real = self.tokens((self.spec.source or self.spec.embed).vocab)
+        assert self.spec.source_tokens is not None, "a source of text"
+        source, real = self.tokens(self.spec.source_tokens.vocab)
         # A classifier reads its source twice (BART); all others answer it.
         labels, valid = (source, real) if isinstance(self.spec.head, Classes) else self.tokens(self.spec.embed.vocab)
         target = torch.cat([torch.full_like(labels[:, :1], self.start or 0), labels[:, :-1]], 1)

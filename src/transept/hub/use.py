@@ -20,6 +20,7 @@ EXAMPLES = {
     "embed": "A text.",
     "answer": "Who wrote this?",
     "see": "picture.png",
+    "caption": "picture.png",
     "transcribe": "speech.wav",
 }
 CONTEXT = "A stranger wrote this."

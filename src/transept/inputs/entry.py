@@ -23,6 +23,11 @@ class Entry(Part):
         """The channels of the features that it hands on beside the states; None where it hands on none."""
         return None
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The channels of the places that it hands on beside the states, level by level."""
+        return ()
+
     def build(self, width: int) -> "EntryLayer":
         raise NotImplementedError(type(self).__name__)
 

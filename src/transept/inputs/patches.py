@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transept.errors import InvalidConfig, InvalidData, UsageError
+from transept.errors import InvalidConfig, InvalidData
 from transept.inputs.entry import Entry, EntryLayer
+from transept.inputs.pictures import across, demand_channels, refuse_more
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 
@@ -73,21 +74,16 @@ class PatchesLayer(EntryLayer):
         self, pictures: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor
     ) -> Entered:
         """pictures (B, C, H, W); every square is real and has its place, so there is no `valid` and no `positions`."""
-        if valid is not None or positions is not None or more:
-            given = ["valid"] * (valid is not None) + ["positions"] * (positions is not None) + list(more)
-            raise UsageError(f"{' and '.join(given)} cannot be given with pictures", remedy="Leave it out.")
-        grid = self.squares(pictures.shape)
+        refuse_more(valid, positions, more)
+        grid = self.squares(demand_channels(pictures, self.spec.channels))
         x = self.project(pictures.to(self.project.weight.dtype)).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, N, D)
         front = [token.expand(len(x), 1, -1) for token in (self.token, self.distilled) if token is not None]
         x = torch.cat([*front, x], 1) + self.table(grid)
         return Entered(dropout(x, self.spec.dropout if self.training else 0.0))
 
-    def squares(self, shape: torch.Size) -> tuple[int, int]:
+    def squares(self, size: tuple[int, int]) -> tuple[int, int]:
         """The grid of squares of such pictures. Raises InvalidData with the sizes where the model cannot take them."""
         spec = self.spec
-        if len(shape) != 4 or shape[1] != spec.channels:
-            raise InvalidData(f"pictures are (rows, {spec.channels}, height, width) here, not {tuple(shape)}")
-        size = (shape[2], shape[3])
         if size == spec.size:
             return spec.grid()
         if spec.resize is None:
@@ -114,8 +110,3 @@ class PatchesLayer(EntryLayer):
         image = squares.unflatten(0, own).permute(2, 0, 1)[None]  # (N, D) -> (1, D, h, w)
         image = F.interpolate(image, size=grid, mode=resize, align_corners=corners)
         return torch.cat([front, image[0].flatten(1).T])
-
-
-def across(size: tuple[int, int]) -> str:
-    """ "224 x 160" """
-    return f"{size[0]} x {size[1]}"

@@ -13,6 +13,7 @@ from transept.parts import lowrank, pattern_text, planner  # noqa: F401 a descri
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
+from transept.parts.looks import Look
 from transept.parts.memory import Memory
 from transept.parts.pattern import Full, Pattern
 from transept.parts.place import Place
@@ -188,6 +189,7 @@ class AttentionLayer(Layer):
             allowed = replace(allowed, q=allowed.q.repeat(1, q.size(2) // told))
         if self.shorten is not None:
             k, v, allowed = self.shorten(k, v, allowed)
+            allowed.looks = view.looks
             if self.rotation is not None:  # by where they stand now
                 k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
@@ -196,7 +198,10 @@ class AttentionLayer(Layer):
             allowed = self.place(share, allowed)
         q, k, v, allowed = self.asked((q, k, v, allowed))
         drop = self.spec.dropout if self.training else 0.0
+        looks, before = allowed.looks, len(allowed.looks.made) if allowed.looks else 0
         mix: Tensor = self.mix(self.core(q, k, v, allowed, self.scale, drop))
+        if looks is not None and len(looks.made) == before:  # a core that does not hand its weights on
+            looks.add(Look(self.core.weights(q, k, allowed, self.scale)))
         if rows > k.size(0):
             mix = mix.unflatten(2, (rows // k.size(0), -1)).transpose(1, 2).flatten(0, 1)
         out: Tensor = self.o(mix.transpose(1, 2).flatten(2))

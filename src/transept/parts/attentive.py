@@ -6,7 +6,7 @@ Shapes: B rows, T target length, D what enters, H the cell's width, M the memory
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transept.errors import InvalidConfig
@@ -110,10 +110,12 @@ class Searching(Attentive):
     """RNNsearch (Bahdanau et al. 2015, appendix A.2): the state before looks for what comes next.
 
     c_t = attend(s_(t-1)); s_t = cell([y_(t-1), c_t], s_(t-1)); read out as [s, y_(t-1), c_t]. The paper reads out the
-    state before, s_(t-1); with `state` "after" it is the new one.
+    state before, s_(t-1); with `state` "after" it is the new one. `gate` multiplies the context by sigmoid(f(s_(t-1))),
+    how much the source matters to what comes next (Xu et al. 2015, section 4.2.1).
     """
 
     state: Literal["before", "after"] = "before"
+    gate: bool = False
 
     def leaves(self, width: int, memory: int | None = None) -> int:
         given = self.cell.hidden + width + self.seen(memory or width)
@@ -127,6 +129,7 @@ class SearchingLayer(AttentiveLayer):
     def __init__(self, spec: Searching, width: int, memory: int) -> None:
         super().__init__(spec, width, memory)
         self.before = spec.state == "before"
+        self.gate = nn.Linear(spec.cell.hidden, 1) if spec.gate else None
         self.cell = spec.cell.build(width + self.attend.leaves)
         self.readout = joined(spec.readout, spec.cell.hidden, width, self.attend.leaves)
 
@@ -140,6 +143,8 @@ class SearchingLayer(AttentiveLayer):
         contexts: list[Tensor] = []
         for t in range(x.size(1)):
             context = self.look(state[0][:, None], view.column(t), seen)[:, 0]
+            if self.gate is not None:
+                context = context * self.gate(state[0]).sigmoid()
             new = frozen(self.cell.step(torch.addmm(given[:, t], context, other), state), state, view.valid, t)
             read.append(state[0] if self.before else new[0])
             contexts.append(context)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transept.parts.dropout import dropout
+from transept.parts.looks import Look, Looks
 from transept.parts.pattern import Causal, Full, Pattern, Places
 from transept.spec import Part
 
@@ -28,7 +29,8 @@ class Allowed:
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
     (B, H, S, T) holds scores that one attention adds by its vectors; `near` (B, 1, S, T) is true around the place that
     each query is at, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
-    `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one.
+    `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one. `looks` gathers
+    what the pass did, where somebody trains by it.
     """
 
     pattern: Pattern
@@ -41,6 +43,7 @@ class Allowed:
     near: Tensor | None = None
     factor: Tensor | None = None
     documents: Tensor | None = None
+    looks: Looks | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
@@ -140,30 +143,40 @@ class CoreLayer(nn.Module):
         """How well each query suits each key, before scaling: q (B, H, S, E), k (B, H, T, E) -> (B, H, S, T)."""
         return q @ k.transpose(-1, -2)
 
-    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen.
+    def shares(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
+        """The softmax of the scores of some queries, (B, H, rows, T): a row sums to 1, or to 0 where it sees nothing.
 
-        Where a place multiplies the weights after the softmax, the sum is less than 1.
+        In float32 at the least: half precision loses the small weights.
         """
         scores = self.score(q[:, :, rows], k.repeat_interleave(q.size(1) // k.size(1), 1), allowed) * scale
         if (added := allowed.scores()) is not None:
             scores = scores + added[:, :, rows]
         mask = allowed.mask()
         mask = mask[:, :, rows] if mask.size(2) > 1 else mask
-        # In float32 at the least: half precision loses the small weights. A row that may see nothing is all -inf,
-        # whose softmax is NaN; it becomes 0 before the product, so that neither its value nor its gradient is NaN.
+        # A row that may see nothing is all -inf, whose softmax is NaN; it becomes 0 before the product, so that neither
+        # its value nor its gradient is NaN.
         scores = scores if scores.dtype == torch.float64 else scores.float()
         scores = scores.masked_fill(~mask, float("-inf"))
         seen = mask.any(-1, keepdim=True)
-        weights = scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0)
-        if allowed.factor is not None:
-            weights = weights * allowed.factor[:, :, rows]
-        return weights.to(q.dtype)
+        return scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0)
+
+    def scaled(self, shares: Tensor, allowed: Allowed, rows: slice = slice(None)) -> Tensor:
+        """Shares multiplied by what a place multiplies them by, (B, H, rows, T)."""
+        return shares if allowed.factor is None else shares * allowed.factor[:, :, rows]
+
+    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
+        """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen.
+
+        Where a place multiplies the weights after the softmax, the sum is less than 1.
+        """
+        return self.scaled(self.shares(q, k, allowed, scale, rows), allowed, rows).to(q.dtype)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         """The mix, (B, H, S, E of the values); written out, where a core has nothing faster."""
-        weights = dropout(self.weights(q, k, allowed, scale), drop)
-        return weights @ v.repeat_interleave(q.size(1) // v.size(1), 1)
+        weights = self.weights(q, k, allowed, scale)
+        if allowed.looks is not None:
+            allowed.looks.add(Look(weights))
+        return dropout(weights, drop) @ v.repeat_interleave(q.size(1) // v.size(1), 1)
 
 
 class Reference(Core):
@@ -197,7 +210,7 @@ SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
 class FusedLayer(CoreLayer):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
-        if allowed.factor is not None:  # no kernel multiplies what comes out of its softmax
+        if allowed.factor is not None or allowed.looks is not None:  # no kernel hands on, or multiplies, its softmax
             return super().forward(q, k, v, allowed, scale, drop)
         # The products look at the mask's values, which would break a compiled graph.
         if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():

@@ -20,11 +20,15 @@ PIECE = 16  # rows of them in float32 at a time: with 10,000 classes, what a cor
 @dataclass(frozen=True)
 class Loss:
     """total: what is differentiated, summed over tokens; nll: -log p of the true tokens, summed, without gradient and
-    without smoothing; count: supervised tokens. All are scalars; total / count is the loss that is reported."""
+    without smoothing; count: supervised tokens. All are scalars; total / count is the loss that is reported.
+
+    `noted` (n,) are sums of the task's own, without gradient, which it is told again over the whole of an update.
+    """
 
     total: Tensor
     nll: Tensor
     count: int
+    noted: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ ROOM = 1 << 24  # numbers that the hidden layer of additive scores may hold at a
 
 
 class Scoring(Core):
-    """A core with a score of its own: it equals no other, and mixes values as all of them do."""
+    """A core with a score, or with a choice, of its own: it equals no other, on whatever pattern."""
 
     exact: ClassVar[bool] = False
 
@@ -46,6 +46,28 @@ class AdditiveLayer(CoreLayer):
         hidden = torch.tanh(q[:, :, :, None] + k[:, :, None])  # (B, H, S, T, E)
         scores: Tensor = (hidden @ self.v.weight[:, None, :, None]).squeeze(-1)
         return scores
+
+
+class Summed(Scoring):
+    """u . (q + k), one u for each head: the parameterised compatibility of Jetley et al. 2018, equation 2.
+
+    The query adds the same to the scores of all keys, so that the weights do not hang on it.
+    """
+
+    def build(self, heads: int, width: int) -> "SummedLayer":
+        return SummedLayer(heads, width)
+
+
+class SummedLayer(CoreLayer):
+    """`u.weight` (H, E)."""
+
+    def __init__(self, heads: int, width: int) -> None:
+        super().__init__()
+        self.u = nn.Linear(width, heads, bias=False)
+
+    def score(self, q: Tensor, k: Tensor, allowed: Allowed) -> Tensor:
+        own, other = ((part @ self.u.weight[:, :, None]).squeeze(-1) for part in (q, k))  # (B, H, S), (B, H, T)
+        return own[..., None] + other[:, :, None]
 
 
 class Location(Scoring):

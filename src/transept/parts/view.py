@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.parts.core import Allowed
+from transept.parts.looks import Looks
 from transept.parts.memory import Memory
 from transept.parts.pattern import Pattern
 from transept.parts.rotary import Rotating
@@ -23,7 +24,7 @@ def count_in_documents(documents: Tensor, valid: Tensor | None = None) -> Tensor
 
 class View:
     """Positions, validity, memory, scored position, where to write; one `Allowed` for each pattern that is asked, and
-    the angles of each rotation.
+    the angles of each rotation; and where somebody trains by it, what the attentions of this pass did.
 
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
     to write and `keys` the positions and validity (B, T) of everything that the cache holds. `documents` (B, S) tells
@@ -39,9 +40,10 @@ class View:
         at: Tensor | None = None,
         keys: tuple[Tensor, Tensor] | None = None,
         documents: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
-        self.at, self.keys, self.documents = at, keys, documents
+        self.at, self.keys, self.documents, self.looks = at, keys, documents, looks
         self._allowed: dict[tuple[Pattern, str], Allowed] = {}
         self._angles: dict[tuple[Rotating, int], tuple[Tensor, Tensor]] = {}
 
@@ -52,10 +54,11 @@ class View:
         memory: Memory | None = None,
         bias: nn.Module | None = None,
         documents: Tensor | None = None,
+        looks: Looks | None = None,
     ) -> "View":
         """The view of a whole pass over x (B, S, ...), without a cache."""
         positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
-        return View(positions, valid, memory, bias, documents=documents)
+        return View(positions, valid, memory, bias, documents=documents, looks=looks)
 
     def allowed(self, pattern: Pattern, source: str) -> Allowed:
         """Who may see whom under a pattern, made once for all layers that share it."""
@@ -74,10 +77,10 @@ class View:
     def _make(self, pattern: Pattern, source: str) -> Allowed:
         if source == "self":
             if self.keys is None:
-                own = Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias)
+                own = Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias, looks=self.looks)
                 own.documents = self.documents
                 return own
-            return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias)
+            return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias, looks=self.looks)
         assert self.memory is not None, "an attention to the memory was given none"
         states = self.memory.states
         q = self.positions
@@ -85,8 +88,8 @@ class View:
             q = q.unflatten(0, (states.size(0), -1)).flatten(1)
         valid = self.memory.valid
         k = torch.arange(states.size(1), device=q.device)[None] if valid is None else count_positions(valid)
-        return Allowed(pattern, q, k, valid, own=False)
+        return Allowed(pattern, q, k, valid, own=False, looks=self.looks)
 
     def column(self, at: int) -> "View":
         """The view of one position of this pass, for a loop along time. It writes nothing."""
-        return View(self.positions[:, at : at + 1], None, self.memory)
+        return View(self.positions[:, at : at + 1], None, self.memory, looks=self.looks)

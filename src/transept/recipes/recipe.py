@@ -2,67 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import ValidationError
 
 import transept
-from transept.data.config import PairsData
-from transept.decode.config import Search
 from transept.errors import InvalidConfig, UsageError, nearest
 from transept.recipes import yaml12
 from transept.recipes.faults import explain
-from transept.train.config import TrainConfig
+from transept.tasks import settings
+from transept.tasks.settings.recipe import Recipe
+
+# In this order a resolved recipe is written, and behind them what its task has of its own.
+ORDER = ("task", "run", "start", "model", "data", "train")
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Evaluate(_Settings):
-    """How translations are scored.
-
-    `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
-    `best`      which score of the validation decides the best checkpoint.
-    `search`    how validation sentences are translated: "greedy", or the "same" as `search`.
-    """
-
-    tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200"] = (
-        "13a"
-    )
-    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
-    search: Literal["greedy", "same"] = "greedy"
-
-
-class Recipe(_Settings):
-    """A task, where its run is written, and what it is made of.
-
-    `start`  a model or run directory to go on from: its shape, its weights and its vocabulary are taken.
-    """
-
-    task: str = "translation"
-    run: str = Field(min_length=1)
-    start: str | None = None
-    model: dict[str, Any]
-    data: PairsData = PairsData()
-    train: TrainConfig
-    search: Search = Search()
-    evaluate: Evaluate = Evaluate()
-
-    _places: dict[str, str] = PrivateAttr(default_factory=dict)
-
-    def __eq__(self, other: object) -> bool:  # where it was read is no part of a recipe
-        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
-
-    __hash__ = None  # type: ignore[assignment]  # a model is a dictionary
-
-    def where(self, key: str) -> str | None:
-        """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
-        return self._places.get(key)
+@cache
+def recipe_class(task: str) -> type[Recipe]:
+    """What a recipe of a task may say. Raises InvalidConfig with the nearest task."""
+    known = [module.name for module in pkgutil.iter_modules(settings.__path__) if module.name != "recipe"]
+    if task not in known:
+        raise InvalidConfig(
+            f"task: there is no {task!r}.{nearest(task, known)}", remedy=f"There are: {', '.join(sorted(known))}."
+        )
+    found: type[Recipe] = importlib.import_module(f"{settings.__name__}.{task}").RECIPE
+    return found
 
 
 def recipe_names() -> list[str]:
@@ -91,8 +62,9 @@ def load_recipe(
 ) -> Recipe:
     """Read a recipe by name, from a YAML file, or from the run directory that it made; then change single keys.
 
-    `overrides` are "train.seed=2", read as the key's type wants it; `values` are texts, taken as they are. Raises
-    UsageError for an unknown recipe and InvalidConfig with file, line and the nearest name for what is wrong in it.
+    It is of the class of its task (`recipe_class`). `overrides` are "train.seed=2", read as the key's type wants it;
+    `values` are texts, taken as they are. Raises UsageError for an unknown recipe and InvalidConfig with file, line and
+    the nearest name for what is wrong in it.
     """
     name, text = _find(str(name_or_file))
     document = yaml12.read(text, name)
@@ -106,18 +78,28 @@ def load_recipe(
     for key, value in (values or {}).items():
         _set(data, tuple(key.split(".")), value)
         places[tuple(key.split("."))] = f"{key}={value}"
+    kind = _kind(data, places.get(("task",)))
     # A text such as 2026 reads as a number. Where the key wants a text, what was typed is one.
     for path, value in texts:
-        if isinstance(yaml12.scalar(value), (int, float)) and _refused(data, path):
+        if isinstance(yaml12.scalar(value), (int, float)) and _refused(kind, data, path):
             _set(data, path, value)
-            if _refused(data, path):  # neither will do: speak of the number
+            if _refused(kind, data, path):  # neither will do: speak of the number
                 _set(data, path, yaml12.scalar(value))
     try:
-        recipe = Recipe.model_validate_json(yaml12.as_json(data))
+        recipe = kind.model_validate_json(yaml12.as_json(data))
     except ValidationError as error:
-        raise explain(error, data, places, Recipe, name) from error
-    recipe._places.update({".".join(map(str, path)): place for path, place in places.items()})
+        raise explain(error, data, places, kind, name) from error
+    recipe.read_from({".".join(map(str, path)): place for path, place in places.items()})
     return recipe
+
+
+def _kind(data: Mapping[str, Any], where: str | None) -> type[Recipe]:
+    """The class of the task that a recipe names; a task that is no text is for the class itself to refuse."""
+    task = data.get("task", Recipe.model_fields["task"].default)
+    try:
+        return recipe_class(task if isinstance(task, str) else Recipe.model_fields["task"].default)
+    except InvalidConfig as error:
+        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
 
 
 def resolve(recipe: Recipe) -> str:
@@ -127,7 +109,8 @@ def resolve(recipe: Recipe) -> str:
     except PackageNotFoundError:
         torch = "not installed"
     head = f"# The complete recipe, every default written. transept {transept.__version__}, torch {torch}.\n"
-    return head + yaml12.write(recipe.model_dump(mode="json"))
+    told = recipe.model_dump(mode="json")
+    return head + yaml12.write({key: told[key] for key in (*ORDER, *told) if key in told})
 
 
 def _find(given: str) -> tuple[str, str]:
@@ -173,10 +156,10 @@ def _set(data: dict[str, Any], path: Iterable[str], value: Any) -> None:
     data[last] = value
 
 
-def _refused(data: dict[str, Any], path: tuple[str, ...]) -> bool:
+def _refused(kind: type[Recipe], data: dict[str, Any], path: tuple[str, ...]) -> bool:
     """Whether what stands at a key is an error there. Locations name the members of unions too, which no path does."""
     try:
-        Recipe.model_validate_json(yaml12.as_json(data))
+        kind.model_validate_json(yaml12.as_json(data))
     except ValidationError as error:
         locations = [iter(fault["loc"]) for fault in error.errors(include_url=False, include_context=False)]
         return any(all(name in location for name in path) for location in locations)

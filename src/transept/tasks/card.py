@@ -1,15 +1,18 @@
-"""What a translation model's card says: how it was trained, and its scores by the search that it is used with."""
+"""What the card of a trained model says: how it was trained, and its scores by the search that it is used with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transept.data.cache import TokenPairs
 from transept.data.dates import EXAMPLE as DATE
 from transept.data.dates import TAGS
+from transept.decode.config import Search
 from transept.hub.card import Measure, Record, Text
 from transept.models import Seq2SeqLayer
+from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
 
 if TYPE_CHECKING:
@@ -20,27 +23,36 @@ def record_of(task: Translation, model: Seq2SeqLayer, told: Mapping[str, Any]) -
     """The record for the card. `told` is training's: the keys of `transept.train.finish.write_model`."""
     data = task.recipe.data
     languages = tuple(language for language in (data.source, data.target) if language)
-    found = task.measure(model, "valid", task.recipe.search, RESAMPLES)
     where = names(task.valid)
+    found = recorded(
+        told, task.measure(model, "valid", task.recipe.search, RESAMPLES), where, notes(told, task.recipe.search)
+    )
+    return replace(
+        found,
+        does=f"It translates {' into '.join(languages)}." if len(languages) == 2 else "It turns one text into another.",
+        languages=languages,
+        texts=[Text("train", names(task.train), len(task.train)), Text("valid", where, len(task.valid))],
+        samples=[(sample["source"], sample["output"]) for sample in task.samples(model)],
+        example=example(task),
+    )
+
+
+def recorded(told: Mapping[str, Any], found: Measured, where: str, notes: Sequence[str]) -> Record:
+    """What every card has of a training and of what was measured on the split that `where` names."""
     measures = []
-    for score in found.scores:
+    for score in found.scores.values():
         low, high = score.interval or (None, None)
         measures.append(Measure(score.name, where, score.value, low, high, score.signature))
     return Record(
         title=str(told["data"]["title"]),
-        does=f"It translates {' into '.join(languages)}." if len(languages) == 2 else "It turns one text into another.",
-        languages=languages,
         facts=told["data"],
-        texts=[Text("train", names(task.train), len(task.train)), Text("valid", where, len(task.valid))],
         measures=[*measures, Measure("loss, nats a token", where, found.loss)],
         curve=told["curve"],
         score=told["score"],
-        samples=[(sample["source"], sample["output"]) for sample in task.samples(model)],
         command=told["command"],
         recipe=told["recipe"],
         versions=told["versions"],
-        notes=list(notes(task, told)),
-        example=example(task),
+        notes=list(notes),
     )
 
 
@@ -54,12 +66,11 @@ def names(tokens: TokenPairs) -> str:
     return ", ".join(path.name for path in tokens.text.files)
 
 
-def notes(task: Translation, told: Mapping[str, Any]) -> list[str]:
+def notes(told: Mapping[str, Any], search: Search) -> list[str]:
     """What a reader of the numbers must know."""
     made = told["checkpoints"]
     which = f"update {made[0]:,}" if len(made) == 1 else f"updates {', '.join(f'{update:,}' for update in made)}"
     weights = "The weights are those of" if len(made) == 1 else "The weights are the mean of the checkpoints of"
-    search = task.recipe.search
     way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
     return [
         f"{weights} {which}. Training {told['stopped']}.",

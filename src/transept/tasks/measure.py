@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,17 +19,21 @@ from transept.errors import InvalidData
 from transept.heads.vocabulary import VocabularyLayer
 from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
-from transept.tasks.score import Case, Score, bleu, chrf, exact_match
+from transept.tasks.score import Case, References, Score, bleu, chrf, exact_match
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Cross-entropy in nats a token, without smoothing; the translations; their scores."""
+    """Cross-entropy in nats a token, without smoothing; what the model wrote; the scores of it by their short names.
+
+    `more` are other figures, in percent.
+    """
 
     loss: float
     tokens: int
     outputs: list[str]
-    scores: list[Score]
+    scores: Mapping[str, Score]
+    more: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:
@@ -37,8 +41,8 @@ class Measured:
 
     def values(self) -> dict[str, float]:
         """Everything in numbers, by the names that recipes and metrics.jsonl use."""
-        named = zip(("bleu", "chrf", "exact_match"), self.scores, strict=True)
-        return {"loss": self.loss, "ppl": self.perplexity} | {name: score.value for name, score in named}
+        named = {name: score.value for name, score in self.scores.items()}
+        return {"loss": self.loss, "ppl": self.perplexity, **named, **self.more}
 
 
 def pair_loss(model: Seq2SeqLayer, batch: PairBatch, smoothing: Smoothing) -> Loss:
@@ -115,9 +119,15 @@ def measure(
     loss, count = mean_loss(model, tokens, batch_tokens)
     texts, references = ([side[row] for row in tokens.rows] for side in (tokens.text.source, tokens.text.target))
     outputs = translate(model, tokenizer, texts, settings)
-    scores = [
-        bleu(outputs, references, tokenize=tokenize, case=case, resamples=resamples),
-        chrf(outputs, references, case=case, resamples=resamples),
-        exact_match(outputs, references, case=case),
-    ]
-    return Measured(loss, count, outputs, scores)
+    return Measured(loss, count, outputs, scored(outputs, references, tokenize, case, resamples))
+
+
+def scored(
+    outputs: Sequence[str], references: Sequence[References], tokenize: str, case: Case, resamples: int
+) -> dict[str, Score]:
+    """What texts are worth beside their references, by the short names of the scores."""
+    return {
+        "bleu": bleu(outputs, references, tokenize=tokenize, case=case, resamples=resamples),
+        "chrf": chrf(outputs, references, case=case, resamples=resamples),
+        "exact_match": exact_match(outputs, references, case=case),
+    }

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from transept import tasks
-from transept.errors import InvalidConfig, nearest
+from transept.errors import InvalidConfig, UsageError, nearest
 
 
 @cache
@@ -27,3 +27,11 @@ def task_class(name: str) -> Any:
             f"task: there is no {name!r}.{nearest(name, known)}", remedy=f"There are: {', '.join(known)}."
         )
     return known[name]
+
+
+def task_of(verb: str | None, what: str) -> Any:
+    """The class of the task whose models have a verb. Raises UsageError, saying what the model is, where none has."""
+    for found in all_tasks().values():
+        if found.verb == verb:
+            return found
+    raise UsageError(f"nothing here scores a model that is {what}", remedy="Score one that a recipe trained.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 from sacrebleu.metrics.bleu import BLEU
@@ -31,17 +32,18 @@ class Score:
 
 
 Case = Literal["mixed", "lower"]
+References = str | Sequence[str]  # of one output: the right text, or several of them
 
 
 def bleu(
     outputs: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[References],
     *,
     tokenize: str = "13a",
     case: Case = "mixed",
     resamples: int = 0,
 ) -> Score:
-    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), one reference a sentence.
+    """Corpus BLEU (Papineni et al. 2002) by sacreBLEU (Post 2018), one reference a sentence or more.
 
     `tokenize="none"` counts the words between spaces: for text that is tokenised already.
     `case` "lower" compares without regard to case: for models that read and write lower case only.
@@ -53,17 +55,20 @@ def bleu(
     return _interval(metric, "BLEU", outputs, references, resamples)
 
 
-def chrf(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed", resamples: int = 0) -> Score:
+def chrf(
+    outputs: Sequence[str], references: Sequence[References], *, case: Case = "mixed", resamples: int = 0
+) -> Score:
     """chrF2: the F-score of character n-grams up to six, recall counting twice (Popović 2015), by sacreBLEU."""
     _same_length(outputs, references)
     return _interval(_Chrf(lowercase=case == "lower"), "chrF2", outputs, references, resamples)
 
 
-def exact_match(outputs: Sequence[str], references: Sequence[str], *, case: Case = "mixed") -> Score:
-    """The share of outputs that equal their reference but for outer white space, with Wilson's interval (1927)."""
+def exact_match(outputs: Sequence[str], references: Sequence[References], *, case: Case = "mixed") -> Score:
+    """The share of outputs that equal a reference but for outer white space, with Wilson's interval (1927)."""
     _same_length(outputs, references)
     spelt = str.lower if case == "lower" else str
-    hits = sum(spelt(a.strip()) == spelt(b.strip()) for a, b in zip(outputs, references, strict=True))
+    right = [[spelt(one.strip()) for one in _several(each)] for each in references]
+    hits = sum(spelt(output.strip()) in wanted for output, wanted in zip(outputs, right, strict=True))
     low, high = wilson(hits, len(outputs))
     return Score(
         "exact match",
@@ -93,17 +98,23 @@ class _Chrf(CHRF):
         return super()._compute_score_from_stats([int(count) for count in stats])
 
 
+def _several(references: References) -> Sequence[str]:
+    return [references] if isinstance(references, str) else references
+
+
 def _interval(
-    metric: BLEU | CHRF, name: str, outputs: Sequence[str], references: Sequence[str], resamples: int
+    metric: BLEU | CHRF, name: str, outputs: Sequence[str], references: Sequence[References], resamples: int
 ) -> Score:
     # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
-    found = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=max(resamples, 1))
+    # Stream i has every sentence's reference i, None where a sentence has fewer.
+    streams = [list(stream) for stream in zip_longest(*map(_several, references))]
+    found = metric.corpus_score(list(outputs), streams, n_bootstrap=max(resamples, 1))
     # Around the mean of the resamples, as sacreBLEU has it, but never beyond what a score can be.
     ends = (max(found._mean - found._ci, 0.0), min(found._mean + found._ci, 100.0)) if resamples > 1 else None
     return Score(name, found.score, ends, str(metric.get_signature()))
 
 
-def _same_length(outputs: Sequence[str], references: Sequence[str]) -> None:
+def _same_length(outputs: Sequence[str], references: Sequence[References]) -> None:
     if len(outputs) != len(references):
         raise InvalidData(f"{len(outputs)} outputs cannot be scored against {len(references)} references")
     if not outputs:

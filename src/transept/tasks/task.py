@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,28 @@ class Batches(Protocol[SomeBatch]):
         """The index of the batch that needs the most memory."""
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A task that keeps numbers from one update to the next, beside the weights: REINFORCE's moving baseline.
+
+    They move at the end of an update, by sums over all of its batches in all processes, and are saved with every
+    checkpoint: so a run repeats itself, however its updates are parted and whenever it is interrupted.
+    """
+
+    @property
+    def notes(self) -> int:
+        """How many sums each loss has in `noted`."""
+
+    def heed(self, noted: Sequence[float]) -> None:
+        """Move by the sums of an update."""
+
+    def remembered(self) -> dict[str, Any]:
+        """What is kept, as plain data."""
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Take up what was kept."""
+
+
 class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 
@@ -53,6 +75,10 @@ class Task(Protocol[AnyBatch]):
     @property
     def name(self) -> str:
         """What the task is called in messages."""
+
+    @property
+    def verb(self) -> str:
+        """The verb of the models that it makes."""
 
     @property
     def score(self) -> str:
@@ -68,6 +94,9 @@ class Task(Protocol[AnyBatch]):
 
     def facts(self) -> Mapping[str, str]:
         """Lines for the head of a run: "title" with the model and its size, "data" with what was dropped, others."""
+
+    def trial(self) -> Sequence[tuple[str, str]]:
+        """What `transept check` shows beside the facts, each named: what the vocabulary makes of the data, say."""
 
     def build(self) -> nn.Module:
         """A fresh model, drawn from torch's generator."""

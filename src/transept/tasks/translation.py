@@ -6,28 +6,29 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from transept.data.batches import PairBatch, collate, plan
 from transept.data.cache import Rows, TokenPairs, tokenise, within
-from transept.data.config import Split
-from transept.data.pairs import Pairs, read_pairs
+from transept.data.config import PairsData, Split
+from transept.data.pairs import Pairs, read_entry, read_pairs
 from transept.data.subwords import Subwords
 from transept.decode.config import Search
-from transept.errors import InvalidConfig
-from transept.families.declared import declared
-from transept.hub.directory import LONGEST, read, save
+from transept.errors import InvalidConfig, InvalidData, UsageError
+from transept.hub.directory import LONGEST, save
 from transept.hub.generation import Generation
-from transept.models import Seq2Seq, Seq2SeqLayer, outline
+from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.card import record_of
+from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import SPECIAL, Measured, demand_fitting, judging, measure, pair_loss, translate
-
-if TYPE_CHECKING:
-    from transept.recipes.recipe import Recipe
+from transept.tasks.score import RESAMPLES
+from transept.tasks.settings.translation import TranslationRecipe
+from transept.tasks.start import declared_pair, started_pair
 
 
 class PairBatches:
@@ -54,9 +55,9 @@ class PairBatches:
 class Translation:
     """The task of a recipe: its texts, its vocabulary, its model. `say` hears what is found on the way."""
 
-    name = "translation"
+    name, verb = "translation", "translate"
 
-    def __init__(self, recipe: Recipe, *, say: Callable[[str], None] = print) -> None:
+    def __init__(self, recipe: TranslationRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
         self.score: str = recipe.evaluate.best
         self.higher = self.score not in ("loss", "ppl")
@@ -64,9 +65,9 @@ class Translation:
         self.begin: dict[str, Tensor] | None = None  # the weights to go on from
         if recipe.start is None:
             self.tokenizer = Subwords.train([*text.source, *text.target], recipe.data.vocabulary)
-            self.spec = _declared(recipe, self.tokenizer.vocab)
+            self.spec = declared_pair(recipe, self.tokenizer.vocab)
         else:
-            self.spec, self.tokenizer, self.begin = _started(Path(recipe.start))
+            self.spec, self.tokenizer, self.begin = started_pair(Path(recipe.start), self.name)
             say(f"the model and its vocabulary come from {recipe.start}: model and data.vocabulary have no say")
         everything = tokenise(text, self.tokenizer, recipe.data.cache, say)
         self.train, self.kept = within(everything, recipe.data.max_length, recipe.data.max_ratio)
@@ -171,31 +172,68 @@ class Translation:
         keys = ("source", "reference", "output")
         return [dict(zip(keys, sample, strict=True)) for sample in zip(sources, references, outputs, strict=True)]
 
+    def trial(self) -> list[tuple[str, str]]:
+        """The test split where there is one, and three pairs through the vocabulary and back."""
+        told = [("test", f"{len(self.test):,} pairs")] if self.recipe.data.test is not None else []
+        return told + trial_of(self.tokenizer, self.valid.ids, self.valid.text.source[:3])
+
+    @staticmethod
+    def exam(subject: Subject, asked: Asked) -> Exam:
+        """The pairs that `transept eval` scores a model on. Raises UsageError where a model is none of texts."""
+        model, tokenizer, recipe = subject.model, subject.tokenizer, asked.recipe
+        if not isinstance(model, Seq2SeqLayer) or not isinstance(tokenizer, Subwords):
+            raise UsageError(
+                "only a model whose vocabulary was learned here, from text to text, is scored so", where=subject.path
+            )
+        assert recipe is None or isinstance(recipe, TranslationRecipe)
+        name, pairs = _chosen(recipe, asked)
+        if report := pairs.report():
+            asked.say(report)
+
+        def take() -> Measured:
+            return measure(
+                model,
+                tokenizer,
+                demand_fitting(tokenise(pairs, tokenizer, None, asked.say), subject.longest),
+                subject.search,
+                tokenize=asked.tokenize or (recipe.evaluate.tokenize if recipe else "13a"),
+                case="lower" if recipe and recipe.data.vocabulary.lower else "mixed",
+                batch_tokens=subject.search.batch_tokens,
+                resamples=RESAMPLES,
+            )
+
+        return Exam(name, "pairs", pairs.files, len(pairs), take)
+
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         card = record_of(self, _seq2seq(model), record)
         generation = Generation(self.recipe.search, SPECIAL, Subwords.pad, self.longest)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
 
-def _declared(recipe: Recipe, vocab: int) -> Seq2Seq:
-    spec = declared(recipe.model, vocab, least=vocab, where=recipe.where)
-    if not isinstance(spec, Seq2Seq):
-        reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as translation needs"
-        raise InvalidConfig(reason, where=recipe.where("model.family"))
-    outline(spec)  # what cannot be built is refused now, and without its memory
-    return spec
+def _chosen(recipe: TranslationRecipe | None, asked: Asked) -> tuple[str, Pairs]:
+    """What is scored, and its pairs."""
+    if asked.data:
+        if len(asked.data) > 2:
+            raise UsageError(f"--data was given {len(asked.data)} times; pairs are in one file or in two")
+        # Files on the command line start from where you are, not from the recipe's folder.
+        plain = recipe.data.model_copy(update={"dir": None}) if recipe else PairsData()
+        try:
+            return "data", read_entry(plain, asked.data[0] if len(asked.data) == 1 else list(asked.data), "--data")
+        except InvalidConfig as error:
+            raise InvalidData(error.what, where=error.where, remedy=error.remedy) from None
+    split = asked.choose(recipe is not None and recipe.data.test is not None)
+    assert recipe is not None
+    return split, read_pairs(recipe.data, split)
 
 
-def _started(start: Path) -> tuple[Seq2Seq, Subwords, dict[str, Tensor]]:
-    stored = read(start)
-    model, tokenizer = stored.model, stored.tokenizer
-    if tokenizer is None:
-        raise InvalidConfig("the model has no tokenizer.json to go on with", where=start)
-    if not isinstance(tokenizer, Subwords):
-        raise InvalidConfig("its vocabulary was not learned here, and translation cannot go on with it", where=start)
-    if not isinstance(model, Seq2SeqLayer):
-        raise InvalidConfig("the model has no encoder and decoder, as translation needs", where=start)
-    return model.spec, tokenizer, {name: tensor.float() for name, tensor in model.state_dict().items()}
+def trial_of(tokenizer: Subwords, ids: NDArray[Any], texts: Sequence[str]) -> list[tuple[str, str]]:
+    """What a vocabulary does not know of tokens, and some texts through it and back."""
+    missed = int((ids == tokenizer.unk).sum())
+    told = [("coverage", f"{missed:,} of {len(ids):,} tokens of the validation text are unknown")]
+    for text in texts:
+        own = tokenizer.encode(text)
+        told.append(("round trip", f"{text!r} → {' '.join(tokenizer.tokens(own)[:12])} … → {tokenizer.decode(own)!r}"))
+    return told
 
 
 def _seq2seq(model: nn.Module) -> Seq2SeqLayer:

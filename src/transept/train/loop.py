@@ -14,7 +14,7 @@ from transept.durable import point, reclaim
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
-from transept.tasks.task import AnyBatch, Batches, Task
+from transept.tasks.task import AnyBatch, Batches, Remembers, Task
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
 from transept.train.config import TrainConfig
@@ -185,6 +185,8 @@ class Trainer(Generic[AnyBatch]):
         if self.scale:
             self.scale.seen(step.taken)
         if step.taken:
+            if isinstance(self.task, Remembers):
+                self.task.heed(sums.noted)
             self.guard.taken()
             self.meter.add(sums, rate, step.norm, time.monotonic() - begun)
         else:
@@ -243,6 +245,7 @@ class Trainer(Generic[AnyBatch]):
             "guard": vars(self.guard),
             "scale": vars(self.scale) if self.scale else None,
             "sizes": self.run.sizes(),
+            "task": self.task.remembered() if isinstance(self.task, Remembers) else {},
         }
         state = remembered(self.progress, self.standing, self.identity, rest)
         update = self.progress.update
@@ -271,6 +274,8 @@ class Trainer(Generic[AnyBatch]):
         self.progress, self.standing = Progress(**saved.state["progress"]), Standing(**saved.state["standing"])
         self.guard = Guard(**saved.state["guard"])
         self.regular, self.owed = saved.state["regular"], saved.state.get("owed", False)
+        if isinstance(self.task, Remembers):
+            self.task.recall(saved.state.get("task", {}))
         if self.scale and saved.state["scale"]:
             vars(self.scale).update(saved.state["scale"])
         if self.log:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from transept.errors import OutOfMemory, is_out_of_memory
-from transept.tasks.task import AnyBatch, Batches, Task
+from transept.tasks.task import AnyBatch, Batches, Remembers, Task
 from transept.train.flat import Flat
 from transept.train.optimizer import LossScale
 from transept.train.workers import Workers
@@ -18,7 +18,8 @@ from transept.train.workers import Workers
 
 @dataclass(frozen=True)
 class Sums:
-    """Over all processes: the loss that was differentiated, the unsmoothed one, supervised tokens, wishes to stop."""
+    """Over all processes: the loss that was differentiated, the unsmoothed one, supervised tokens, wishes to stop, and
+    what a task noted for itself."""
 
     total: float
     nll: float
@@ -26,6 +27,7 @@ class Sums:
     interrupts: int = 0
     terminations: int = 0
     seconds: float = 0.0
+    noted: tuple[float, ...] = ()
 
 
 def seed_of(seed: int, epoch: int, index: int) -> int:
@@ -63,6 +65,7 @@ def gather(
     device = flat.master.device
     flat.clear()
     totals, nlls, tokens = list[torch.Tensor](), list[torch.Tensor](), 0
+    noted = torch.zeros(task.notes if isinstance(task, Remembers) else 0, dtype=torch.float64)
     for index in workers.shares_of(chosen):
         batch = batches[index]
         seed_generator(seed_of(*place, index), device)
@@ -81,12 +84,14 @@ def gather(
         totals.append(loss.total.detach())
         nlls.append(loss.nll)
         tokens += loss.count
+        if loss.noted is not None:
+            noted += loss.noted.cpu()
     both = torch.stack([torch.stack(totals).sum(), torch.stack(nlls).sum()]).tolist() if totals else [0.0, 0.0]
-    sums = torch.tensor([*both, tokens, *wishes()], dtype=torch.float64, device=device)
+    sums = torch.tensor([*both, tokens, *wishes(), *noted.tolist()], dtype=torch.float64, device=device)
     workers.sum(flat.gradient)
     workers.sum(sums)
-    total, nll, count, interrupts, terminations, seconds = sums.tolist()
-    return Sums(total, nll, round(count), round(interrupts), round(terminations), seconds)
+    total, nll, count, interrupts, terminations, seconds, *own = sums.tolist()
+    return Sums(total, nll, round(count), round(interrupts), round(terminations), seconds, tuple(own))
 
 
 def out_of_memory(tokens: int, error: BaseException) -> OutOfMemory:

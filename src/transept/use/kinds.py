@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from transept.errors import UsageError
+from transept.heads.attended import Attended
 from transept.heads.classes import Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
 from transept.hub.kinds import reads
-from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq, Topology
@@ -23,6 +24,7 @@ NEEDS = {
     "answer": "an answer is found by a head that scores where it begins and ends, or written by a T5",
     "embed": "a text is embedded by a model that reads tokens",
     "see": "a picture is classified by a model that reads pictures and scores classes",
+    "caption": "a picture is described by a model that reads pictures and writes the tokens of a vocabulary",
     "transcribe": "speech is written down by a model that reads samples and scores letters",
 }
 
@@ -30,6 +32,8 @@ NEEDS = {
 def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
     """The verbs that a model has. `kind` is the `model_type` of its config.json."""
     if isinstance(spec, Seq2Seq):
+        if spec.source_tokens is None:
+            return ("caption",) if isinstance(spec.head, Vocabulary) and reads(spec) == "pictures" else ()
         if isinstance(spec.head, Vocabulary):
             return ("translate", "summarize", "generate", *(["answer"] if kind == "t5" else []), "embed")
         own = {Classes: "classify", Spans: "answer"}.get(type(spec.head))
@@ -37,8 +41,8 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
     if not isinstance(spec, Model):
         return ()
     head, embed = spec.head, spec.embed
-    if isinstance(embed, Patches):
-        return ("see",) if isinstance(head, Classes) else ()
+    if isinstance(embed, Seen):
+        return ("see",) if isinstance(head, Classes | Attended) else ()
     if isinstance(embed, Waveform):
         return ("transcribe",) if isinstance(head, Letters) else ()
     if not isinstance(embed, Tokens):
@@ -52,7 +56,8 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
 def described(spec: Topology) -> str:
     """What a model is, as a person would say it."""
     if isinstance(spec, Seq2Seq):
-        return f"an encoder and a decoder with a head that {_gives(spec)}"
+        seen = "" if spec.source_tokens else f" that reads {reads(spec)}"
+        return f"an encoder{seen} and a decoder with a head that {_gives(spec)}"
     if not isinstance(spec, Model):
         return f"a {type(spec).__name__}"
     return f"{'a decoder' if spec.stack.causal else 'an encoder'} that reads {reads(spec)}; its head {_gives(spec)}"
@@ -63,7 +68,7 @@ def _gives(spec: Model | Seq2Seq) -> str:
     match head:
         case Vocabulary():
             return f"scores {head.size:,} tokens"
-        case Classes():
+        case Classes() | Attended():
             return f"scores {head.count} classes of a whole row"
         case Tags():
             return f"scores {head.count} classes at every position"

@@ -1,7 +1,6 @@
 """`transept.load`: a model with what it needs to be used, and the verbs of the command line as methods."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -9,7 +8,6 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from transept.decode.config import Search
 from transept.device import find_device
@@ -22,24 +20,17 @@ from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
 from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
-from transept.use.opened import Opened, changed
-from transept.use.see import Picture, see
+from transept.use.opened import changed
+from transept.use.senses import Say, Senses, warn
 from transept.use.summarize import asked, summarize
 from transept.use.tag import Tagged, tag
 from transept.use.text import Text
-from transept.use.transcribe import Transcript, transcribe
 from transept.use.translate import translate
 
-Say = Callable[[str], None]
 Pair = tuple[str, str]
 
 
-def warn(text: str) -> None:
-    """A warning of Python's, for who named nobody to tell."""
-    warnings.warn(text, stacklevel=4)
-
-
-class Loaded(Opened):
+class Loaded(Senses):
     """A model directory in memory, and its verbs: one in, one out; a list in, a list out.
 
     A verb that the model does not have raises UsageError with what it is and what it can do (`verbs`). A text longer
@@ -281,42 +272,6 @@ class Loaded(Opened):
         texts = [text] if isinstance(text, str) else text
         found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
-
-    # ------------------------------------------------------------------ pictures and sound
-
-    @overload
-    def see(self, picture: str | Path | Tensor) -> Label: ...  # type: ignore[overload-overlap]
-
-    @overload
-    def see(self, picture: Sequence[Picture]) -> list[Label]: ...
-
-    def see(self, picture: Picture | Sequence[Picture]) -> Label | list[Label]:
-        """The label of a picture: of a file, or of a tensor (channels, height, width) that is prepared already."""
-        if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
-            return see(self, [picture])[0]
-        return see(self, list(picture))
-
-    @overload
-    def transcribe(  # type: ignore[overload-overlap]
-        self, file: str | Path, *, resample: bool = False, beam: int = 1, say: Say = warn
-    ) -> Transcript: ...
-
-    @overload
-    def transcribe(
-        self, file: Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
-    ) -> list[Transcript]: ...
-
-    def transcribe(
-        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
-    ) -> Transcript | list[Transcript]:
-        """What is said in a sound file, by the best letter at every frame.
-
-        With a `beam` above 1 it is the likeliest text, summed over all ways to spell it, among so many beginnings.
-        A file of another sampling rate than the model's is refused; with `resample` it is changed, and `say` hears it.
-        """
-        files = [Path(file)] if isinstance(file, str | Path) else [Path(one) for one in file]
-        found = transcribe(self, files, resample, beam, say)
-        return found[0] if isinstance(file, str | Path) else found
 
 
 def load(

@@ -159,7 +159,7 @@ def through(
                 more = {}
                 if isinstance(model.spec.embed, Tokens) and model.spec.embed.segments > 1:
                     more["segments"] = pad([rows[i].segments for i in batch], model.device, NARROW)[0]
-                one = Pass(batch, before, *model.hidden(ids, valid, None, **more))
+                one = Pass(batch, before, *model.hidden(ids, valid, None, None, None, **more))
             else:
                 assert isinstance(model, Seq2SeqLayer)
                 if again is None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from transept.data.pictures import read_picture
 from transept.errors import InvalidConfig, InvalidData
 from transept.hub.processor import PREPARED
-from transept.inputs.patches import Patches
-from transept.models import ModelLayer
+from transept.inputs.seen import Seen
+from transept.models import ModelLayer, Seq2Seq
 from transept.use.classify import Label, labelled
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ def batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
 
 def prepared(loaded: "Opened", path: Path) -> Tensor:
     """The numbers of a picture file, as the model's preprocessor_config.json wants them."""
-    embed = loaded.spec.embed  # type: ignore[attr-defined]
-    assert isinstance(embed, Patches)
+    spec = loaded.spec
+    entry = spec.source if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
+    assert isinstance(entry, Seen)
     how = loaded.demand_preparation()
-    if how.mean is not None and len(how.mean) != embed.channels:
+    if how.mean is not None and len(how.mean) != entry.channels:
         raise InvalidConfig(
-            f"image_mean has {len(how.mean)} numbers, and the model sees pictures of {embed.channels} channels",
+            f"image_mean has {len(how.mean)} numbers, and the model sees pictures of {entry.channels} channels",
             where=loaded.path / PREPARED,
             remedy="Give image_mean and image_std a number for each channel.",
         )
-    return torch.from_numpy(how.apply(read_picture(path, embed.channels)))
+    return torch.from_numpy(how.apply(read_picture(path, entry.channels)))

@@ -16,6 +16,7 @@ NAMES = (
     "lstm-seq2seq",
     "luong",
     "pairs",
+    "show-attend-tell",
     "transformer-base",
     "transformer-big",
     "transformer-de-en",

@@ -62,7 +62,7 @@ def task(folder: Path, *changes: str) -> Translation:
 
 
 def test_it_is_found_by_its_name():
-    assert list(all_tasks()) == ["translation"]
+    assert list(all_tasks()) == ["captioning", "translation"]
     assert task_class("translation") is Translation
 
 
@@ -206,7 +206,7 @@ def test_a_model_is_written_with_its_vocabulary_search_and_card(folder):
     assert "It translates aa into bb." in card
     assert "the mean of the checkpoints of updates 1, 2. Training stopped: 2 updates are done." in card
     assert str(folder) not in card.partition("with the recipe")[0]
-    assert notes(made, told | {"checkpoints": [2]})[0].startswith("The weights are those of update 2.")
+    assert notes(told | {"checkpoints": [2]}, made.recipe.search)[0].startswith("The weights are those of update 2.")
     assert json.loads((folder / "model" / "config.json").read_text())["vocab_size"] == made.tokenizer.vocab
     assert texts
 

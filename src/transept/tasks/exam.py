@@ -1,0 +1,63 @@
+"""What `transept eval` needs of a task: an exam of a model that is loaded, on data that is named or of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transept.data.pictures import Preparation
+from transept.data.tokenizer import Tokenizer
+from transept.decode.config import Search
+from transept.errors import UsageError
+from transept.models import Built
+from transept.tasks.measure import Measured
+from transept.tasks.settings.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A loaded model: with its tokenizer, its search, how pictures are prepared, and the most tokens that it takes."""
+
+    path: Path
+    model: Built
+    tokenizer: Tokenizer | None
+    search: Search
+    preparation: Preparation | None
+    longest: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked: `data` are files, `split` one of the recipe's; `recipe` is that of the model's run.
+
+    `say` hears what is found on the way.
+    """
+
+    recipe: Recipe | None
+    data: tuple[str, ...]
+    split: Literal["test", "valid"] | None
+    tokenize: str | None
+    say: Callable[[str], None]
+
+    def choose(self, tested: bool) -> Literal["test", "valid"]:
+        """The split to score; the test's, where there is one and nothing else was asked."""
+        if self.recipe is None:
+            raise UsageError("the model has no run beside it that says what to score", remedy="Name files by --data.")
+        if self.split is None:
+            split: Literal["test", "valid"] = "test" if tested else "valid"
+            self.say(f"scoring the {split} split; --split and --data choose others")
+            return split
+        return self.split
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it."""
+
+    name: str
+    unit: str
+    files: Sequence[Path]
+    count: int
+    take: Callable[[], Measured]

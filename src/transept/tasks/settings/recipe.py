@@ -1,0 +1,47 @@
+"""What every recipe says, whatever its task: where its run is written, the model, and how it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from transept.train.config import TrainConfig
+
+
+class Settings(BaseModel):
+    """A section of a recipe: unknown keys are refused, and no value is bent to a type."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Recipe(Settings):
+    """A task, where its run is written, and what it is made of. Each task has its own, with the sections that it reads.
+
+    `start`  a model or run directory to go on from: its shape, its weights and its vocabulary are taken.
+    """
+
+    task: str = "translation"
+    run: str = Field(min_length=1)
+    start: str | None = None
+    model: dict[str, Any]
+    train: TrainConfig
+
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:  # where it was read is no part of a recipe
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]  # a model is a dictionary
+
+    def where(self, key: str) -> str | None:
+        """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
+        return self._places.get(key)
+
+    def read_from(self, places: dict[str, str]) -> None:
+        """Remember where each dotted key was set."""
+        self._places.update(places)
+
+    def sections(self) -> dict[str, Any]:
+        """What the task has of its own beside its data, as plain data: how it searches and how it is judged."""
+        return self.model_dump(mode="json", exclude={*Recipe.model_fields, "data"})

@@ -1,0 +1,35 @@
+"""What a recipe says of a translation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from transept.data.config import PairsData
+from transept.decode.config import Search
+from transept.tasks.settings.recipe import Recipe, Settings
+
+Tokenize = Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200"]
+
+
+class Evaluate(Settings):
+    """How translations are scored.
+
+    `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
+    `best`      which score of the validation decides the best checkpoint.
+    `search`    how validation sentences are translated: "greedy", or the "same" as `search`.
+    """
+
+    tokenize: Tokenize = "13a"
+    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
+    search: Literal["greedy", "same"] = "greedy"
+
+
+class TranslationRecipe(Recipe):
+    """From pairs of texts."""
+
+    data: PairsData = PairsData()
+    search: Search = Search()
+    evaluate: Evaluate = Evaluate()
+
+
+RECIPE = TranslationRecipe
