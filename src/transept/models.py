@@ -7,12 +7,9 @@ Shapes: B batch, S source length, T target length, D width, V vocabulary. Token 
 tokens and None where all are.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from transept.errors import InvalidConfig, UsageError
 from transept.heads.head import Head, HeadLayer
@@ -28,69 +25,10 @@ from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
-from transept.spec import Part
+from transept.topology import Built, Output, Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one pass computed.
-
-    logits: what the head gave, (B, T, V) for a vocabulary, (B, C) for classes of a row, (B, D) for a pooled vector;
-    hidden (B, T, D), the states that the head read; memory, what an encoder handed over; second, what the second head
-    gave; entered, what the input handed on, with which positions are real; looks, what the attentions of the stack that
-    the head reads did, where the pass was given `Looks` to fill.
-    """
-
-    logits: Tensor
-    hidden: Tensor
-    memory: Memory | None = None
-    second: Tensor | None = None
-    entered: Entered | None = None
-    looks: Looks | None = None
-
-
-class Topology(Part):
-    """A whole model. `build` makes it with its declared initialisation, drawn from torch's generator."""
-
-    def build(self) -> nn.Module:
-        raise NotImplementedError(type(self).__name__)
-
-    def limit(self) -> int | None:
-        """How many tokens fit on a side, or None where there is no end."""
-        raise NotImplementedError(type(self).__name__)
-
-
-class Built(nn.Module):
-    """What every built topology is: a description beside its weights."""
-
-    if TYPE_CHECKING:
-        __call__: "Callable[..., Output]"
-
-    spec: Topology
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-
-def outline(spec: Topology) -> Built:
-    """The built model without data, on the meta device: names, types and shapes, however large it is."""
-    with torch.device("meta"), _Undrawn():
-        model = spec.build()
-    assert isinstance(model, Built)
-    return model
-
-
-class _Undrawn(TorchFunctionMode):
-    """Nothing is drawn: there is nowhere to draw it, and torch would load its whole compiler for it (1.4 seconds)."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in ("normal_", "uniform_", "random_"):
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
+    pass
 
 
 def _fit(head: Head, embed: Entry, width: int, given: int) -> None:

@@ -13,7 +13,8 @@ from transept.inputs.levels import Levels
 from transept.inputs.patches import Patches
 from transept.inputs.sentences import Sentences
 from transept.inputs.waveform import Waveform
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
+from transept.topology import Topology
 
 
 def some_rows(entry: Entry | None, lengths: tuple[int, ...], seed: int = 0) -> list[Tensor]:

@@ -15,7 +15,7 @@ from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Built, Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.core import Core
@@ -32,6 +32,7 @@ from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
 from transept.spec import Part, edit, replace
+from transept.topology import Built, Topology
 
 VOCAB, END = 23, 2
 TOY_FIELDS = {"heads": 4, "length": 64}

@@ -11,11 +11,12 @@ from torch.testing import assert_close
 from laws.entering import some_rows, together
 from laws.subjects import decodes, families, lively, padded, reads_text, some_ids, variants
 from transept.errors import UsageError
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
 from transept.parts import cache as cache_module
 from transept.parts.cache import Cache
 from transept.parts.memory import Memory
 from transept.parts.stack import StackLayer
+from transept.topology import Built
 
 DECODERS = {name: spec for name, spec in variants().items() if decodes(spec)}
 SIDES = ("none", "left", "right")

@@ -16,10 +16,10 @@ from transept.decode.hypothesis import Special
 from transept.decode.search import describe
 from transept.inputs import waveform
 from transept.inputs.waveform import Waveform
-from transept.models import Built
 from transept.parts import convolution, core, view
 from transept.parts.core import Allowed
 from transept.parts.loss import IGNORED, Loss, Smoothing, linear_cross_entropy
+from transept.topology import Built
 
 WORDLESS, DESCRIBERS = wordless(), describers()
 SOUND = [name for name, spec in WORDLESS.items() if isinstance(spec.embed, Waveform)]  # type: ignore[attr-defined]

@@ -19,12 +19,13 @@ from laws.subjects import (
     some_ids,
     variants,
 )
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
 from transept.parts import core, view
 from transept.parts.attention import Attention
 from transept.parts.core import Allowed
 from transept.parts.pattern import Full
 from transept.spec import edit
+from transept.topology import Built
 
 VARIANTS = {name: spec for name, spec in variants().items() if reads_text(spec)}
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}

@@ -7,8 +7,9 @@ from torch.testing import assert_close
 
 from laws.subjects import families, reads_text, some_ids
 from transept.heads.vocabulary import Vocabulary
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
 from transept.parts.loss import IGNORED, Loss, Smoothing
+from transept.topology import Built
 
 FAMILIES = {
     name: spec

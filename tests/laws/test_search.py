@@ -11,8 +11,9 @@ from transept.decode import beam as beam_module
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis, Special
 from transept.decode.search import extend, search
-from transept.models import Built, Seq2Seq, Topology
+from transept.models import Seq2Seq
 from transept.parts.cache import Cache
+from transept.topology import Built, Topology
 
 DECODERS = {name: spec for name, spec in variants().items() if decodes(spec) and reads_text(spec)}
 SMALL = [name for name in DECODERS if ", " not in name]  # the families as they are

@@ -30,10 +30,11 @@ from transept.errors import InvalidData
 from transept.families.registry import all_families
 from transept.heads.classes import AveragedLayer
 from transept.inputs.tokens import Tokens
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
 from transept.parts.attention import AttentionLayer
 from transept.parts.block import BlockLayer
 from transept.spec import Part
+from transept.topology import Built
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()

@@ -11,9 +11,9 @@ import torch
 from parity.subjects import Pair, imported, of_ours, of_theirs, on_real, oracles, pair
 from transept.errors import InvalidConfig, InvalidData
 from transept.families.hugging_face import plain
-from transept.models import Topology
 from transept.names import Names, Rule, Tied
 from transept.spec import edit
+from transept.topology import Topology
 
 MUTANTS = [(family, name) for family, oracle in oracles().items() for name in oracle.MUTANTS]
 FIRST = {family: f"{family}: {next(iter(oracle.SUBJECTS))}" for family, oracle in oracles().items()}

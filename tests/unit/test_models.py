@@ -8,7 +8,7 @@ import torch
 
 from laws.subjects import families
 from transept.families.gpt3 import SIZES, declare
-from transept.models import outline
+from transept.topology import outline
 
 
 @pytest.mark.parametrize("name", families())
@@ -30,7 +30,7 @@ def test_an_outline_does_not_load_torchs_compiler() -> None:
     code = """if True:
         import sys
         from transept.families.gpt2 import TOY, declare
-        from transept.models import outline
+        from transept.topology import outline
         outline(declare(**TOY))
         print({"torch._dynamo", "sympy"} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,10 +19,10 @@ import transept
 if TYPE_CHECKING:
     from torch import nn
 
-    from transept.models import Built
     from transept.parts.pattern import Pattern
     from transept.parts.stack import StackLayer
     from transept.spec import Part
+    from transept.topology import Built
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,9 @@ def _span(numbers: list[int]) -> str:
 
 def _head(spec: Part) -> str:
     """A topology, a stack or a block holds its parts below it: of these only the plain fields are told."""
-    from transept.models import Topology
     from transept.parts.block import Block
     from transept.parts.stack import Stack
+    from transept.topology import Topology
 
     if isinstance(spec, Topology):
         return f"{type(spec).__name__}(width={getattr(spec, 'width', '?')})"

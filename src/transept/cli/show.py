@@ -15,8 +15,8 @@ from transept.errors import UsageError, nearest
 if TYPE_CHECKING:
     from transept.cli.flat import Row
     from transept.hub.directory import Stored
-    from transept.models import Topology
     from transept.parts.pattern import Pattern
+    from transept.topology import Topology
 
 DRAWN = 8  # tokens on a side of a drawn pattern of a model; of one that is asked for, twice as many
 PICTURED = 64  # the same in a picture
@@ -86,7 +86,7 @@ def show(
 def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> dict[str, Pattern]:
     """Print the table of a model; its patterns by their places."""
     from transept.cli.flat import flatten, patterns
-    from transept.models import outline
+    from transept.topology import outline
 
     stored = _stored(name, settings)
     title, spec = (name, stored.model.spec) if stored else _declared(name, settings)

@@ -5,9 +5,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from transept.models import Topology
 from transept.parts.cache import Cache
 from transept.parts.memory import Memory
+from transept.topology import Topology
 
 
 class Decoder(Protocol):

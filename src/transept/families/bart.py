@@ -11,7 +11,7 @@ from transept.heads.classes import Classes, Spans, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Seq2Seq, Topology
+from transept.models import Seq2Seq
 from transept.names import Constant, Drop, Entry, Names, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -23,6 +23,7 @@ from transept.parts.pattern import Causal
 from transept.parts.position import Learned
 from transept.parts.stack import Stack
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["text", "states", "classes", "spans"]
 

@@ -20,7 +20,7 @@ from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Copy, Drop, Entry, Names, Tied, flipped, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -31,6 +31,7 @@ from transept.parts.norm import Norm
 from transept.parts.position import Learned
 from transept.parts.relative import RelativeKeys
 from transept.parts.stack import Stack
+from transept.topology import Topology
 
 Heading = Literal["pretraining", "masked", "pooled", "classes", "tags", "spans"]
 

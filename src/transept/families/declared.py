@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 
 from transept.errors import InvalidConfig, nearest
 from transept.families.registry import family
-from transept.models import Topology
 from transept.spec import fits, spoken
+from transept.topology import Topology
 
 
 def declared(

@@ -9,11 +9,12 @@ from transept.families.hugging_face import architecture, architecture_of, demand
 from transept.heads.classes import Averaged, Classes
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Names
 from transept.parts.feedforward import Activation
 from transept.parts.initial import Initial, Normal
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["averaged", "classes", "pooled", "states"]
 

@@ -20,13 +20,14 @@ from transept.families.hugging_face import (
 from transept.heads.classes import Classes, Spans, States, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Drop, Entry, Names, Tied, linear, same
 from transept.parts.attention import Attention
 from transept.parts.dense import Dense
 from transept.parts.feedforward import Activation, FeedForward
 from transept.parts.initial import Initial, Normal
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["masked", "states", "classes", "tags", "spans"]
 

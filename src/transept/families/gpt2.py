@@ -16,7 +16,7 @@ from transept.families.hugging_face import (
     respelled,
 )
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Entry, Names, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -26,6 +26,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal
 from transept.parts.position import Learned
 from transept.parts.stack import Stack
+from transept.topology import Topology
 
 HEADS: dict[str, Heading] = {
     "GPT2LMHeadModel": "vocabulary",

@@ -27,7 +27,7 @@ from transept.heads.head import Head
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
 from transept.names import Entry, Rule
 from transept.parts.attention import Attention
 from transept.parts.core import Fused, Reference
@@ -35,6 +35,7 @@ from transept.parts.feedforward import Activation
 from transept.parts.layer import Sublayer
 from transept.parts.stack import Stack
 from transept.spec import Part, edit, replace
+from transept.topology import Topology
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",

@@ -33,7 +33,7 @@ from transept.families.hugging_face import (
 )
 from transept.families.rotation import longest, rope, rotation, turning
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Drop, Entry, Names, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -43,6 +43,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal
 from transept.parts.rotary import Banded, Rotary, Scaling
 from transept.parts.stack import Stack
+from transept.topology import Topology
 
 KINDS = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 ENDS: dict[str, Heading] = {"ForCausalLM": "vocabulary", "Model": "states", "ForSequenceClassification": "classes"}

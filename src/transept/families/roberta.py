@@ -10,13 +10,14 @@ from transept.families.hugging_face import architecture, architecture_of, demand
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Names, linear
 from transept.parts.dense import Dense
 from transept.parts.feedforward import Activation
 from transept.parts.initial import Initial
 from transept.parts.position import Learned
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["masked", "pooled", "classes", "tags", "spans"]
 

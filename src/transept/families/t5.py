@@ -22,7 +22,7 @@ from transept.heads.classes import Classes, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
 from transept.names import Drop, Entry, Names, Tied, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -34,6 +34,7 @@ from transept.parts.pattern import Causal
 from transept.parts.scored import Buckets
 from transept.parts.stack import Stack
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["text", "states", "classes", "encoder"]
 

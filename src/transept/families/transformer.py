@@ -10,7 +10,7 @@ from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Seq2Seq, Topology
+from transept.models import Seq2Seq
 from transept.names import Constant, Copy, Drop, Entry, Names, Rule, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -21,6 +21,7 @@ from transept.parts.pattern import Causal
 from transept.parts.position import Sinusoid
 from transept.parts.stack import Stack
 from transept.spec import Part, edit, replace
+from transept.topology import Topology
 
 HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description

@@ -18,7 +18,7 @@ from transept.families.hugging_face import (
 from transept.heads.classes import Averaged, Classes, Pooled, States
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Drop, Entry, Names, Rule, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -28,6 +28,7 @@ from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.norm import Norm
 from transept.parts.stack import Stack
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["classes", "pooled", "states"]
 

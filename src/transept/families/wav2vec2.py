@@ -20,7 +20,7 @@ from transept.heads.contrast import Contrast
 from transept.heads.head import Head
 from transept.heads.letters import Letters
 from transept.inputs.waveform import Waveform
-from transept.models import Model, Topology
+from transept.models import Model
 from transept.names import Drop, Entry, Names, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -31,6 +31,7 @@ from transept.parts.masking import Masking
 from transept.parts.norm import Norm
 from transept.parts.stack import Stack
 from transept.spec import replace
+from transept.topology import Topology
 
 Heading = Literal["contrast", "letters", "classes", "states"]
 

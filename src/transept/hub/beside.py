@@ -9,7 +9,8 @@ from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig
 from transept.families.configuration import GENERATION
 from transept.hub.generation import Generation
-from transept.models import Seq2Seq, Topology
+from transept.models import Seq2Seq
+from transept.topology import Topology
 
 # What config.json says beside the model and is handed back over what a family would write there.
 BESIDE = """

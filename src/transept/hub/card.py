@@ -15,7 +15,8 @@ from transept.data.tokenizer import Tokenizer
 from transept.hub.files import member
 from transept.hub.kinds import reads
 from transept.hub.use import BEGIN, END, use
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
+from transept.topology import Topology
 
 CURVE = "curve.png"
 # The words on use that are ours: between marks, or as the first version wrote them.

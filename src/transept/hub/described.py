@@ -12,10 +12,10 @@ from transept.families.configuration import differences
 from transept.families.hugging_face import Look, architecture
 from transept.families.registry import all_families, family_of_hf
 from transept.hub.files import member, present, read_json
-from transept.models import Topology
 from transept.names import Names
 from transept.parts.stack import Stack
 from transept.spec import from_json
+from transept.topology import Topology
 
 CONFIG, SPEC = "config.json", "transept.json"
 OWN_TYPE = "transept"

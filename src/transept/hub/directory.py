@@ -38,9 +38,10 @@ from transept.hub.generation import Generation, from_hf
 from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
 from transept.hub.processor import Processor, read_processor
 from transept.hub.sentences import read_sentences, write_sentences
-from transept.models import Built, Seq2Seq, Topology, outline
+from transept.models import Seq2Seq
 from transept.names import Names
 from transept.spec import to_json
+from transept.topology import Built, Topology, outline
 
 SEARCH = "generation_config.json"
 LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth

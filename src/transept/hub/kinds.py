@@ -12,7 +12,8 @@ from transept.inputs.seen import Seen
 from transept.inputs.sentences import Sentences
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
+from transept.topology import Topology
 
 
 def writes_text(spec: Topology) -> bool:

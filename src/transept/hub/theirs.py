@@ -13,7 +13,8 @@ from transept.errors import TranseptError
 from transept.heads.classes import Classes
 from transept.hub.directory import Stored
 from transept.hub.kinds import reads
-from transept.models import Built, Model, Seq2Seq
+from transept.models import Model, Seq2Seq
+from transept.topology import Built
 
 ROWS, LENGTH = 8, 24
 SAMPLES = 4000  # of a sound: a quarter of a second, twelve frames

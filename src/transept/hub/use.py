@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transept.data.subwords import Subwords
 from transept.data.tokenizer import Tokenizer
 from transept.hub.kinds import reads, verb_of, writes_text
-from transept.models import Topology
+from transept.topology import Topology
 
 PLACE = "PATH/TO/THIS/DIRECTORY"
 BEGIN, END = "<!-- transept: use -->", "<!-- transept: end of use -->"  # what a card is made again between

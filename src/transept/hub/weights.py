@@ -17,8 +17,8 @@ from transept.hub import pickles
 from transept.hub.fetch import name_of
 from transept.hub.files import bare, member, present, read_json
 from transept.hub.tensors import Declared, header, read
-from transept.models import Built, Topology, outline
 from transept.names import Names, hinted
+from transept.topology import Built, Topology, outline
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"

@@ -11,9 +11,9 @@ from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import UsageError
-from transept.models import Built
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
+from transept.topology import Built
 
 
 @dataclass(frozen=True)

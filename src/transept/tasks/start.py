@@ -10,8 +10,9 @@ from transept.data.subwords import Subwords
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
 from transept.hub.directory import read
-from transept.models import Seq2Seq, Seq2SeqLayer, outline
+from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.tasks.settings.recipe import Recipe
+from transept.topology import outline
 
 
 def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:

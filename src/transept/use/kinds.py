@@ -11,7 +11,8 @@ from transept.hub.kinds import reads
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
-from transept.models import Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
+from transept.topology import Topology
 
 # What each verb needs, as a person would say it.
 NEEDS = {

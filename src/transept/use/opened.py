@@ -15,7 +15,8 @@ from transept.heads.head import HeadLayer
 from transept.hub.directory import LONGEST, Stored
 from transept.hub.generation import Generation
 from transept.hub.processor import PREPARED, Hearing, Processor
-from transept.models import Built, Model, Seq2Seq, Topology
+from transept.models import Model, Seq2Seq
+from transept.topology import Built, Topology
 from transept.use import kinds
 from transept.use.pooling import Embedding, declared
 

@@ -11,8 +11,9 @@ from transept.data.tokenizer import Encoding, Tokenizer
 from transept.decode.batch import NARROW, pad, plan
 from transept.errors import InvalidData
 from transept.inputs.tokens import Tokens
-from transept.models import Built, ModelLayer, Seq2SeqLayer
+from transept.models import ModelLayer, Seq2SeqLayer
 from transept.parts.entered import Entered
+from transept.topology import Built
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened

@@ -10,7 +10,7 @@ from laws.subjects import on, padded
 from parity.subjects import LENGTHS, VOCAB, Batch, Change, pair_batch, perturb
 from transept.heads.classes import Classes, Spans
 from transept.inputs.tokens import Tokens
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.dense import Dense
@@ -19,6 +19,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Full, Window
 from transept.parts.position import Learned, Sinusoid
 from transept.parts.stack import Stack
+from transept.topology import Built
 
 ROOM = 80  # positions
 

@@ -13,7 +13,7 @@ from parity.subjects import VOCAB, Batch, Change, perturb, text_batch
 from transept.heads.classes import Classes
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Built, Model
+from transept.models import Model
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.feedforward import FeedForward
@@ -22,6 +22,7 @@ from transept.parts.pattern import Causal, Full, Window
 from transept.parts.position import Sinusoid
 from transept.parts.scored import Alibi, Buckets
 from transept.parts.stack import Stack
+from transept.topology import Built
 
 SIDES = ("none", "right", "left")  # only distances count
 DOUBLE = False  # their norms take the mean square in float32

@@ -10,7 +10,6 @@ from laws.subjects import on
 from parity.subjects import Batch, Change, perturb
 from transept.heads.classes import Classes, Pooled
 from transept.inputs.patches import Patches
-from transept.models import Built
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.dense import Dense
@@ -19,6 +18,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Window
 from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
+from transept.topology import Built
 
 SIDES = ("none",)  # a picture has no padding
 DOUBLE = False  # their softmax is of float32 and stays so

@@ -15,7 +15,6 @@ from transept.heads.classes import Classes
 from transept.heads.contrast import Contrast
 from transept.heads.letters import Letters
 from transept.inputs.waveform import Waveform
-from transept.models import Built
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.convolution import Convolutions, Convolved
@@ -25,6 +24,7 @@ from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Window
 from transept.parts.scored import Alibi
 from transept.parts.stack import Stack
+from transept.topology import Built
 
 SIDES = ("none",)
 OWN = {  # the keys of one architecture, which say nothing of the others

@@ -15,13 +15,14 @@ from transept.decode.search import extend, search
 from transept.families.transformer import declare
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Built, Model, ModelLayer, Seq2SeqLayer
+from transept.models import Model, ModelLayer, Seq2SeqLayer
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.feedforward import FeedForward
 from transept.parts.pattern import Causal
 from transept.parts.position import Learned
 from transept.parts.stack import Stack
+from transept.topology import Built
 
 PAD, BOS, EOS = 0, 1, 2
 SPECIAL = Special(bos=BOS, eos=EOS, suppress=(PAD, BOS))

@@ -10,9 +10,10 @@ from laws.subjects import lively
 from transept.errors import InvalidConfig
 from transept.families.convs2s import SIZES, TOY, declare
 from transept.families.declared import declared
-from transept.models import Model, Seq2Seq, outline
+from transept.models import Model, Seq2Seq
 from transept.parts.windows import Windows
 from transept.spec import replace
+from transept.topology import outline
 
 
 def parameters(size: str, source: int, target: int) -> int:

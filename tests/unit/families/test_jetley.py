@@ -17,11 +17,12 @@ from transept.families import jetley
 from transept.heads.attended import Attended
 from transept.hub.directory import save
 from transept.inputs.annotations import Annotations
-from transept.models import Model, ModelLayer, outline
+from transept.models import Model, ModelLayer
 from transept.parts.attention import Attention
 from transept.parts.convnet import Convnet
 from transept.parts.straight import Straight
 from transept.spec import replace
+from transept.topology import outline
 from transept.use.loaded import load
 
 COMPARED = ("dot", "parameterised")

@@ -9,11 +9,12 @@ from laws.subjects import lively
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families import xu
 from transept.inputs.annotations import Annotations
-from transept.models import Seq2Seq, outline
+from transept.models import Seq2Seq
 from transept.parts.convnet import Convnet, Convolution
 from transept.parts.readout import Readout
 from transept.parts.scores import Additive
 from transept.spec import replace
+from transept.topology import outline
 
 
 @torch.no_grad()

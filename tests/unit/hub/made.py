@@ -14,7 +14,7 @@ from transept.data.config import Vocabulary
 from transept.data.subwords import Subwords
 from transept.families.transformer import declare
 from transept.hub.directory import save
-from transept.models import Built
+from transept.topology import Built
 
 LINES = ["a small house stands here", "ein kleines Haus steht hier", "the cat sees the house", "die Katze sieht es"]
 

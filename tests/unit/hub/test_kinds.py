@@ -17,8 +17,9 @@ from transept.hub.export import export_hf, import_hf, save_stored
 from transept.hub.kinds import classes, reads, rows_of, verb_of, writes_text
 from transept.hub.processor import Hearing
 from transept.hub.verify import verify
-from transept.models import Built, Model
+from transept.models import Model
 from transept.spec import edit
+from transept.topology import Built
 from unit.data.test_foreign import gpt2, letters, word_pieces
 from unit.hub.made import edit as edit_file
 

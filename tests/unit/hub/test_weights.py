@@ -9,7 +9,7 @@ from transept.errors import InvalidData
 from transept.families import bert, gpt2, llama
 from transept.hub import weights
 from transept.hub.tensors import demand_finite, write
-from transept.models import Built
+from transept.topology import Built
 
 
 @pytest.mark.parametrize("module", [gpt2, bert, llama], ids=["gpt2", "bert", "llama"])

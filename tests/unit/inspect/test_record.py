@@ -11,7 +11,8 @@ from transept.decode.hypothesis import Special
 from transept.decode.search import search
 from transept.errors import UsageError
 from transept.inspect.record import attentions, record
-from transept.models import Built, Seq2Seq
+from transept.models import Seq2Seq
+from transept.topology import Built
 
 FAMILIES = {name: spec for name, spec in families().items() if reads_text(spec) and attentions(spec.build())}
 

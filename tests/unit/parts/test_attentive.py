@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from transept.errors import InvalidConfig, UsageError
 from transept.families import bahdanau, gru, luong
-from transept.models import Built, Seq2Seq, outline
+from transept.models import Seq2Seq
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.attentive import Feeding, FeedingLayer, SearchingLayer
 from transept.parts.cell import CellLayer
@@ -21,6 +21,7 @@ from transept.parts.place import Place
 from transept.parts.scores import Additive, Location
 from transept.parts.view import View
 from transept.spec import edit, replace
+from transept.topology import Built, outline
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 SOURCE, TARGET = torch.randint(3, 23, (3, 7)), torch.randint(3, 23, (3, 5))
