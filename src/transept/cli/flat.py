@@ -149,7 +149,7 @@ class _Walk:
         if isinstance(module, nn.Linear | Normalised):
             return 2 * module.in_features * module.out_features
         if isinstance(module, AttentionLayer):
-            return 2 * 2 * self.length * module.spec.heads * module.head_width
+            return 2 * self.length * module.spec.heads * sum(module.widths.values())
         if isinstance(module, VocabularyLayer) and module.spec.tied:
             return 2 * module.spec.size * self.width
         if isinstance(module, nn.Conv2d):  # of a network that looks at a coarser grid in the end, many times a token

@@ -104,6 +104,7 @@ class Reader:
         self.order = rank.argsort(stable=True, dim=1)  # real tokens first
         self.back = self.order.argsort(1)
         self.lengths = valid.sum(1)
+        self.counts = self.lengths.clamp(min=1).cpu()  # once for all layers: a GPU is waited for
 
     def read(self, cell: CellLayer, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The state at each token, (B, S, D) -> (B, S, H), zero at padding; and each row's last."""
@@ -112,7 +113,7 @@ class Reader:
             return (y.flip(1) if self.backward else y), last
         first = x.gather(1, self.order[..., None].expand_as(x))
         # A row without a real token is read as one of padding, and what came of it is thrown away.
-        packed = pack_padded_sequence(first, self.lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(first, self.counts, batch_first=True, enforce_sorted=False)
         assert packed.sorted_indices is not None
         assert packed.unsorted_indices is not None
         sorted_state = tuple(part.index_select(0, packed.sorted_indices) for part in state)
