@@ -13,7 +13,19 @@ from transept.cli import main as command
 from transept.cli.common import guarded, verb
 from transept.errors import Interrupted, InvalidData, OutOfMemory, UsageError, is_out_of_memory
 
-USING = ("translate", "summarize", "generate", "answer", "fill", "classify", "tag", "embed", "see", "transcribe")
+USING = (
+    "translate",
+    "summarize",
+    "generate",
+    "answer",
+    "fill",
+    "classify",
+    "tag",
+    "embed",
+    "see",
+    "caption",
+    "transcribe",
+)
 VERBS = ("demo", "train", "check", "recipes", *USING, "eval", "show", "average", "import", "export", "doctor")
 HEAVY = {"torch", "transformers", "numpy", "tokenizers", "sacrebleu", "babel", "matplotlib"}
 

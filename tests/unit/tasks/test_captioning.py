@@ -74,9 +74,9 @@ def test_the_loss_is_that_of_the_words_and_of_what_was_drawn(folder: Path) -> No
     assert float(nothing.noted[0]) == pytest.approx(-float(plain.nll), rel=1e-5)
     # A baseline b adds b log p(s), summed over texts; the entropy is taken away.
     at = [float(loss(Attend(spread=0, reward=0.5, entropy=0), b).total.detach()) for b in (0.0, -2.0)]
-    assert at[1] - at[0] == pytest.approx(0.5 * -2.0 * float(logp.sum()), rel=1e-4)
+    assert at[1] - at[0] == pytest.approx(0.5 * -2.0 * float(logp.sum().detach()), rel=1e-4)
     less = float(loss(Attend(spread=0, reward=0, entropy=0.1), 0.0).total.detach())
-    assert float(nothing.total) - less == pytest.approx(0.1 * float(entropy.sum()), rel=1e-4)
+    assert float(nothing.total) - less == pytest.approx(0.1 * float(entropy.sum().detach()), rel=1e-4)
     weights = drawn[0].weights(length)
     more = float(loss(Attend(spread=2.0, reward=0, entropy=0), 0.0).total.detach())
     assert more - float(nothing.total) == pytest.approx(2 * float(unspread(weights, batch.valid)), rel=1e-4)
