@@ -152,8 +152,9 @@ def compare_gradients(found: Pair) -> None:
             ours[name],
             other,
             rtol=1e-4,
-            # A sum of many products errs by its largest terms; a bias of keys has no effect, and only errors are left.
-            atol=1e-5 * max(reach, 1e-2),
+            # A sum of many products errs by its largest terms; a bias of keys has no effect, and only errors are left,
+            # which are of 1.4e-7 where a processor's sums have another order (AVX-512).
+            atol=1e-5 * max(reach, 5e-2),
             check_dtype=False,
             msg=lambda text, name=name: f"{name}: {text}",
         )
