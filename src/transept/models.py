@@ -136,7 +136,7 @@ class ModelLayer(Built):
                 _demand_documents(self.spec)
                 more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            view = View.of(entered.x, entered.valid, None, self.stack.position, documents, looks)
+            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents, looks=looks)
             return self.stack(entered.x, view), entered
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from transept.cli.common import meant, say
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, UsageError, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
 
@@ -29,6 +30,15 @@ WholeOption = Annotated[bool, typer.Option("--whole", help="Take the file, or st
 WindowOption = Annotated[int, typer.Option("--window", min=1, help="Lines answered together from a file.")]
 
 Answer = TypeVar("Answer")
+
+THEIRS = {  # what Hugging Face's `generate` calls what we call otherwise
+    "num_beams": "It is called beam.",
+    "max_new_tokens": "It is called --max-tokens for generate, max_extra for others.",
+    "max_length": "It is called max_whole where the prompt counts, max_extra where it does not.",
+    "do_sample": "It is called method=sample.",
+    "num_return_sequences": "It is called --n-best.",
+    "no_repeat_ngram_size": "It is called no_repeat_ngram.",
+}
 
 
 class Lines:
@@ -73,13 +83,22 @@ class Lines:
 
 
 def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """Words such as beam=8 are settings of the search, where the search has such a key; all others are texts."""
+    """Words such as beam=8 are settings of the search; all others are texts.
+
+    A word of the same shape that is no setting is more likely a slip than a text: UsageError with the nearest one.
+    """
     settings: dict[str, Any] = {}
     texts = []
     for word in words:
         key, equals, value = word.partition("=")
         if equals and key in known:
             settings[key] = meant(key, value)
+        elif equals and re.fullmatch("[a-z][a-z_]*", key) and not re.search(r"\s", value):
+            near = THEIRS.get(key) or nearest(key, known).strip() or f"There are: {', '.join(known)}."
+            raise UsageError(
+                f"there is no search setting {key!r}. {near}",
+                remedy=f"If {word!r} is a text, give it in a file (-f) or through a pipe.",
+            )
         else:
             texts.append(word)
     return settings, texts

@@ -52,13 +52,17 @@ def read_sound(path: Path) -> Sound:
 def _wave(path: Path) -> Sound:
     with wave.open(str(path), "rb") as file:
         channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
-        raw = file.readframes(file.getnframes())
+        told, raw = file.getnframes(), file.readframes(file.getnframes())
     if rate < 1 or width > 4:
         raise InvalidData(
             f"{rate} samples a second of {8 * width} bits are no sound", where=path, remedy="Write the file again."
         )
-    if len(raw) % (width * channels):
-        raise InvalidData("truncated: it ends within a sample", where=path, remedy="Write the file again.")
+    if len(raw) < told * width * channels:
+        raise InvalidData(
+            f"truncated: it holds {len(raw) // (width * channels):,} of the {told:,} samples that its head tells of",
+            where=path,
+            remedy="Write or copy the file again.",
+        )
     if width == 1:  # the only width without a sign
         values = np.frombuffer(raw, np.uint8).astype(np.float32) - 128.0
     elif width == 3:
@@ -112,5 +116,7 @@ def resampled(samples: Floats, rate: int, to: int) -> Floats:
 
 def normalised(samples: Floats) -> Floats:
     """Mean 0 and variance 1 (wav2vec 2.0's feature extractor)."""
+    if not len(samples):
+        return samples
     made: Floats = (samples - samples.mean()) / np.sqrt(samples.var() + np.float32(1e-7))
     return made

@@ -13,6 +13,7 @@ A directory of Hugging Face's without transept.json is read through its family's
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ from transept.families.configuration import GENERATION
 from transept.hub import processor as processors
 from transept.hub import tensors, weights
 from transept.hub.beside import ids_of, with_beside
-from transept.hub.card import Card, Record, fitted, write_card
+from transept.hub.card import CURVE, Card, Record, fitted, write_card
 from transept.hub.described import CONFIG, OWN_TYPE, SPEC, at, described, saying
 from transept.hub.fetch import fetch, is_name
 from transept.hub.files import member, present, read_json, write_json
 from transept.hub.generation import Generation, from_hf
 from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
 from transept.hub.processor import Processor, read_processor
+from transept.hub.sentences import FILES as SENTENCES
 from transept.hub.sentences import read_sentences, write_sentences
 from transept.models import Seq2Seq
 from transept.names import Names
@@ -44,6 +46,10 @@ from transept.spec import to_json
 from transept.topology import Built, Topology, outline
 
 SEARCH = "generation_config.json"
+# What lies in a model directory, ours or another's: these are replaced with it, and nothing else is.
+MODEL: tuple[str, ...] = (CONFIG, SPEC, SEARCH, processors.PREPARED, "README.md", CURVE, *FILES, *SENTENCES)
+MODEL += ("[0-9]_*", ".gitattributes", "model*.safetensors", "model.safetensors.index.json")
+MODEL += ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth
 IDS = "bos_token_id eos_token_id pad_token_id decoder_start_token_id"
 LONGEST = 1024  # tokens on a side, where neither the model nor anybody else says
@@ -271,8 +277,20 @@ def check_free(root: Path, overwrite: bool) -> None:
                 where=root,
                 remedy="Take another directory, or replace it by --overwrite (overwrite=True).",
             )
+        if strangers := sorted(entry.name for entry in root.iterdir() if not _of_a_model(entry)):
+            more = f" (and {len(strangers) - 1} more)" if len(strangers) > 1 else ""
+            raise UsageError(
+                f"beside the model lies {strangers[0]}{more}, which would be lost",
+                where=root,
+                remedy="Move it away, or take another directory: a model is replaced as a whole.",
+            )
         return
     raise UsageError("this holds files that are no model; they are not replaced", where=root, remedy="Take another.")
+
+
+def _of_a_model(entry: Path) -> bool:
+    """Whether an entry of a model directory is one that a model has, and goes with it."""
+    return any(fnmatchcase(entry.name, name) for name in MODEL)
 
 
 def _settled(spec: Topology, tokenizer: Tokenizer | None, asked: Generation | Search | None) -> Generation:

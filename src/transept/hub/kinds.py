@@ -5,7 +5,7 @@ from typing import Any
 
 from transept.errors import InvalidConfig
 from transept.heads.attended import Attended
-from transept.heads.classes import Classes, Spans, Tags
+from transept.heads.classes import Averaged, Classes, Spans, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.seen import Seen
@@ -38,7 +38,7 @@ def verb_of(spec: Topology) -> str | None:
     if kind == "pictures":
         if isinstance(spec, Seq2Seq):
             return "caption" if isinstance(head, Vocabulary) else None
-        return "see" if isinstance(head, Classes | Attended) else None
+        return "see" if isinstance(head, Classes | Attended | Averaged) else None
     if kind == "sound":
         return "transcribe" if isinstance(head, Letters) else None
     if kind != "text":
@@ -69,6 +69,8 @@ def rows_of(spec: Topology) -> int | None:
 def classes(spec: Topology) -> int:
     """How many classes with names the head scores; 0 where it scores none."""
     head = getattr(spec, "head", None)
+    if isinstance(head, Averaged):  # all of its heads score the same classes
+        head = head.heads[0]
     return head.count if isinstance(head, (Classes, Tags, Attended)) else 0
 
 

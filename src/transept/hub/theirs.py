@@ -111,7 +111,9 @@ class Draws:
 
     def _texts(self) -> Given:
         embed, head = self.spec.embed, self.spec.head
-        ids, real = self.tokens(embed.vocab)
+        # Theirs tells a row's class by the last token that is not padding, even where the end of a text is its id too.
+        ends = not (isinstance(head, Classes) and self.spec.stack.causal and self.pad == self.eos)
+        ids, real = self.tokens(embed.vocab, close=ends)
         if isinstance(head, Classes) and not self.has_pad:  # theirs finds the last token of a row by padding, or alone
             ids, real = ids[:1], real[:1]
         ours, theirs = {"inputs": ids, "valid": real}, {"input_ids": ids, "attention_mask": real.long()}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from transept.data.tokenizer import Encoding
 from transept.errors import InvalidData
+from transept.models import Model
 from transept.use.reading import Given, Pass, encodings, through
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label
     rows = encodings(loaded, given, first)
     head = loaded.head
     ends = [_end(loaded, row, first + i) for i, row in enumerate(rows)] if loaded.is_mbart else None
+    pad = loaded.beside.get("pad_token_id")
+    if isinstance(loaded.spec, Model) and loaded.spec.stack.causal and pad is not None:
+        ends = [_before_padding(row.ids, pad) for row in rows]
 
     def score(one: Pass) -> list[Tensor]:
         entered = one.entered if ends is None else one.within([0] * len(one.rows), [ends[i] for i in one.rows])
@@ -81,6 +85,14 @@ def _end(loaded: "Opened", row: Encoding, number: int) -> int:
             remedy="Use the tokenizer that the model was trained with.",
         )
     return len(row.ids) - row.ids[::-1].index(eos)
+
+
+def _before_padding(ids: Sequence[int], pad: int) -> int:
+    """How many tokens there are up to the last that is not the padding token, by which a decoder tells a class.
+
+    Where the end of a text is the padding token too, as in GPT-2, it is not the last.
+    """
+    return next((i for i in range(len(ids), 0, -1) if ids[i - 1] != pad), len(ids))
 
 
 def labelled(loaded: "Opened", scores: Sequence[Tensor]) -> list[Label]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from transept.errors import UsageError
 from transept.heads.attended import Attended
-from transept.heads.classes import Classes, Pooled, Spans, States, Tags
+from transept.heads.classes import Averaged, Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
-from transept.hub.kinds import reads
+from transept.hub.kinds import classes, reads
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
@@ -43,7 +43,7 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
         return ()
     head, embed = spec.head, spec.embed
     if isinstance(embed, Seen):
-        return ("see",) if isinstance(head, Classes | Attended) else ()
+        return ("see",) if isinstance(head, Classes | Attended | Averaged) else ()
     if isinstance(embed, Waveform):
         return ("transcribe",) if isinstance(head, Letters) else ()
     if not isinstance(embed, Tokens):
@@ -69,8 +69,8 @@ def _gives(spec: Model | Seq2Seq) -> str:
     match head:
         case Vocabulary():
             return f"scores {head.size:,} tokens"
-        case Classes() | Attended():
-            return f"scores {head.count} classes of a whole row"
+        case Classes() | Attended() | Averaged():
+            return f"scores {classes(spec)} classes of a whole row"
         case Tags():
             return f"scores {head.count} classes at every position"
         case Letters():

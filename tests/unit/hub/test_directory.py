@@ -118,6 +118,16 @@ def test_what_is_no_model_is_never_replaced(tmp_path: Path) -> None:
     save(tmp_path / "empty", model())
 
 
+def test_what_lies_beside_a_model_is_not_lost_with_it(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    (root / "notes.txt").write_text("dear")
+    (root / "mine").mkdir()
+    with pytest.raises(UsageError, match=r"beside the model lies mine \(and 1 more\), which would be lost"):
+        save(root, model(seed=1), overwrite=True)
+    assert (root / "notes.txt").read_text() == "dear"
+    assert equal(read(root).model, model())
+
+
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = directory(tmp_path)
     before = {path: path.read_bytes() for path in root.iterdir()}

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from transept.errors import InvalidData, UsageError
+from transept.hub.verify import verify
 from transept.use.classify import kind_of
 from transept.use.loaded import Loaded, load
 from unit.use.made import TEXTS, edit, shaken, theirs, word_pieces
@@ -44,6 +45,16 @@ def test_labels_and_probabilities_are_hugging_faces() -> None:
     for text, label in zip(TEXTS, found, strict=True):
         assert loaded.classify(text).scores == pytest.approx(label.scores, rel=1e-5)
     assert loaded.classify([]) == []
+
+
+def test_a_decoder_whose_padding_is_its_end_token() -> None:
+    """As GPT-2 is set up: the class is told by the last token that is not of that id, at theirs and here."""
+    loaded = load(theirs("GPT2ForSequenceClassification", LABELS, pad_token_id=0))
+    pipe = pipeline("text-classification", model=str(loaded.path), top_k=None)
+    texts = [*TEXTS, "the end<|endoftext|>", "<|endoftext|>the<|endoftext|> end<|endoftext|><|endoftext|>"]
+    for text, ours in zip(texts, loaded.classify(texts), strict=True):
+        assert ours.scores == pytest.approx({one["label"]: one["score"] for one in pipe(text)[0]}, rel=1e-4)
+    assert verify(loaded.path).good
 
 
 def test_a_pair_has_a_second_segment() -> None:

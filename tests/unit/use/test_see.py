@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import (
     DeiTConfig,
     DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher,
     DeiTImageProcessor,
     ViTConfig,
     ViTForImageClassification,
@@ -39,7 +40,8 @@ def model_in(root: Path, kind: str) -> Loaded:
         shaken(ViTForImageClassification(ViTConfig(**SIZES))).save_pretrained(root)
         ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(root)
     else:
-        shaken(DeiTForImageClassification(DeiTConfig(**SIZES))).save_pretrained(root)
+        model = DeiTForImageClassificationWithTeacher if kind == "distilled" else DeiTForImageClassification
+        shaken(model(DeiTConfig(**SIZES))).save_pretrained(root)
         size, crop = {"height": 40, "width": 40}, {"height": 32, "width": 32}
         DeiTImageProcessor(size=size, crop_size=crop, image_mean=[0.4, 0.5, 0.6]).save_pretrained(root)
     return load(root)
@@ -69,7 +71,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [*found, root / "turned.jpg"]
 
 
-@pytest.mark.parametrize("kind", ["vit", "deit"])
+@pytest.mark.parametrize("kind", ["vit", "deit", "distilled"])
 def test_labels_and_probabilities_are_hugging_faces(tmp_path: Path, kind: str, pictures: list[Path]) -> None:
     loaded = model_in(tmp_path, kind)
     assert loaded.verbs == ("see",)
