@@ -52,8 +52,13 @@ def answer(
     if context is not None and context_file is not None:
         raise UsageError("--context and --context-file were both given", remedy="Leave one of them out.")
     given = questions or []
-    if context is None and context_file is None and len(given) == 2 and "\t" not in given[0]:
-        given, context = given[:1], given[1]
+    if given and context is None and context_file is None and not any("\t" in each for each in given):
+        if len(given) == 1:
+            raise UsageError(
+                "a question was given, and no text to answer it from",
+                remedy="Give the text as the last argument, or by --context or --context-file.",
+            )
+        *given, context = given
     lines = Lines(given, file, TOGETHER)
     loaded = load(model, device=device, say=note)
     loaded.demand("answer")

@@ -153,4 +153,5 @@ def changed(search: Search, changes: Mapping[str, Any]) -> Search:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{name}: {first['msg']}" if name else first["msg"]) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{name}: {reason}" if name else reason) from None
