@@ -134,7 +134,9 @@ def test_a_person_asks_for_the_wrong_verb(cli, bert, gpt, critic, trained):
 
 def test_a_wrong_setting_and_a_prompt_too_long_are_told(cli, gpt):
     ended = cli("generate", gpt, "a", "temprature=1")
-    assert ended.code == 0, "not every text with = is a setting"
+    assert ended.code == 2
+    assert "there is no search setting 'temprature'. Did you mean 'temperature'" in ended.err
+    assert cli("generate", gpt, "a = b", "E=mc2", "--max-tokens", "2").code == 0, "not every text with = is a setting"
     ended = cli("generate", gpt, "a", "temperature=hot")
     assert ended.code == 2
     assert "temperature: Input should be a valid number" in ended.err
