@@ -166,6 +166,8 @@ def test_words_are_tagged_questions_answered_and_texts_embedded(cli, tmp_path, l
     wanted = transept.load(squad).answer("who lived?", text)
     assert cli("answer", squad, "who lived?", text).out == f"{wanted}\n"
     assert cli("answer", squad, "who lived?", "--context", text).out == f"{wanted}\n"
+    alone = cli("answer", squad, "who lived?")
+    assert (alone.code, "no text to answer it from" in alone.err) == (2, True)
     assert cli("answer", squad, "who lived?", "who lived?", text).out == f"{wanted}\n" * 2
     assert (
         cli(

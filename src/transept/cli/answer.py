@@ -52,16 +52,17 @@ def answer(
     if context is not None and context_file is not None:
         raise UsageError("--context and --context-file were both given", remedy="Leave one of them out.")
     given = questions or []
-    if given and context is None and context_file is None and not any("\t" in each for each in given):
-        if len(given) == 1:
-            raise UsageError(
-                "a question was given, and no text to answer it from",
-                remedy="Give the text as the last argument, or by --context or --context-file.",
-            )
+    plain = bool(given) and context is None and context_file is None and not any("\t" in each for each in given)
+    if plain and len(given) > 1:
         *given, context = given
     lines = Lines(given, file, TOGETHER)
     loaded = load(model, device=device, say=note)
     loaded.demand("answer")
+    if plain and context is None:
+        raise UsageError(
+            "a question was given, and no text to answer it from",
+            remedy="Give the text as the last argument, or by --context or --context-file.",
+        )
     if context_file is not None:
         context = "\n".join(read_lines(context_file))
 

@@ -103,7 +103,6 @@ def test_the_version_is_the_packages():
         (("generate", "m", "a", "--whole"), "--whole takes a file or stdin as one text"),
         (("generate", "m", "a", "--stream", "--json"), "Leave out --json"),
         (("answer", "m", "q", "--context", "c", "--context-file", "d"), "--context and --context-file were both given"),
-        (("answer", "m", "who?"), "a question was given, and no text to answer it from"),
         (("embed", "m", "a", "--out", "."), "this is there already"),
         (("classify", "m", "a", "--top", "0"), "--top"),
     ],
