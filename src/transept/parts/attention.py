@@ -83,6 +83,16 @@ class Attention(Sublayer):
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 
+    def value_width(self, width: int, memory: int | None = None) -> int:
+        """The features of a head's values, where the stream and the memory have so many."""
+        if "v" in self.project:
+            return self.head_width or width // self.heads
+        return share_of(memory or width if self.source == "memory" else width, self.kv_heads or self.heads, "values")
+
+    def leaves(self, width: int, memory: int | None = None) -> int:
+        """The width of what it gives: that of the stream, unless nothing projects the mix back to it."""
+        return width if "o" in self.project else self.heads * self.value_width(width, memory)
+
     def build(self, width: int, memory: int | None = None) -> "AttentionLayer":
         if self.head_width is None and width % self.heads:
             raise InvalidConfig(f"heads={self.heads} does not divide width={width}")
@@ -101,10 +111,7 @@ def share_of(width: int, heads: int, name: str) -> int:
 
 
 class AttentionLayer(Layer):
-    """`asked` hands on (q, k, v, allowed) and `mix` the heads' results (B, H, S, E), for hooks to read or replace.
-
-    `leaves` is the width of what it gives: that of the stream, unless nothing projects the mix back to it.
-    """
+    """`asked` hands on (q, k, v, allowed) and `mix` the heads' results (B, H, S, E), for hooks to read or replace."""
 
     def __init__(self, spec: Attention, width: int, memory: int) -> None:
         super().__init__()
@@ -112,20 +119,18 @@ class AttentionLayer(Layer):
         self.kv_heads = spec.heads if spec.kv_heads is None else spec.kv_heads
         given = memory if spec.source == "memory" else width
         self.head_width = spec.head_width or width // spec.heads
-        value_width = self.head_width
+        value_width = spec.value_width(width, memory)
         if "k" not in spec.project:  # the keys are as wide as what they come from, and so the queries
             self.head_width = share_of(given, self.kv_heads, "keys")
         elif "q" not in spec.project:
             self.head_width = share_of(width, spec.heads, "queries")
-        if "v" not in spec.project:
-            value_width = share_of(given, self.kv_heads, "values")
         if "q" not in spec.project and self.head_width * spec.heads != width:
             raise InvalidConfig(
                 f"queries of {width} features cannot be scored with keys of {given}: neither is projected",
                 remedy="Let Attention.project name q or k.",
             )
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
-        self.leaves = width if "o" in spec.project else spec.heads * value_width
+        self.leaves = spec.leaves(width, memory)
         inward, outward = spec.bias in (True, "qkv"), spec.bias in (True, "out")
         self.q = self.matrix("q", width, spec.heads * self.head_width, inward)
         self.k = self.matrix("k", given, self.kv_heads * self.head_width, inward)

@@ -59,7 +59,7 @@ class Attentive(Trunk):
 
     def seen(self, memory: int) -> int:
         """The width of what an attention gives of a memory."""
-        return self.attend.build(self.cell.hidden, memory).leaves
+        return self.attend.leaves(self.cell.hidden, memory)
 
 
 class AttentiveLayer(TrunkLayer):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from transept.data.config import CaptionsData
 from transept.decode.config import Search
 from transept.tasks.settings.recipe import Recipe, Settings
-from transept.tasks.settings.translation import Tokenize
+from transept.tasks.settings.translation import Evaluate
 
 
 class Attend(Settings):
@@ -23,19 +21,6 @@ class Attend(Settings):
     spread: float = Field(default=1.0, ge=0)
     reward: float = Field(default=1.0, ge=0)
     entropy: float = Field(default=0.002, ge=0)
-
-
-class Evaluate(Settings):
-    """How descriptions are scored.
-
-    `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
-    `best`      which score of the validation decides the best checkpoint.
-    `search`    how validation pictures are described: "greedy", or the "same" as `search`.
-    """
-
-    tokenize: Tokenize = "13a"
-    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
-    search: Literal["greedy", "same"] = "greedy"
 
 
 class CaptioningRecipe(Recipe):

@@ -12,11 +12,11 @@ Tokenize = Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", 
 
 
 class Evaluate(Settings):
-    """How translations are scored.
+    """How texts that a model wrote are scored: translations, and descriptions of pictures.
 
     `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
     `best`      which score of the validation decides the best checkpoint.
-    `search`    how validation sentences are translated: "greedy", or the "same" as `search`.
+    `search`    how they are written while training: "greedy", or the "same" as `search`.
     """
 
     tokenize: Tokenize = "13a"
