@@ -156,11 +156,7 @@ class Translation:
 
     def validation_search(self) -> Search:
         """How sentences are translated while training: the recipe's limits on length, but one hypothesis."""
-        recipe = self.recipe
-        if recipe.evaluate.search == "same":
-            return recipe.search
-        kept = recipe.search.model_dump(include={"max_ratio", "max_extra", "batch_tokens"})
-        return Search(method="greedy", **kept)
+        return self.recipe.evaluate.searching(self.recipe.search)
 
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         text = self.valid.text

@@ -23,6 +23,12 @@ class Evaluate(Settings):
     best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
     search: Literal["greedy", "same"] = "greedy"
 
+    def searching(self, search: Search) -> Search:
+        """How texts are written while training: by the recipe's own search, or by one hypothesis within its limits."""
+        if self.search == "same":
+            return search
+        return Search(method="greedy", **search.model_dump(include={"max_ratio", "max_extra", "batch_tokens"}))
+
 
 class TranslationRecipe(Recipe):
     """From pairs of texts."""
