@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
-from transept.cli.translate import NBestOption, ScoresOption, show
+from transept.cli.translate import NBestOption, ScoresOption, show, tell_cut
+
+if TYPE_CHECKING:
+    from transept.decode.hypothesis import Limit
 
 TOGETHER = 16  # texts that are summarised together
 
@@ -45,14 +49,15 @@ def summarize(
     settings, given = split_settings(texts or [], Search.model_fields)
     if n_best is not None:
         settings["n_best"] = n_best
-    lines = Lines(given, file, TOGETHER, whole)
+    lines = Lines(given, file, TOGETHER, whole, machine=as_json)
     loaded = load(model, device=device, say=note)
+    loaded.demand_ready("summarize")
     loaded.summarize([], prefix=prefix, **settings)  # what is wrong is told before any line is read
-    cut = 0
+    cut: Counter[Limit | None] = Counter()
     for number, text, answer in lines.answered(
         lambda batch, first: loaded.summarize(batch, prefix=prefix, first=first, **settings)
     ):
-        cut += answer.finish == "length"
+        cut[answer.limit] += 1
         show(number, text, answer, scores, as_json)
-    if cut:
-        say(f"{cut} of {lines.count} summaries ended at the maximal length: max_ratio and max_extra set it")
+    tell_cut(cut, "summaries", "max_ratio and max_extra set it", loaded)
+    lines.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,8 @@ from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, n
 from transept.cli.lines import WINDOW, FileOption, Lines, TextsArgument, WindowOption, split_settings
 
 if TYPE_CHECKING:
+    from transept.decode.hypothesis import Limit
+    from transept.use.loaded import Loaded
     from transept.use.text import Text
 
 NBestOption = Annotated[int | None, typer.Option("--n-best", min=1, help="So many answers to each text.")]
@@ -45,16 +48,16 @@ def translate(
     settings, given = split_settings(texts or [], Search.model_fields)
     if n_best is not None:
         settings["n_best"] = n_best
-    lines = Lines(given, file, window)
+    lines = Lines(given, file, window, machine=as_json)
     loaded = load(model, device=device, say=note)
-    loaded.demand("translate")
+    loaded.demand_ready("translate")
     loaded.settings(**settings)  # a wrong setting is told before any line is read
-    cut = 0
+    cut: Counter[Limit | None] = Counter()
     for number, line, answer in lines.answered(lambda batch, first: loaded.translate(batch, first=first, **settings)):
-        cut += answer.finish == "length"
+        cut[answer.limit] += 1
         show(number, line, answer, scores, as_json)
-    if cut:
-        say(f"{cut} of {lines.count} translations ended at the maximal length: max_ratio and max_extra set it")
+    tell_cut(cut, "translations", "max_ratio and max_extra set it", loaded)
+    lines.end()
 
 
 def show(number: int, source: str, answer: Text, scores: bool, as_json: bool) -> None:
@@ -66,3 +69,18 @@ def show(number: int, source: str, answer: Text, scores: bool, as_json: bool) ->
         return
     for one in found:
         print(f"{one.score:.4f}\t{one}" if scores else one)
+
+
+def tell_cut(found: Counter[Limit | None], what: str, extra: str, loaded: Loaded) -> None:
+    """Say how many texts a maximal length ended, and which one; `extra` is what sets that of the search."""
+    from transept.models import Seq2Seq
+
+    positions, more = loaded.spec.limit(), "" if isinstance(loaded.spec, Seq2Seq) else ", the prompt with them"
+    reasons = {
+        "extra": f"at the maximal length: {extra}",
+        "whole": "at the maximal length of a prompt with its answer: max_whole sets it",
+        "positions": f"at the end of the model, which has {positions} positions{more}: no setting makes them longer",
+    }
+    for limit, reason in reasons.items():
+        if count := found[limit]:  # type: ignore[index]
+            say(f"{count} of {found.total()} {what} ended {reason}")

@@ -22,11 +22,12 @@ def generate(
     loaded: "Opened", prompts: Sequence[str], settings: Search, until: str | Sequence[str], echo: bool, first: int
 ) -> list[Text]:
     """What the model writes after each prompt. See `Loaded.generate`."""
-    asked = [_Asked(loaded, prompt, until, echo, first + i) for i, prompt in enumerate(prompts)]
+    ending = Until(until, demand_tokenizer(loaded).decode)
+    asked = [_Asked(loaded, prompt, ending, echo, first + i) for i, prompt in enumerate(prompts)]
     if not asked:
         return []
     rows, numbers, model = [one.ids for one in asked], [one.number for one in asked], loaded.model
-    special, stop = loaded.demand_search().special, asked[0].until.fits if asked[0].until.strings else None
+    special, stop = loaded.demand_search().special, ending.fits if ending.strings else None
     if isinstance(model, Seq2SeqLayer):
         found = search(model, rows, settings, special, None, numbers, stop)
     else:
@@ -51,7 +52,7 @@ class Stream(Iterator[str]):
         self, loaded: "Opened", prompt: str, settings: Search, until: str | Sequence[str], echo: bool, number: int
     ) -> None:
         demand_streamable(settings)
-        asked = _Asked(loaded, prompt, until, echo, number)
+        asked = _Asked(loaded, prompt, Until(until, demand_tokenizer(loaded).decode), echo, number)
         stop = asked.until.fits if asked.until.strings else None
         special, model = loaded.demand_search().special, loaded.model
         if isinstance(model, Seq2SeqLayer):
@@ -90,9 +91,9 @@ class Stream(Iterator[str]):
 class _Asked:
     """One prompt, and how a text is made of what the search finds for it."""
 
-    def __init__(self, loaded: "Opened", prompt: str, until: str | Sequence[str], echo: bool, number: int) -> None:
+    def __init__(self, loaded: "Opened", prompt: str, until: Until, echo: bool, number: int) -> None:
         self.tokenizer, self.number = demand_tokenizer(loaded), number
-        self.until = Until(until, self.tokenizer.decode)
+        self.until = until
         self.shown = prompt if echo else ""
         self.ids = prompt_ids(loaded, prompt)
         self.before = [] if isinstance(loaded.model, Seq2SeqLayer) else self.ids

@@ -15,6 +15,7 @@ from transept.errors import UsageError
 from transept.hub.card import read_card
 from transept.hub.directory import locate, read, save
 from transept.models import Seq2SeqLayer
+from transept.use import given
 from transept.use.answer import LONGEST, Answer, answer
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
@@ -83,7 +84,7 @@ class Loaded(Senses):
             return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
         if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
             raise UsageError(f"{len(text)} texts need as many prefixes")
-        return translate(self, text, prefix, self.settings(**search), first)
+        return translate(self, given.texts(text), prefix, self.settings(**search), first)
 
     @overload
     def summarize(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
@@ -102,7 +103,7 @@ class Loaded(Senses):
         """
         self.demand("summarize")
         before, own = asked(self.beside, self.demand_search())
-        texts = [text] if isinstance(text, str) else text
+        texts = given.texts(text)
         found = summarize(self, texts, before if prefix is None else prefix, changed(own, search), first)
         return found[0] if isinstance(text, str) else found
 
@@ -147,7 +148,7 @@ class Loaded(Senses):
         first of the strings `until`; `echo` puts the prompt before it. `finish` of the result says why it ended.
         """
         settings = self._continuing(max_tokens, search)
-        prompts = [prompt] if isinstance(prompt, str) else prompt
+        prompts = given.texts(prompt, "prompt")
         found = generate(self, prompts, settings, until, echo, first)
         return found[0] if isinstance(prompt, str) else found
 
@@ -193,7 +194,7 @@ class Loaded(Senses):
 
         A mask is written `[MASK]`, or as the model's tokenizer spells it. Several are filled each by itself.
         """
-        texts = [text] if isinstance(text, str) else text
+        texts = given.texts(text)
         found = fill(self, texts, count, first)
         return found[0] if isinstance(text, str) else found
 
@@ -209,7 +210,7 @@ class Loaded(Senses):
             return classify(self, [text], first)[0]
         if isinstance(text, tuple) and len(text) == 2 and all(isinstance(one, str) for one in text):
             return classify(self, [(str(text[0]), str(text[1]))], first)[0]
-        return classify(self, text, first)
+        return classify(self, given.rows(text), first)
 
     @overload
     def tag(self, text: str, *, first: int = 0) -> Tagged: ...  # type: ignore[overload-overlap]
@@ -219,17 +220,23 @@ class Loaded(Senses):
 
     def tag(self, text: str | Sequence[str], *, first: int = 0) -> Tagged | list[Tagged]:
         """The words of a text, each with its label and place; `spans` groups those that B- and I- put together."""
-        found = tag(self, [text] if isinstance(text, str) else text, first)
+        found = tag(self, given.texts(text), first)
         return found[0] if isinstance(text, str) else found
 
     @overload
     def answer(  # type: ignore[overload-overlap]
-        self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False
+        self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False, first: int = 0
     ) -> Answer: ...
 
     @overload
     def answer(
-        self, question: Sequence[str], context: str | Sequence[str], *, longest: int = LONGEST, empty: bool = False
+        self,
+        question: Sequence[str],
+        context: str | Sequence[str],
+        *,
+        longest: int = LONGEST,
+        empty: bool = False,
+        first: int = 0,
     ) -> list[Answer]: ...
 
     def answer(
@@ -239,6 +246,7 @@ class Loaded(Senses):
         *,
         longest: int = LONGEST,
         empty: bool = False,
+        first: int = 0,
     ) -> Answer | list[Answer]:
         """The piece of a context that answers a question, with its place and probability; T5 writes it instead.
 
@@ -246,9 +254,9 @@ class Loaded(Senses):
         An answer has at most `longest` tokens, one at least; with `empty` it may be that there is none (SQuAD 2.0).
         One context may serve many questions.
         """
-        questions = [question] if isinstance(question, str) else question
-        contexts = [context] * len(questions) if isinstance(context, str) else context
-        found = answer(self, questions, contexts, longest, empty)
+        questions, contexts = given.texts(question, "question"), given.texts(context, "context")
+        contexts = contexts * len(questions) if isinstance(context, str) else contexts
+        found = answer(self, questions, contexts, longest, empty, first)
         return found[0] if isinstance(question, str) else found
 
     def embed(
@@ -269,7 +277,7 @@ class Loaded(Senses):
         its texts ("query"), "" none; None is its own choice. A text that is too long is refused; with `truncate` its
         last tokens are left out, and `say` hears it.
         """
-        texts = [text] if isinstance(text, str) else text
+        texts = given.texts(text)
         found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
 

@@ -19,6 +19,7 @@ from transept.models import Model, Seq2Seq
 from transept.topology import Built, Topology
 from transept.use import kinds
 from transept.use.pooling import Embedding, declared
+from transept.use.reading import demand_tokenizer
 
 DRAWS = ("temperature", "top_k", "top_p")  # settings that only sampling has,
 BEAMS = ("beam", "penalty", "length_penalty", "stop")  # and those that only a beam has
@@ -49,6 +50,16 @@ class Opened:
     def demand(self, verb: str) -> None:
         """Refuse a verb that this model does not have: UsageError says what it is, and what it can do."""
         kinds.demand(self.spec, verb, self.verbs, self.path)
+
+    def demand_ready(self, verb: str) -> None:
+        """`demand`, and what must lie in the directory for inputs to be read; InvalidData names what is missing."""
+        self.demand(verb)
+        if verb in ("see", "caption"):
+            self.demand_preparation()
+        if verb == "transcribe":
+            self.demand_hearing()
+        if verb != "see":
+            demand_tokenizer(self)
 
     def demand_search(self) -> Generation:
         """How this model is asked for text; UsageError where it writes none."""
