@@ -9,6 +9,7 @@ import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument, split_settings
+from transept.cli.searching import Searching
 from transept.cli.see import TOGETHER
 from transept.cli.translate import NBestOption, ScoresOption, show, tell_cut
 
@@ -22,6 +23,7 @@ def add(app: typer.Typer) -> None:
         "transept caption runs/show-attend-tell picture.png",
         "transept caption runs/show-attend-tell *.png beam=5 --n-best 3",
         "find pictures -name '*.png' | transept caption runs/show-attend-tell --json",
+        kind=Searching,
     )(caption)
 
 

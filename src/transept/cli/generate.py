@@ -10,6 +10,7 @@ import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
+from transept.cli.searching import Searching
 from transept.cli.translate import NBestOption, ScoresOption, show, tell_cut
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add(app: typer.Typer) -> None:
         'transept generate models/gpt2 "Once upon a time" temperature=0.8 top_p=0.95 seed=7',
         'transept generate models/gpt2 "Q: Who wrote Faust? A:" --until Q: --max-tokens 20',
         "transept generate models/gpt2 -f prompts.txt --json > texts.jsonl",
+        kind=Searching,
     )(generate)
 
 

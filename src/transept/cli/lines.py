@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from transept.cli.common import emit, meant, say
+from transept.cli.searching import THEIRS
 from transept.errors import InvalidData, TranseptError, UsageError, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
@@ -31,15 +32,6 @@ WindowOption = Annotated[int, typer.Option("--window", min=1, help="Lines answer
 
 Answer = TypeVar("Answer")
 Line = TypeVar("Line")
-
-THEIRS = {  # what Hugging Face's `generate` calls what we call otherwise
-    "num_beams": "It is called beam.",
-    "max_new_tokens": "It is called --max-tokens for generate, max_extra for others.",
-    "max_length": "It is called max_whole where the prompt counts, max_extra where it does not.",
-    "do_sample": "It is called method=sample.",
-    "num_return_sequences": "It is called --n-best.",
-    "no_repeat_ngram_size": "It is called no_repeat_ngram.",
-}
 
 
 class Lines:

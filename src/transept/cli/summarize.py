@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
-from transept.cli.translate import NBestOption, ScoresOption, show, tell_cut
+from transept.cli.searching import Searching
+from transept.cli.translate import NBestOption, PrefixOption, ScoresOption, show, tell_cut
 
 if TYPE_CHECKING:
     from transept.decode.hypothesis import Limit
@@ -23,6 +24,7 @@ def add(app: typer.Typer) -> None:
         "transept summarize models/bart-cnn -f article.txt --whole",
         "transept summarize models/t5-small -f articles.txt > summaries.txt",
         'transept summarize models/t5-small "A long text ..." beam=4 min_length=30 --json',
+        kind=Searching,
     )(summarize)
 
 
@@ -31,9 +33,7 @@ def summarize(
     texts: TextsArgument = None,
     file: FileOption = None,
     whole: WholeOption = False,
-    prefix: Annotated[
-        str | None, typer.Option("--prefix", help="What comes before every text; else what config.json says.")
-    ] = None,
+    prefix: PrefixOption = None,
     n_best: NBestOption = None,
     scores: ScoresOption = False,
     device: DeviceOption = "cpu",
@@ -53,6 +53,8 @@ def summarize(
     loaded = load(model, device=device, say=note)
     loaded.demand_ready("summarize")
     loaded.summarize([], prefix=prefix, **settings)  # what is wrong is told before any line is read
+    if prefix is None and (told := loaded.preface("summarize").told()):
+        note(told)
     cut: Counter[Limit | None] = Counter()
     for number, text, answer in lines.answered(
         lambda batch, first: loaded.summarize(batch, prefix=prefix, first=first, **settings)

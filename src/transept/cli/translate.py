@@ -9,6 +9,7 @@ import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, TextsArgument, WindowOption, split_settings
+from transept.cli.searching import Searching
 
 if TYPE_CHECKING:
     from transept.decode.hypothesis import Limit
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from transept.use.text import Text
 
 NBestOption = Annotated[int | None, typer.Option("--n-best", min=1, help="So many answers to each text.")]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="What comes before every text; else what config.json says, '' for none.")
+]
 ScoresOption = Annotated[bool, typer.Option("--scores", help="Put the score and a tab before each answer.")]
 
 
@@ -25,6 +29,7 @@ def add(app: typer.Typer) -> None:
         'transept translate runs/demo "<2de> 5 March 2026"',
         "transept translate runs/multi30k -f captions.en > captions.de",
         "cat captions.en | transept translate runs/multi30k beam=8 --n-best 3 --json",
+        kind=Searching,
     )(translate)
 
 
@@ -32,6 +37,7 @@ def translate(
     model: ModelArgument,
     texts: TextsArgument = None,
     file: FileOption = None,
+    prefix: PrefixOption = None,
     n_best: NBestOption = None,
     scores: ScoresOption = False,
     window: WindowOption = WINDOW,
@@ -51,9 +57,13 @@ def translate(
     lines = Lines(given, file, window, machine=as_json)
     loaded = load(model, device=device, say=note)
     loaded.demand_ready("translate")
-    loaded.settings(**settings)  # a wrong setting is told before any line is read
+    loaded.translate([], prefix=prefix, **settings)  # a wrong setting is told before any line is read
+    if prefix is None and (told := loaded.preface("translate").told()):
+        note(told)
     cut: Counter[Limit | None] = Counter()
-    for number, line, answer in lines.answered(lambda batch, first: loaded.translate(batch, first=first, **settings)):
+    for number, line, answer in lines.answered(
+        lambda batch, first: loaded.translate(batch, prefix=prefix, first=first, **settings)
+    ):
         cut[answer.limit] += 1
         show(number, line, answer, scores, as_json)
     tell_cut(cut, "translations", "max_ratio and max_extra set it", loaded)

@@ -71,7 +71,7 @@ def is_picture(given: object) -> bool:
     """Whether something is one picture, and not several."""
     if isinstance(given, np.ndarray | Tensor):
         return given.ndim < 4
-    return isinstance(given, str | Path) or is_image(given) or not isinstance(given, Iterable)
+    return isinstance(given, str | bytes | Path) or is_image(given) or not isinstance(given, Iterable)
 
 
 def seen(given: object, number: int, channels: int) -> "Image | Tensor":
@@ -97,9 +97,9 @@ def seen(given: object, number: int, channels: int) -> "Image | Tensor":
         from PIL import Image
 
         return upright(Image.fromarray(np.ascontiguousarray(pixels)), channels)
-    value = torch.as_tensor(given)
-    if not value.is_floating_point():
-        raise InvalidData(f"{shape} of {value.dtype}", remedy=f"{PIXELS} Real numbers are prepared already.")
+    value = _real(given)
+    if value is None:
+        raise InvalidData(f"{shape} of {given.dtype}", remedy=f"{PIXELS} Real numbers are prepared already.")
     if value.dim() != 3 or len(value) != channels:
         raise InvalidData(f"{shape}, not (channels, height, width) with {channels} channels", remedy=PIXELS)
     if not value.isfinite().all():
@@ -107,12 +107,19 @@ def seen(given: object, number: int, channels: int) -> "Image | Tensor":
     return value.float()
 
 
+def _real(given: NDArray[Any] | Tensor) -> Tensor | None:
+    """The same as a tensor of real numbers; None where it has others."""
+    if isinstance(given, np.ndarray):
+        return torch.from_numpy(np.array(given, given.dtype.newbyteorder("="))) if given.dtype.kind == "f" else None
+    return given if given.is_floating_point() else None
+
+
 # ------------------------------------------------------------------ sound
 
 
 def is_sound(given: object) -> bool:
     """Whether something is one sound, and not several."""
-    return isinstance(given, str | Path | np.ndarray | Tensor) or not isinstance(given, Iterable)
+    return isinstance(given, str | bytes | Path | np.ndarray | Tensor) or not isinstance(given, Iterable)
 
 
 def heard(given: object, rate: int | None, number: int) -> Sound:
@@ -126,9 +133,9 @@ def heard(given: object, rate: int | None, number: int) -> Sound:
         return read_sound(Path(given))
     if not isinstance(given, np.ndarray | Tensor):
         raise UsageError(f"sound {number} must be a path, an array or a tensor, and is {named(given)}")
-    value = torch.as_tensor(given)
-    if value.dim() != 1 or not value.is_floating_point():
-        raise InvalidData(f"sound {number} is {tuple(value.shape)} of {given.dtype}, not (samples,)", remedy=SAMPLES)
+    value = _real(given)
+    if value is None or value.dim() != 1:
+        raise InvalidData(f"sound {number} is {tuple(given.shape)} of {given.dtype}, not (samples,)", remedy=SAMPLES)
     if not value.isfinite().all():
         raise InvalidData(f"sound {number} has samples that are not finite")
     if type(rate) is not int or rate < 1:

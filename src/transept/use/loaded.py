@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from transept.use.embed import chosen, embed
 from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
 from transept.use.opened import changed
+from transept.use.preface import SUMMARY, TRANSLATION, Preface, preface
 from transept.use.senses import Say, Senses, warn
-from transept.use.summarize import asked, summarize
 from transept.use.tag import Tagged, tag
 from transept.use.text import Text
 from transept.use.translate import translate
 
 Pair = tuple[str, str]
+TASKS = {"translate": TRANSLATION, "summarize": SUMMARY}
 
 
 class Loaded(Senses):
@@ -63,28 +64,46 @@ class Loaded(Senses):
     # ------------------------------------------------------------------ texts to texts
 
     @overload
-    def translate(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
+    def translate(
+        self, text: str, *, prefix: str | None = None, begin: str | None = None, first: int = 0, **search: Any
+    ) -> Text: ...
 
     @overload
     def translate(
-        self, text: Sequence[str], *, prefix: Sequence[str] | None = None, first: int = 0, **search: Any
+        self,
+        text: Sequence[str],
+        *,
+        prefix: str | None = None,
+        begin: Sequence[str] | None = None,
+        first: int = 0,
+        **search: Any,
     ) -> list[Text]: ...
 
     def translate(
-        self, text: str | Sequence[str], *, prefix: str | Sequence[str] | None = None, first: int = 0, **search: Any
+        self,
+        text: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        begin: str | Sequence[str] | None = None,
+        first: int = 0,
+        **search: Any,
     ) -> Text | list[Text]:
-        """The translation of a text. Blank texts stay blank; `prefix` is what each translation must begin with.
+        """The translation of a text. Blank texts stay blank; `begin` is what each translation must begin with.
 
+        `prefix` comes before every text; None is what config.json says of translations, as T5's "translate English to
+        German: ", whose search goes with it. Where it has several, each text begins with one of them itself.
         A text draws by its number (`first` on), so that sampling gives the same however many texts are parted.
         """
         self.demand("translate")
-        if isinstance(text, str):
-            if not isinstance(prefix, str | None):
-                raise UsageError("one text has one prefix, not several")
-            return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
-        if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
-            raise UsageError(f"{len(text)} texts need as many prefixes")
-        return translate(self, given.texts(text), prefix, self.settings(**search), first)
+        if isinstance(text, str) and not isinstance(begin, str | None):
+            raise UsageError("one text has one beginning, not several")
+        asked, texts = self.preface("translate", prefix), given.texts(text)
+        begins = None if begin is None else given.texts(begin, "beginning")
+        if begins is not None and (len(begins) != len(texts) or isinstance(begin, str) != isinstance(text, str)):
+            raise UsageError(f"{len(texts)} texts need as many beginnings")
+        sources = [asked.before(one) for one in texts]
+        found = translate(self, sources, begins, changed(asked.search, search), first)
+        return found[0] if isinstance(text, str) else found
 
     @overload
     def summarize(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
@@ -102,10 +121,14 @@ class Loaded(Senses):
         `prefix` comes before every text; None is what config.json says there, "summarize: " for T5.
         """
         self.demand("summarize")
-        before, own = asked(self.beside, self.demand_search())
-        texts = given.texts(text)
-        found = summarize(self, texts, before if prefix is None else prefix, changed(own, search), first)
+        asked = self.preface("summarize", prefix)
+        sources = [asked.before(one) for one in given.texts(text)]
+        found = translate(self, sources, None, changed(asked.search, search), first)
         return found[0] if isinstance(text, str) else found
+
+    def preface(self, verb: Literal["translate", "summarize"], prefix: str | None = None) -> Preface:
+        """What comes before the texts of a verb, and its search: what config.json says, or `prefix`."""
+        return preface(self.beside, self.demand_search(), TASKS[verb], prefix)
 
     @overload
     def generate(
