@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from transept.cli.common import emit, meant, say
-from transept.cli.searching import THEIRS
 from transept.errors import InvalidData, TranseptError, UsageError, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
@@ -163,6 +162,8 @@ def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[s
 
     A word of the same shape that is no setting is more likely a slip than a text: UsageError with the nearest one.
     """
+    from transept.decode.config import THEIRS
+
     settings: dict[str, Any] = {}
     texts = []
     for word in words:

@@ -8,14 +8,6 @@ from typing import Any, get_args
 
 from typer.core import TyperCommand
 
-THEIRS = {  # what Hugging Face's `generate` calls what we call otherwise
-    "num_beams": "It is called beam.",
-    "max_new_tokens": "It is called --max-tokens for generate, max_extra for others.",
-    "max_length": "It is called max_whole where the prompt counts, max_extra where it does not.",
-    "do_sample": "It is called method=sample.",
-    "num_return_sequences": "It is called --n-best.",
-    "no_repeat_ngram_size": "It is called no_repeat_ngram.",
-}
 WIDE = 24  # columns of a setting with its default
 
 
@@ -49,7 +41,7 @@ class Searching(TyperCommand):
 
 def hint(name: str) -> str:
     """How a setting that was given as an option is written; nothing where no setting is near."""
-    from transept.decode.config import Search
+    from transept.decode.config import THEIRS, Search
 
     known = [*Search.model_fields, *THEIRS]
     found = name if name in known else next(iter(difflib.get_close_matches(name, known, 1, cutoff=0.8)), None)

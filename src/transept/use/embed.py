@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def chosen(loaded: "Opened", pool: str | None, normalise: bool | None, prompt: str | None = None) -> Embedding:
     """How a call embeds: what it says, and for the rest what the model directory says."""
-    pool = pool if pool is None else THEIRS.get(pool, pool)  # `cls` is the word that sentence-transformers has
+    pool = pool if pool is None else THEIRS.get(str(pool), str(pool))  # `cls`, say
     if pool is not None and pool not in KINDS:
         raise UsageError(
             f"there is no pooling {pool!r}.{nearest(pool, KINDS)}", remedy=f"There are: {', '.join(KINDS)}."

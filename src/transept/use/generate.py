@@ -9,6 +9,7 @@ from transept.decode.search import extend, search
 from transept.decode.stream import demand_streamable, follow
 from transept.errors import InvalidData
 from transept.models import ModelLayer, Seq2SeqLayer
+from transept.use.given import text
 from transept.use.reading import demand_tokenizer, prompt_ids
 from transept.use.text import Text, Until, continued
 
@@ -19,7 +20,12 @@ MOST = 256  # tokens of an answer to a prompt, where neither the model nor anybo
 
 
 def generate(
-    loaded: "Opened", prompts: Sequence[str], settings: Search, until: str | Sequence[str], echo: bool, first: int
+    loaded: "Opened",
+    prompts: Sequence[str],
+    settings: Search,
+    until: str | Sequence[str] | None,
+    echo: bool,
+    first: int,
 ) -> list[Text]:
     """What the model writes after each prompt. See `Loaded.generate`."""
     ending = Until(until, demand_tokenizer(loaded).decode)
@@ -49,9 +55,16 @@ class Stream(Iterator[str]):
     """
 
     def __init__(
-        self, loaded: "Opened", prompt: str, settings: Search, until: str | Sequence[str], echo: bool, number: int
+        self,
+        loaded: "Opened",
+        prompt: str,
+        settings: Search,
+        until: str | Sequence[str] | None,
+        echo: bool,
+        number: int,
     ) -> None:
         demand_streamable(settings)
+        text(prompt, "the prompt of a stream")
         asked = _Asked(loaded, prompt, Until(until, demand_tokenizer(loaded).decode), echo, number)
         stop = asked.until.fits if asked.until.strings else None
         special, model = loaded.demand_search().special, loaded.model
@@ -68,10 +81,10 @@ class Stream(Iterator[str]):
         if asked.shown:
             yield asked.shown
         for found in steps:
-            text, found = asked.until.cut(asked.continuation(found), found)
+            written, found = asked.until.cut(asked.continuation(found), found)
             if found.finish == "stop":
                 break
-            certain = asked.until.settled(text)
+            certain = asked.until.settled(written)
             if len(certain) > len(shown) and certain.startswith(shown):
                 yield certain[len(shown) :]
                 shown = certain
@@ -109,5 +122,5 @@ class _Asked:
         return continued(self.tokenizer.decode, self.before, found.tokens)
 
     def answer(self, found: Hypothesis) -> Text:
-        text, found = self.until.cut(self.continuation(found), found)
-        return Text.of(self.shown + text, self.tokenizer.tokens(found.tokens), found)
+        written, found = self.until.cut(self.continuation(found), found)
+        return Text.of(self.shown + written, self.tokenizer.tokens(found.tokens), found)

@@ -46,6 +46,20 @@ def texts(given: object, what: str = "text") -> list[str]:
     return found
 
 
+def text(given: object, what: str) -> str:
+    """One text. UsageError says what it must be, where it is none."""
+    if not isinstance(given, str):
+        raise UsageError(f"{what} must be a str, and is {named(given)}")
+    return given
+
+
+def whole(given: object, what: str, least: int = 1) -> int:
+    """A whole number of at least `least`. UsageError names what is none."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise UsageError(f"{what} must be a whole number from {least} on, not {given!r:.40}")
+    return given
+
+
 def rows(given: object) -> list[str | tuple[str, str]]:
     """Texts, or pairs of texts, as a list. UsageError names what is neither."""
     if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):

@@ -128,7 +128,8 @@ class Loaded(Senses):
 
     def preface(self, verb: Literal["translate", "summarize"], prefix: str | None = None) -> Preface:
         """What comes before the texts of a verb, and its search: what config.json says, or `prefix`."""
-        return preface(self.beside, self.demand_search(), TASKS[verb], prefix)
+        wanted = None if prefix is None else given.text(prefix, "the prefix of all texts")
+        return preface(self.beside, self.demand_search(), TASKS[verb], wanted)
 
     @overload
     def generate(
@@ -136,7 +137,7 @@ class Loaded(Senses):
         prompt: str,
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -148,7 +149,7 @@ class Loaded(Senses):
         prompt: Sequence[str],
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -159,7 +160,7 @@ class Loaded(Senses):
         prompt: str | Sequence[str],
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -180,7 +181,7 @@ class Loaded(Senses):
         prompt: str,
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         number: int = 0,
         **search: Any,
@@ -193,6 +194,8 @@ class Loaded(Senses):
 
     def _continuing(self, most: int | None, changes: dict[str, Any]) -> Search:
         self.demand("generate")
+        if most is not None:
+            given.whole(most, "max_tokens", 0)
         own = self.demand_search().search
         limits: dict[str, Any] = {}
         if most is not None:
@@ -218,7 +221,7 @@ class Loaded(Senses):
         A mask is written `[MASK]`, or as the model's tokenizer spells it. Several are filled each by itself.
         """
         texts = given.texts(text)
-        found = fill(self, texts, count, first)
+        found = fill(self, texts, given.whole(count, "count"), first)
         return found[0] if isinstance(text, str) else found
 
     @overload
@@ -308,20 +311,25 @@ class Loaded(Senses):
 def load(
     directory: str | Path,
     *,
-    device: str = "cpu",
-    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
     allow_pickle: bool = False,
     say: Say = warn,
 ) -> Loaded:
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
-    `dtype` None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
+    `dtype` ("bfloat16", torch.bfloat16) None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
     it but tensors. `say` hears where the weights say otherwise than config.json, and are right. Raises InvalidData or
     InvalidConfig with the file, the tensor or key, and the way out.
     """
-    root, place = locate(directory, allow_pickle=allow_pickle), find_device(device)
+    if not isinstance(directory, str | Path):
+        raise UsageError(f"a model is a directory or a name at the hub, and this is {given.named(directory)}")
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise UsageError(f"dtype is {dtype!r:.40}", remedy="It is float32, float16 or bfloat16; None is as stored.")
+    root, place = locate(directory, allow_pickle=allow_pickle), find_device(str(device))
     stored = read(root, allow_pickle=allow_pickle)
     if stored.note:
         say(f"{root}: {stored.note}")
-    return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=dtype)))
+    return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=kind)))

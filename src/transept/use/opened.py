@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
-from transept.decode.config import Search
+from transept.decode.config import THEIRS, Search
 from transept.errors import InvalidData, UsageError, nearest
 from transept.heads.head import HeadLayer
 from transept.hub.directory import LONGEST, Stored
@@ -146,7 +146,7 @@ def changed(search: Search, changes: Mapping[str, Any]) -> Search:
     known = Search.model_fields
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(
-            f"there is no search setting {unknown[0]!r}.{nearest(unknown[0], known)}",
+            f"there is no search setting {unknown[0]!r}. {THEIRS.get(unknown[0]) or nearest(unknown[0], known).strip()}",
             remedy=f"There are: {', '.join(known)}.",
         )
     draws, beams = ([name for name in names if name in changes] for names in (DRAWS, BEAMS))

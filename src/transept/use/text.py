@@ -6,6 +6,7 @@ from typing import Self
 
 from transept.decode.hypothesis import Finish, Hypothesis, Limit
 from transept.errors import UsageError
+from transept.use.given import texts
 
 Decode = Callable[[list[int]], str]
 
@@ -60,8 +61,8 @@ class Until:
     `fits(tokens)` is whether a search that wrote these may end; the cut itself is made in the text.
     """
 
-    def __init__(self, strings: str | Sequence[str], decode: Decode) -> None:
-        self.strings = (strings,) if isinstance(strings, str) else tuple(strings)
+    def __init__(self, strings: str | Sequence[str] | None, decode: Decode) -> None:
+        self.strings = tuple(texts(strings, "stop string")) if strings is not None else ()
         if "" in self.strings:
             raise UsageError("an empty stop string stands everywhere", remedy="Name a text, or leave it out.")
         self.decode = decode

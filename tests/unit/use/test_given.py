@@ -125,6 +125,48 @@ def test_texts_may_come_in_any_row() -> None:
     assert model.classify([list(TEXTS[:2])]) == [model.classify((TEXTS[0], TEXTS[1]))]
 
 
+@pytest.mark.parametrize(
+    ("verb", "architecture", "words", "message"),
+    [
+        ("fill", "BertForMaskedLM", {"count": 0}, "count must be a whole number from 1 on, not 0"),
+        ("fill", "BertForMaskedLM", {"count": "x"}, "count must be a whole number from 1 on, not 'x'"),
+        ("generate", "GPT2LMHeadModel", {"max_tokens": "3"}, "max_tokens must be a whole number from 0 on"),
+        ("generate", "GPT2LMHeadModel", {"until": 3}, "a stop string is a str, .* of type int"),
+        ("generate", "GPT2LMHeadModel", {"until": [None]}, "stop string 1 must be a str, and is None"),
+        ("generate", "GPT2LMHeadModel", {"num_beams": 3}, "no search setting 'num_beams'. It is called beam"),
+        ("generate", "GPT2LMHeadModel", {"max_new_tokens": 3}, "It is called max_tokens"),
+        ("embed", "BertModel", {"pool": 3}, "there is no pooling '3'"),
+    ],
+)
+def test_words_beside_a_text_are_named_where_they_are_wrong(
+    verb: str, architecture: str, words: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        getattr(load(theirs(architecture)), verb)("a [MASK]", **words)
+
+
+def test_a_stream_has_one_prompt() -> None:
+    model = load(theirs("GPT2LMHeadModel"))
+    assert model.generate("a", until=None, max_tokens=2) == model.generate("a", max_tokens=2)
+    for prompt in (["a"], None):
+        with pytest.raises(UsageError, match="the prompt of a stream must be a str"):
+            model.stream(prompt)  # type: ignore[arg-type]
+
+
+def test_what_is_loaded_and_how_is_named_where_it_is_wrong() -> None:
+    root = theirs("BertModel")
+    for directory in (None, 3, b"a"):
+        with pytest.raises(UsageError, match="a model is a directory or a name at the hub, and this is"):
+            load(directory)  # type: ignore[arg-type]
+    for dtype in ("half-ish", "int8", torch.int8, 3):
+        with pytest.raises(UsageError, match=r"dtype is .*\n.*float32, float16 or bfloat16"):
+            load(root, dtype=dtype)  # type: ignore[arg-type]
+    assert next(load(root, dtype="bfloat16").model.parameters()).dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="there is no device 'None'"):
+        load(root, device=None)  # type: ignore[arg-type]
+    assert load(root, device=torch.device("cpu")).model.device.type == "cpu"
+
+
 def test_an_empty_stop_string_is_refused() -> None:
     model = load(theirs("GPT2LMHeadModel"))
     for until in ("", ["x", ""]):
