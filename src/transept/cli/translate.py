@@ -85,11 +85,14 @@ def tell_cut(found: Counter[Limit | None], what: str, extra: str, loaded: Loaded
     """Say how many texts a maximal length ended, and which one; `extra` is what sets that of the search."""
     from transept.models import Seq2Seq
 
-    positions, more = loaded.spec.limit(), "" if isinstance(loaded.spec, Seq2Seq) else ", the prompt with them"
+    positions, more = (
+        loaded.spec.limit(),
+        "" if isinstance(loaded.spec, Seq2Seq) else ", of which the prompt takes some",
+    )
     reasons = {
         "extra": f"at the maximal length: {extra}",
         "whole": "at the maximal length of a prompt with its answer: max_whole sets it",
-        "positions": f"at the end of the model, which has {positions} positions{more}: no setting makes them longer",
+        "positions": f"where the model's own {positions} positions end{more}: no setting makes them longer",
     }
     for limit, reason in reasons.items():
         if count := found[limit]:  # type: ignore[index]

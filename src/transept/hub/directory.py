@@ -95,7 +95,7 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
         root = fetch(str(directory), weights=weights, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
-            f"there is no such directory: {root}",
+            f"there is no such directory: {root}" if not root.exists() else f"this is a file, and no directory: {root}",
             remedy="A model is a directory that Transept or Hugging Face wrote, or a run directory of training."
             " `transept import NAME OUT` fetches one from the Hub.",
         )

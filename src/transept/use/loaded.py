@@ -319,9 +319,9 @@ def load(
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
-    `dtype` ("bfloat16", torch.bfloat16) None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
-    it but tensors. `say` hears where the weights say otherwise than config.json, and are right. Raises InvalidData or
-    InvalidConfig with the file, the tensor or key, and the way out.
+    `dtype` (torch.bfloat16, or "bfloat16") None leaves the weights as they are stored. `allow_pickle` reads weights that
+    are a pickle, with nothing in it but tensors. `say` hears where config.json says too little, or the weights say
+    otherwise and are right. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
     """
     if not isinstance(directory, str | Path):
         raise UsageError(f"a model is a directory or a name at the hub, and this is {given.named(directory)}")

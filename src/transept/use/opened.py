@@ -145,8 +145,9 @@ def changed(search: Search, changes: Mapping[str, Any]) -> Search:
     """A search with changes. See `Opened.settings`."""
     known = Search.model_fields
     if unknown := [name for name in changes if name not in known]:
+        near = THEIRS.get(unknown[0]) or nearest(unknown[0], known).strip()
         raise UsageError(
-            f"there is no search setting {unknown[0]!r}. {THEIRS.get(unknown[0]) or nearest(unknown[0], known).strip()}",
+            f"there is no search setting {unknown[0]!r}. {near}".strip(),
             remedy=f"There are: {', '.join(known)}.",
         )
     draws, beams = ([name for name in names if name in changes] for names in (DRAWS, BEAMS))
