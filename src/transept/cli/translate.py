@@ -87,7 +87,7 @@ def tell_cut(found: Counter[Limit | None], what: str, extra: str, loaded: Loaded
 
     positions, more = (
         loaded.spec.limit(),
-        "" if isinstance(loaded.spec, Seq2Seq) else ", of which the prompt takes some",
+        "" if isinstance(loaded.spec, Seq2Seq) else ", the prompt's among them",
     )
     reasons = {
         "extra": f"at the maximal length: {extra}",

@@ -319,7 +319,7 @@ def load(
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
-    `dtype` (torch.bfloat16, or "bfloat16") None leaves the weights as they are stored. `allow_pickle` reads weights that
+    `dtype` (torch.bfloat16, "bfloat16") None leaves the weights as they are stored. `allow_pickle` reads weights that
     are a pickle, with nothing in it but tensors. `say` hears where config.json says too little, or the weights say
     otherwise and are right. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
     """
