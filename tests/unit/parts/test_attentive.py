@@ -1,6 +1,7 @@
 """RNNsearch and Luong's decoders against loops written out from the papers; what scores and places promise."""
 
 import math
+from types import ModuleType
 from typing import Literal
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from transept.errors import InvalidConfig, UsageError
-from transept.families import bahdanau, gru, luong
+from transept.families import bahdanau, elman, gru, lstm, luong
 from transept.models import Seq2Seq
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.attentive import Feeding, FeedingLayer, SearchingLayer
@@ -306,8 +307,6 @@ def test_dropout_is_between_layers_and_on_what_leaves(feed: bool) -> None:
 
 def test_the_notebooks_sizes_have_the_parameters_that_they_print() -> None:
     """13.9, 14.2 and 20.5 million with 7,853 German and 5,893 English words."""
-    from transept.families import lstm
-
     wanted = {lstm: 13_898_501, gru: 14_219_781, bahdanau: 20_518_405}
     for family, count in wanted.items():
         spec = family.declare(vocab=5893, **family.SIZES["notebook"])
@@ -316,6 +315,21 @@ def test_the_notebooks_sizes_have_the_parameters_that_they_print() -> None:
         spec = replace(spec, source=replace(spec.source, vocab=7853))
         found = sum(p.numel() for p in outline(spec).parameters())
         assert abs(found - count) <= 512, (family.__name__, found)  # the alignment has no bias here
+
+
+@pytest.mark.parametrize("family", [elman, lstm, luong], ids=lambda family: family.__name__.rpartition(".")[2])
+def test_a_source_may_be_read_both_ways(family: ModuleType) -> None:
+    """The decoder then begins with what a matrix makes of the last states of both directions, in every layer."""
+    model = lively(family.declare(**family.TOY | {"reads": "both", "depth": 2}))
+    whole = model(SOURCE, TARGET, VALID).logits
+    memory = model.encode(SOURCE, VALID)
+    cache = model.cache(3, 5, memory)
+    for at in range(5):
+        step = model.decode(TARGET[:, at : at + 1], cache=cache)
+        assert_close(step[:, 0], whole[:, at], **EXACT)
+    wanted = {"h"} if family is elman else {"h", "c"}
+    bridges = {name for name, _ in model.decoder.start.named_parameters()}  # type: ignore[union-attr]
+    assert {name.split(".")[1] for name in bridges} == wanted
 
 
 def test_what_makes_no_sense_is_refused() -> None:
