@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder with Multi30k's raw files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the runs are written")
     parser.add_argument("--size", default="reduced", help="reduced, or notebook: that of the published figures")
-    parser.add_argument("--budget", default="10e", help="of each model, in the words of train.stop")
+    parser.add_argument("--budget", default="2380u", help="of each model, in the words of train.stop")
     parser.add_argument("--luong", action="store_true", help="the seven variants of Luong et al. instead")
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models alone")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each model")
