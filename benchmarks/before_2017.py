@@ -1,8 +1,8 @@
 """What came before the Transformer beside it, in one table: every model trained alike on Multi30k, German to English.
 
-    python benchmarks/before_2017.py --data DIR --out RUNS                   # half an hour for each model
+    python benchmarks/before_2017.py --data DIR --out RUNS                   # ten epochs for each model
     python benchmarks/before_2017.py --data DIR --out RUNS --luong           # the seven variants of Luong et al. 2015
-    python benchmarks/before_2017.py --data DIR --out RUNS --size notebook --budget 10e
+    python benchmarks/before_2017.py --data DIR --out RUNS --size notebook
 
 Text, vocabulary, batches and budget are the same for all; translations are greedy, of test_2016_flickr, and lower-cased
 on both sides. Below the table stands BLEU by the length of the source, which is where attention shows. Runs that are
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder with Multi30k's raw files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the runs are written")
     parser.add_argument("--size", default="reduced", help="reduced, or notebook: that of the published figures")
-    parser.add_argument("--budget", default="30min", help="of each model, in the words of train.stop")
+    parser.add_argument("--budget", default="2380u", help="of each model, in the words of train.stop")
     parser.add_argument("--luong", action="store_true", help="the seven variants of Luong et al. instead")
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models alone")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each model")

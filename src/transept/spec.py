@@ -117,6 +117,9 @@ def spoken(hint: Any) -> str:
         return " or ".join("none" if one is types.NoneType else spoken(one) for one in inner)
     if origin is tuple:
         return f"a tuple of {spoken(inner[0])}" if inner else "an empty tuple"
+    if isinstance(hint, type) and issubclass(hint, Part):
+        kinds = [name for name, kind in Part.kinds.items() if issubclass(kind, hint) and kind is not hint]
+        return f"a part of kind {', '.join(sorted(kinds)) or hint.__name__}"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint, f"a {hint.__name__}")
 

@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from transept.errors import InvalidConfig, nearest
 from transept.families.registry import family
-from transept.spec import fits, spoken
+from transept.spec import fits, part_from_dict, spoken
 from transept.topology import Topology
 
 
@@ -32,7 +32,7 @@ def declared(
     hints, known = get_type_hints(module.declare), inspect.signature(module.declare).parameters
     if "vocab" in known:
         given.setdefault("vocab", vocab)
-    given = {key: _frozen(value) for key, value in given.items()}
+    given = {key: _frozen(value, f"model.{key}", where(f"model.{key}")) for key, value in given.items()}
     for key, value in given.items():
         if key not in known:
             remedy = f"There are: size, {', '.join(known)}."
@@ -57,6 +57,13 @@ def declared(
     return spec
 
 
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, which descriptions hold, however deep they lie."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+def _frozen(value: Any, key: str, where: str | None) -> Any:
+    """Lists as tuples, which descriptions hold, however deep they lie; what says its `kind` as the part that it is."""
+    if isinstance(value, list):
+        return tuple(_frozen(item, key, where) for item in value)
+    if not isinstance(value, dict):
+        return value
+    try:
+        return part_from_dict(value, key)
+    except InvalidConfig as error:
+        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None

@@ -39,4 +39,5 @@ def declare(
     if form == "language_model":
         return Model(width, embed, decoder, head, initial)
     encoder = Recurrent(cell, depth, reads, dropout=dropout)
-    return Seq2Seq(width, embed, encoder, replace(decoder, start=Start("final")), head, embed, initial)
+    decoder = replace(decoder, start=Start("bridge" if reads == "both" else "final"))
+    return Seq2Seq(width, embed, encoder, decoder, head, embed, initial)

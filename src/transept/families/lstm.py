@@ -35,12 +35,14 @@ def declare(
 ) -> Seq2Seq | Model:
     """The description.
 
-    `reads` "backward" is the reversed source of section 3.3, "forward" the source as it stands. `dropout` is on
-    embeddings and on what layers hand on, which the paper does not drop. `form` "language_model" has no source.
+    `reads` "backward" is the reversed source of section 3.3, "forward" the source as it stands, "both" two
+    directions in each layer, of whose last states a matrix makes the decoder's first. `dropout` is on embeddings and on
+    what layers hand on, which the paper does not drop. `form` "language_model" has no source.
     """
     embed, head = Tokens(vocab, dropout=dropout), Vocabulary(vocab, tied=False, bias=True)
     decoder = Recurrent(Lstm(hidden), depth, dropout=dropout)
     if form == "language_model":
         return Model(width, embed, decoder, head, initial)
     encoder = Recurrent(Lstm(hidden), depth, reads, dropout=dropout)
-    return Seq2Seq(width, embed, encoder, replace(decoder, start=Start("final")), head, embed, initial)
+    decoder = replace(decoder, start=Start("bridge" if reads == "both" else "final"))
+    return Seq2Seq(width, embed, encoder, decoder, head, embed, initial)

@@ -15,6 +15,7 @@ from transept.parts.place import Place
 from transept.parts.readout import Readout
 from transept.parts.recurrent import Reading, Recurrent
 from transept.parts.scores import Additive, Location
+from transept.parts.start import Start
 
 SIZES: dict[str, dict[str, Any]] = {
     "luong": {"width": 1000, "hidden": 1000, "depth": 4, "dropout": 0.2},  # section 4.1
@@ -48,7 +49,8 @@ def declare(
 
     `score` is how a state and a source token are compared (section 3.1); "location" does not look at the source, and
     has weights for `longest` places. `reach` "local_m" looks `window` tokens around the same place, "local_p" around a
-    predicted one (section 3.2). `feed` hands h~ to the next step (section 3.3).
+    predicted one (section 3.2). `feed` hands h~ to the next step (section 3.3). The decoder begins with the encoder's
+    last states; where `reads` is "both", with tanh of a matrix of the two directions' own.
     """
     scores = SCORES | {"location": ("", Location(longest))}
     for name, word, known in (("score", score, scores), ("reach", reach, PLACES)):
@@ -60,5 +62,6 @@ def declare(
     attend = Attention(1, source="memory", core=core, bias=False, scale=1.0, project=project, place=place)
     embed, cell = Tokens(vocab, dropout=dropout), Lstm(hidden)
     encoder = Recurrent(cell, depth, reads, dropout=dropout)
-    decoder = Feeding(cell, attend, Readout(hidden), dropout=dropout, depth=depth, feed=feed, between=dropout)
+    start = Start("bridge" if reads == "both" else "final")
+    decoder = Feeding(cell, attend, Readout(hidden), start, dropout, depth, feed, between=dropout)
     return Seq2Seq(width, embed, encoder, decoder, Vocabulary(vocab, tied=False), embed, initial)

@@ -4,6 +4,7 @@ Shapes: B batch, S queries, T keys, D width, H heads, G key/value heads, E head 
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -204,7 +205,8 @@ class AttentionLayer(Layer):
         q, k, v, allowed = self.asked((q, k, v, allowed))
         drop = self.spec.dropout if self.training else 0.0
         looks, before = allowed.looks, len(allowed.looks.made) if allowed.looks else 0
-        mix: Tensor = self.mix(self.core(q, k, v, allowed, self.scale, drop))
+        attend = self.core if self.place is None else partial(self.place.attend, self.core)
+        mix: Tensor = self.mix(attend(q, k, v, allowed, self.scale, drop))
         if looks is not None and len(looks.made) == before:  # a core that does not hand its weights on
             looks.add(Look(self.core.weights(q, k, allowed, self.scale)))
         if rows > k.size(0):

@@ -5,7 +5,7 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 """
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from transept.spec import Part
 
 if TYPE_CHECKING:
     from transept.parts.attention import Attention
+    from transept.parts.place import Placed
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Allowed:
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
-    (B, H, S, T) holds scores that one attention adds by its vectors; `near` (B, 1, S, T) is true around the place that
-    each query is at, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
+    (B, H, S, T) holds scores that one attention adds by its vectors; `placed` tells where each query is, and `factor`
+    (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
     `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one. `looks` gathers
     what the pass did, where somebody trains by it.
     """
@@ -40,8 +41,7 @@ class Allowed:
     own: bool = True
     bias: nn.Module | None = None
     keyed: Tensor | None = None
-    near: Tensor | None = None
-    factor: Tensor | None = None
+    placed: "Placed | None" = None
     documents: Tensor | None = None
     looks: Looks | None = None
     _mask: Tensor | None = field(default=None, init=False, repr=False)
@@ -52,7 +52,7 @@ class Allowed:
 
     def plain(self) -> bool:
         """Whether the pattern alone decides: no padding, no scores by position, no place."""
-        return self.valid is None and self.bias is None and self.keyed is None and self.near is None
+        return self.valid is None and self.bias is None and self.keyed is None and self.placed is None
 
     def plus(self, keyed: Tensor) -> "Allowed":
         """The same with the scores of one attention, (B, H, S, T); the mask is made once for all."""
@@ -61,9 +61,10 @@ class Allowed:
         more.keyed = keyed
         return more
 
-    def around(self, near: Tensor, factor: Tensor | None) -> "Allowed":
-        """The same, with what is not `near` hidden and the weights multiplied by `factor`."""
-        return replace(self, near=near, factor=factor)
+    @property
+    def factor(self) -> Tensor | None:
+        """What multiplies the weights after the softmax, (B, 1, S, T), or None."""
+        return None if self.placed is None else self.placed.factor(self.k)
 
     def mask(self) -> Tensor:
         """True where a query may see a key; broadcasts to (B, H, S, T)."""
@@ -76,8 +77,8 @@ class Allowed:
                 asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
                 allows = self.pattern.relates(asking, asked)[:, None]
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
-            if self.near is not None:
-                self._mask = self._mask & self.near
+            if self.placed is not None:
+                self._mask = self._mask & self.placed.near(self.k)
         return self._mask
 
     def hidden(self) -> Tensor:
@@ -162,7 +163,7 @@ class CoreLayer(nn.Module):
 
     def scaled(self, shares: Tensor, allowed: Allowed, rows: slice = slice(None)) -> Tensor:
         """Shares multiplied by what a place multiplies them by, (B, H, rows, T)."""
-        return shares if allowed.factor is None else shares * allowed.factor[:, :, rows]
+        return shares if (factor := allowed.factor) is None else shares * factor[:, :, rows]
 
     def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
         """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen.
@@ -210,7 +211,7 @@ SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
 class FusedLayer(CoreLayer):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
-        if allowed.factor is not None or allowed.looks is not None:  # no kernel hands on, or multiplies, its softmax
+        if allowed.looks is not None or allowed.factor is not None:  # no kernel hands on, or multiplies, its softmax
             return super().forward(q, k, v, allowed, scale, drop)
         # The products look at the mask's values, which would break a compiled graph.
         if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():

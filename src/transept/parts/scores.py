@@ -97,8 +97,8 @@ class LocationLayer(CoreLayer):
         self.place = nn.Linear(width, heads * spec.length, bias=False)
 
     def score(self, q: Tensor, k: Tensor, allowed: Allowed) -> Tensor:
-        beyond = k.size(2) > self.spec.length and not torch.compiler.is_compiling()
-        if beyond and int(allowed.k.max()) >= self.spec.length:
+        maybe = k.size(2) > self.spec.length or allowed.placed is not None  # a window may stand anywhere
+        if maybe and not torch.compiler.is_compiling() and int(allowed.k.max()) >= self.spec.length:
             raise UsageError(
                 f"there is no weight for place {int(allowed.k.max()) + 1:,}: Location scores {self.spec.length:,}",
                 remedy="Split the text, or train with a larger length.",

@@ -5,6 +5,7 @@ import pytest
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
 from transept.families.transformer import SIZES, declare
+from transept.parts.initial import Normal
 
 
 def test_a_size_is_the_declaration_with_its_numbers():
@@ -24,6 +25,11 @@ def test_a_model_without_a_size_says_all_its_numbers():
         declared({"family": "transformer"}, 9)
 
 
+def test_a_part_is_written_out_with_its_kind():
+    told = {"family": "gru", "size": "reduced", "initial": {"kind": "Normal", "std": 0.1}}
+    assert declared(told, 9).initial == Normal(0.1)
+
+
 def test_a_vocabulary_may_be_larger_than_it_must_be():
     assert declared({"family": "transformer", "size": "tiny", "vocab": 64}, 50, least=50).embed.vocab == 64
     with pytest.raises(InvalidConfig, match="49 rows .* 50 tokens"):
@@ -39,6 +45,9 @@ def test_a_vocabulary_may_be_larger_than_it_must_be():
         ({"family": "transformer", "size": "tiny", "widht": 8}, "model.widht'. Did you mean 'width'"),
         ({"family": "transformer", "size": "tiny", "width": "8"}, "model.width must be a whole number, not '8'"),
         ({"family": "transformer", "size": "tiny", "norm": "befor"}, "model.norm must be one of"),
+        ({"family": "gru", "size": "reduced", "initial": {"kind": "Xavie"}}, "model.initial: .*Did you mean 'Xavier'"),
+        ({"family": "gru", "size": "reduced", "initial": {"std": 1.0}}, "model.initial: a description is an object"),
+        ({"family": "gru", "size": "reduced", "initial": {"kind": "Fused"}}, "kind Careful, .*Xavier, not Fused"),
     ],
 )
 def test_what_makes_no_sense_is_refused(model, reason):

@@ -1,6 +1,8 @@
 """RNNsearch and Luong's decoders against loops written out from the papers; what scores and places promise."""
 
 import math
+from types import ModuleType
+from typing import Literal
 
 import pytest
 import torch
@@ -8,16 +10,16 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from transept.errors import InvalidConfig, UsageError
-from transept.families import bahdanau, gru, luong
+from transept.families import bahdanau, elman, gru, lstm, luong
 from transept.models import Seq2Seq
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.attentive import Feeding, FeedingLayer, SearchingLayer
 from transept.parts.cell import CellLayer
 from transept.parts.contextual import ContextualLayer
-from transept.parts.core import Allowed, Fused, Reference
+from transept.parts.core import Allowed, Core, Fused, Reference
 from transept.parts.memory import Memory
 from transept.parts.pattern import Full
-from transept.parts.place import Place
+from transept.parts.place import Place, Placed, PlaceLayer
 from transept.parts.scores import Additive, Location
 from transept.parts.view import View
 from transept.spec import edit, replace
@@ -107,8 +109,9 @@ def test_luongs_decoder_is_the_papers(score: str, feed: bool) -> None:
 # ------------------------------------------------------------------ scores
 
 
-def attention(project: str, core: object = None, place: Place | None = None) -> AttentionLayer:
-    spec = Attention(1, source="memory", bias=False, scale=1.0, project=project, place=place, core=core or Fused())  # type: ignore[arg-type]
+def attention(project: str, core: Core | None = None, place: Place | None = None, heads: int = 1) -> AttentionLayer:
+    core = core or Fused()
+    spec = Attention(heads, source="memory", bias=False, scale=1.0, project=project, place=place, core=core)
     return spec.build(6, 6).double()
 
 
@@ -155,7 +158,7 @@ def test_a_place_beyond_the_last_has_no_weight() -> None:
 
 
 @pytest.mark.parametrize("core", [Fused(), Reference(), Additive()], ids=lambda core: type(core).__name__)
-def test_a_window_beyond_the_source_is_global(core: object) -> None:
+def test_a_window_beyond_the_source_is_global(core: Core) -> None:
     torch.manual_seed(1)
     near, whole = attention("qk", core, Place(40)), attention("qk", core)
     near.load_state_dict(whole.state_dict())
@@ -188,6 +191,14 @@ def test_the_window_is_around_the_rounded_place_and_inside_the_text() -> None:
     assert placed(3.9, 2, 30, valid).mask()[0, 0, 0].nonzero().flatten().tolist() == [28, 29]
 
 
+def test_a_window_past_the_last_place_with_a_weight_is_refused() -> None:
+    layer = attention("qv", Location(12), Place(3))
+    memory = Memory(torch.randn(1, 20, 6, dtype=torch.float64))
+    layer(torch.randn(1, 9, 6, dtype=torch.float64), View.of(torch.zeros(1, 9, 6), None, memory))
+    with pytest.raises(UsageError, match="no weight for place 13: Location scores 12"):
+        layer(torch.randn(1, 10, 6, dtype=torch.float64), View.of(torch.zeros(1, 10, 6), None, memory))
+
+
 def test_the_place_learns_through_the_gaussian_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     layer = attention("qk", place=Place(3, "predicted"))
@@ -202,9 +213,51 @@ def test_the_place_learns_through_the_gaussian_alone(monkeypatch: pytest.MonkeyP
         return 0.0 if grad is None else float(grad.abs().sum())
 
     assert slope() > 1e-4
-    around = Allowed.around
-    monkeypatch.setattr(Allowed, "around", lambda self, near, factor: around(self, near, None))
+    monkeypatch.setattr(Placed, "factor", lambda self, k: None)
     assert slope() == 0.0
+
+
+PADDED = {
+    "real": None,
+    "right": torch.arange(20) < torch.tensor([[20], [13], [3]]),
+    "left": torch.arange(20) >= torch.tensor([[0], [6], [18]]),
+    "holes": torch.rand(3, 20, generator=torch.Generator().manual_seed(4)) < 0.6,
+    "nothing": torch.arange(20) < torch.tensor([[20], [0], [9]]),
+}
+
+
+@pytest.mark.parametrize("padded", PADDED)
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("at", ["same", "predicted"])
+@pytest.mark.parametrize("core", [Fused(), Additive(), Location(20)], ids=lambda core: type(core).__name__)
+def test_the_window_gives_what_all_keys_give_behind_a_mask(
+    core: Core, at: Literal["same", "predicted"], beams: int, padded: str
+) -> None:
+    torch.manual_seed(2)
+    layer = attention("qkv" if isinstance(core, Additive) else "qv", core, Place(3, at), heads=2)
+    h = torch.randn(3 * beams, 5, 6, dtype=torch.float64)
+    states = torch.randn(3, 20, 6, dtype=torch.float64)
+
+    def passed() -> tuple[Tensor, Tensor, int]:
+        layer.zero_grad()
+        memory = Memory(states.clone().requires_grad_(), PADDED[padded])  # of 20 tokens
+        widths = set()
+        with layer.core.register_forward_pre_hook(lambda _, given: widths.add(given[1].size(2))):
+            out = layer(h, View.of(h, None, memory))
+        out.square().sum().backward()
+        assert memory.states.grad is not None
+        (width,) = widths
+        slopes = [p.grad.flatten() for p in (memory.states, *layer.parameters()) if p.grad is not None]
+        return out.detach(), torch.cat(slopes), width
+
+    out, grad, width = passed()
+    assert width == 7
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlaceLayer, "attend", lambda self, core, *asked: core(*asked))
+        wanted, slope, whole = passed()
+    assert whole == 20
+    assert_close(out, wanted, rtol=1e-10, atol=1e-12)
+    assert_close(grad, slope, rtol=1e-8, atol=1e-10)
 
 
 def test_a_place_beyond_the_source_is_its_last_token() -> None:
@@ -254,8 +307,6 @@ def test_dropout_is_between_layers_and_on_what_leaves(feed: bool) -> None:
 
 def test_the_notebooks_sizes_have_the_parameters_that_they_print() -> None:
     """13.9, 14.2 and 20.5 million with 7,853 German and 5,893 English words."""
-    from transept.families import lstm
-
     wanted = {lstm: 13_898_501, gru: 14_219_781, bahdanau: 20_518_405}
     for family, count in wanted.items():
         spec = family.declare(vocab=5893, **family.SIZES["notebook"])
@@ -264,6 +315,21 @@ def test_the_notebooks_sizes_have_the_parameters_that_they_print() -> None:
         spec = replace(spec, source=replace(spec.source, vocab=7853))
         found = sum(p.numel() for p in outline(spec).parameters())
         assert abs(found - count) <= 512, (family.__name__, found)  # the alignment has no bias here
+
+
+@pytest.mark.parametrize("family", [elman, lstm, luong], ids=lambda family: family.__name__.rpartition(".")[2])
+def test_a_source_may_be_read_both_ways(family: ModuleType) -> None:
+    """The decoder then begins with what a matrix makes of the last states of both directions, in every layer."""
+    model = lively(family.declare(**family.TOY | {"reads": "both", "depth": 2}))
+    whole = model(SOURCE, TARGET, VALID).logits
+    memory = model.encode(SOURCE, VALID)
+    cache = model.cache(3, 5, memory)
+    for at in range(5):
+        step = model.decode(TARGET[:, at : at + 1], cache=cache)
+        assert_close(step[:, 0], whole[:, at], **EXACT)
+    wanted = {"h"} if family is elman else {"h", "c"}
+    bridges = {name for name, _ in model.decoder.start.named_parameters()}  # type: ignore[union-attr]
+    assert {name.split(".")[1] for name in bridges} == wanted
 
 
 def test_what_makes_no_sense_is_refused() -> None:
