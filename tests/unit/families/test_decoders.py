@@ -226,7 +226,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (
         LLAMA_2,
         {"num_key_value_heads": 5},
-        "num_key_value_heads is 5, and does not divide num_attention_heads, which is 32",
+        "num_key_value_heads is 5, and does not divide num_attention_heads",
     ),
     (LLAMA_2, {"architectures": ["LlamaForQuestionAnswering"]}, "LlamaForQuestionAnswering; Transept reads LlamaForC"),
     (MISTRAL, {"attention_bias": True}, "unknown keys for Mistral: 'attention_bias'"),
