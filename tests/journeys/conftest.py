@@ -48,7 +48,7 @@ class Ended:
     err: str
 
 
-def run(*words: object, typed: str | None = None) -> Ended:
+def run(*words: object, typed: str | bytes | None = None) -> Ended:
     """A command, in this process."""
     result = CliRunner().invoke(app, [str(word) for word in words], input=typed)
     return Ended(result.exit_code, result.stdout, result.stderr)

@@ -152,7 +152,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no weights": (lambda model: (model / "model.safetensors").unlink(), ("model.safetensors", "missing")),
     "no tokenizer": (lambda model: (model / "tokenizer.json").unlink(), ("tokenizer",)),
     "a torn tokenizer": (lambda model: (model / "tokenizer.json").write_text('{"version"'), ("tokenizer.json",)),
-    "an unknown kind": (describe, ("config.json", "Did you mean 'marian'")),
+    "an unknown kind": (describe, ("config.json", "models of type 'marina' are not read")),
     "no model at all": (lambda model: shutil.rmtree(model), ("no model yet",)),
 }
 

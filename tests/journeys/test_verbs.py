@@ -71,7 +71,7 @@ def test_a_person_classifies_a_file(cli, critic, lines):
     assert pair["scores"] == pytest.approx(model.classify(("a cat", "a dog")).scores, rel=1e-5)
     ended = cli("classify", critic, "--pair", typed="a cat\ta dog\nno tab\n")
     assert ended.code == 3
-    assert "line 2 has no TAB between the two texts" in ended.err
+    assert "stdin, line 2: no TAB between the two texts" in ended.err
 
 
 def test_a_person_streams_a_text(cli, gpt):

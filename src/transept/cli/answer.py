@@ -55,9 +55,9 @@ def answer(
     plain = bool(given) and context is None and context_file is None and not any("\t" in each for each in given)
     if plain and len(given) > 1:
         *given, context = given
-    lines = Lines(given, file, TOGETHER)
+    lines = Lines(given, file, TOGETHER, machine=as_json)
     loaded = load(model, device=device, say=note)
-    loaded.demand("answer")
+    loaded.demand_ready("answer")
     if plain and context is None:
         raise UsageError(
             "a question was given, and no text to answer it from",
@@ -68,9 +68,9 @@ def answer(
 
     def ask(batch: list[str], first: int) -> list[Answer]:
         if context is not None:
-            return loaded.answer(batch, context, empty=empty)
-        pairs = [parted(line, first + i, "the question and its context") for i, line in enumerate(batch, 1)]
-        return loaded.answer([q for q, _ in pairs], [c for _, c in pairs], empty=empty)
+            return loaded.answer(batch, context, empty=empty, first=first)
+        pairs = [parted(line, "the question and its context") for line in batch]
+        return loaded.answer([q for q, _ in pairs], [c for _, c in pairs], empty=empty, first=first)
 
     for number, question, found in lines.answered(ask):
         if found.windows > 1:
@@ -80,3 +80,4 @@ def answer(
             emit({"line": number, "source": question, "text": str(found)} | told)
         else:
             print(f"{found.probability:.4f}\t{found}" if scores else found)
+    lines.end()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument, split_settings
+from transept.cli.searching import Searching
 from transept.cli.see import TOGETHER
-from transept.cli.translate import NBestOption, ScoresOption, show
+from transept.cli.translate import NBestOption, ScoresOption, show, tell_cut
+
+if TYPE_CHECKING:
+    from transept.decode.hypothesis import Limit
 
 
 def add(app: typer.Typer) -> None:
@@ -16,6 +23,7 @@ def add(app: typer.Typer) -> None:
         "transept caption runs/show-attend-tell picture.png",
         "transept caption runs/show-attend-tell *.png beam=5 --n-best 3",
         "find pictures -name '*.png' | transept caption runs/show-attend-tell --json",
+        kind=Searching,
     )(caption)
 
 
@@ -38,13 +46,13 @@ def caption(
     settings, given = split_settings(pictures or [], Search.model_fields)
     if n_best is not None:
         settings["n_best"] = n_best
-    lines = Lines(given, file, TOGETHER)
-    loaded = load(model, device=device)
-    loaded.demand("caption")
+    lines = Lines(given, file, TOGETHER, machine=as_json, paths=True)
+    loaded = load(model, device=device, say=note)
+    loaded.demand_ready("caption")
     loaded.settings(**settings)  # a wrong setting is told before any picture is read
-    cut = 0
+    cut: Counter[Limit | None] = Counter()
     for number, path, text in lines.answered(lambda batch, first: loaded.caption(list(batch), first=first, **settings)):
-        cut += text.finish == "length"
+        cut[text.limit] += 1
         show(number, path, text, scores, as_json)
-    if cut:
-        say(f"{cut} of {lines.count} texts ended at the maximal length: max_extra sets it")
+    tell_cut(cut, "texts", "max_extra sets it", loaded)
+    lines.end()

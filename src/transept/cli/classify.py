@@ -40,19 +40,18 @@ def classify(
     """
     from transept.use.loaded import load
 
-    lines = Lines(texts or [], file, window)
+    lines = Lines(texts or [], file, window, machine=as_json)
     loaded = load(model, device=device, say=note)
-    loaded.demand("classify")
+    loaded.demand_ready("classify")
 
     def ask(batch: list[str], first: int) -> list[Label]:
         if not pair:
             return loaded.classify(batch, first=first)
-        return loaded.classify(
-            [parted(line, first + i, "the two texts") for i, line in enumerate(batch, 1)], first=first
-        )
+        return loaded.classify([parted(line, "the two texts") for line in batch], first=first)
 
     for number, text, label in lines.answered(ask):
         show(number, text, label, top, as_json)
+    lines.end()
 
 
 def show(number: int, source: str, label: Label, top: int, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from transept.errors import TranseptError, UsageError, is_out_of_memory
 
@@ -40,8 +41,13 @@ _DEBUG = inspect.Parameter(
 )
 
 
-def verb(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[..., None]], None]:
-    """Register a command: its help ends with `examples`, it takes --debug, its failures become messages and codes."""
+def verb(
+    app: typer.Typer, *examples: str, name: str | None = None, kind: type[TyperCommand] | None = None
+) -> Callable[[Callable[..., None]], None]:
+    """Register a command: its help ends with `examples`, it takes --debug, its failures become messages and codes.
+
+    `kind` is its class, where it is another than typer's.
+    """
 
     def register(body: Callable[..., None]) -> None:
         signature = inspect.signature(body, eval_str=True)
@@ -55,7 +61,7 @@ def verb(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[
         command.__signature__ = signature.replace(parameters=[*shown, _DEBUG])  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in [*shown, _DEBUG]}
         del command.__wrapped__
-        app.command(name or body.__name__, epilog=listing("Examples:", examples))(command)
+        app.command(name or body.__name__, cls=kind, epilog=listing("Examples:", examples))(command)
 
     return register
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, OverwriteOption, emit, note, say, verb
 from transept.cli.lines import WINDOW, FileOption, Lines, PlainTextsArgument, WindowOption
 from transept.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def add(app: typer.Typer) -> None:
@@ -25,7 +28,9 @@ def embed(
     model: ModelArgument,
     texts: PlainTextsArgument = None,
     file: FileOption = None,
-    pool: Annotated[str | None, typer.Option("--pool", help="mean, class or last; else as modules.json says.")] = None,
+    pool: Annotated[
+        str | None, typer.Option("--pool", help="mean, class (cls) or last; else as modules.json says.")
+    ] = None,
     normalise: Annotated[
         bool | None, typer.Option("--normalise/--plain", help="Vectors of length 1 or not; else as modules.json says.")
     ] = None,
@@ -51,18 +56,20 @@ def embed(
 
     if out is not None and (out.is_dir() or (out.exists() and not overwrite)):
         raise UsageError("this is there already", where=out, remedy="Name another file, or use --overwrite.")
-    lines = Lines(texts or [], file, window)
+    lines = Lines(texts or [], file, window, machine=as_json, quiet=out is not None)
     loaded = load(model, device=device, say=note)
-    loaded.demand("embed")
-    say(f"a vector is {chosen(loaded, pool, normalise, prompt)}; --pool, --normalise and --prompt change it")
-    found = []
+    loaded.demand_ready("embed")
+    how = chosen(loaded, pool, normalise, prompt)
+    if pool is None:
+        say(f"a vector is {how}; --pool, --normalise and --prompt change it")
+    found: dict[int, NDArray[np.float32]] = {}
     for number, text, vector in lines.answered(
         lambda batch, first: list(
             loaded.embed(batch, pool=pool, normalise=normalise, prompt=prompt, truncate=truncate, first=first, say=say)
         )
     ):
         if out is not None:
-            found.append(vector)
+            found[number] = vector
         elif as_json:
             emit({"line": number, "source": text, "vector": vector.tolist()})
         else:
@@ -70,7 +77,12 @@ def embed(
     if out is not None:
         from io import BytesIO
 
-        matrix, content = np.array(found, np.float32).reshape(len(found), loaded.width), BytesIO()
+        matrix, content = np.full((lines.count, loaded.width), np.nan, np.float32), BytesIO()
+        for number, vector in found.items():
+            matrix[number - 1] = vector
         np.save(content, matrix)
         replace_file(out, content.getvalue())
         print(f"{out}: {matrix.shape[0]} vectors of {matrix.shape[1]} numbers")
+        if lines.missed:
+            say(f"{out}: the row of a text without an answer is NaN")
+    lines.end()

@@ -10,6 +10,7 @@ import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import split_settings
+from transept.cli.searching import Searching
 from transept.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def add(app: typer.Typer) -> None:
         "transept eval runs/multi30k",
         "transept eval runs/multi30k --split valid method=greedy",
         "transept eval runs/mine --data test.en --data test.de --tokenize none --json",
+        kind=Searching,
         name="eval",
     )(evaluate)
 

@@ -36,12 +36,13 @@ def fill(
     """
     from transept.use.loaded import load
 
-    lines = Lines(texts or [], file, window)
+    lines = Lines(texts or [], file, window, machine=as_json)
     loaded = load(model, device=device, say=note)
-    loaded.demand("fill")
+    loaded.demand_ready("fill")
     for number, text, masks in lines.answered(lambda batch, first: loaded.fill(batch, count=count, first=first)):
         if as_json:
             emit({"line": number, "source": text, "masks": [[asdict(one) for one in found] for found in masks]})
             continue
         for one in (one for found in masks for one in found):
             print(f"{one.probability:.4f}\t{one.word}\t{one.text}")
+    lines.end()

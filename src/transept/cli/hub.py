@@ -68,6 +68,8 @@ def export_model(
 
 def _told(out: Path, report: Report | None, as_json: bool) -> None:
     if as_json:
-        emit({"directory": str(out), "verified": report is not None} if report is None else report.to_dict())
+        from transept.hub.verify import Report
+
+        emit((report or Report(out)).to_dict())
     else:
         print(report if report else f"{out}: written; --verify would compare it with transformers")

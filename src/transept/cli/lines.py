@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from transept.cli.common import meant, say
-from transept.errors import InvalidData, UsageError, nearest
+from transept.cli.common import emit, meant, say
+from transept.errors import InvalidData, TranseptError, UsageError, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
 
@@ -30,56 +30,131 @@ WholeOption = Annotated[bool, typer.Option("--whole", help="Take the file, or st
 WindowOption = Annotated[int, typer.Option("--window", min=1, help="Lines answered together from a file.")]
 
 Answer = TypeVar("Answer")
-
-THEIRS = {  # what Hugging Face's `generate` calls what we call otherwise
-    "num_beams": "It is called beam.",
-    "max_new_tokens": "It is called --max-tokens for generate, max_extra for others.",
-    "max_length": "It is called max_whole where the prompt counts, max_extra where it does not.",
-    "do_sample": "It is called method=sample.",
-    "num_return_sequences": "It is called --n-best.",
-    "no_repeat_ngram_size": "It is called no_repeat_ngram.",
-}
+Line = TypeVar("Line")
 
 
 class Lines:
-    """The texts that a command was given. Made before a model is read, and read while it answers."""
+    """The inputs that a command was given. Made before a model is read, and read while it answers.
 
-    def __init__(self, given: list[str], file: Path | None, window: int, whole: bool = False) -> None:
+    An input that cannot be answered does not stop the others: `answered` names it on stderr and leaves its place empty,
+    an empty line, or with `machine` an object with "error"; with `quiet` nothing is written there. `end` tells how many
+    there were. `paths` says that the inputs are names of files.
+    """
+
+    def __init__(
+        self,
+        given: list[str],
+        file: Path | None,
+        window: int,
+        whole: bool = False,
+        *,
+        machine: bool = False,
+        quiet: bool = False,
+        paths: bool = False,
+    ) -> None:
         if given and file:
             raise UsageError("texts and --file were both given", remedy="Leave one of them out.")
         if given and whole:
             raise UsageError("--whole takes a file or stdin as one text", remedy="Quote the text, and leave it out.")
         self.file, self.given, self.whole, self.window, self.count = file, given, whole, window, 0
-
-    def __iter__(self) -> Iterator[str]:
-        if self.given:
-            return iter(self.given)
-        found = self._read()
-        return iter(["\n".join(found)]) if self.whole else iter(found)
-
-    def _read(self) -> Iterable[str]:
-        if self.file is not None:
-            from transept.data.lines import read_lines
-
-            return read_lines(self.file)
-        if sys.stdin.isatty():
-            say("reading lines from the keyboard; end with Ctrl-D")
-            self.window = 1
-        return read_stdin()
+        self.machine, self.quiet, self.paths = machine, quiet, paths
+        self.missed: list[TranseptError] = []
+        self._said: set[str] = set()
 
     def answered(self, ask: Callable[[list[str], int], Sequence[Answer]]) -> Iterator[tuple[int, str, Answer]]:
         """(number, line, answer) in the order of the lines. `ask` takes a window of lines and how many came before."""
-        lines = iter(self)
-        for batch in windows(lines, self.window):
-            try:
-                answers = ask(batch, self.count)
-            except InvalidData as error:
-                span = f"lines {self.count + 1} to {self.count + len(batch)}"
-                raise InvalidData(error.what, where=error.where or span, remedy=error.remedy) from error
-            for line, answer in zip(batch, answers, strict=True):
+        for batch in windows(self._read(), self.window):
+            for line, answer in zip(batch, self._asked(batch, self.count, ask), strict=True):
                 self.count += 1
-                yield self.count, line, answer
+                if isinstance(answer, TranseptError):
+                    self._miss(line, answer)
+                else:
+                    yield self.count, str(line), answer
             sys.stdout.flush()
+
+    def end(self) -> None:
+        """Raise InvalidData with how many inputs were not answered, where there were any."""
+        if self.missed:
+            was = "was" if len(self.missed) == 1 else "were"
+            raise InvalidData(f"{len(self.missed)} of {self.count} {was} not answered") from self.missed[0]
+
+    def _asked(
+        self, batch: Sequence[str | InvalidData], first: int, ask: Callable[[list[str], int], Sequence[Answer]]
+    ) -> Sequence[Answer | TranseptError]:
+        """The answer to each line of a window, or why there is none: halves are asked until what is wrong is alone."""
+        from transept.decode.hypothesis import Undecodable
+
+        try:
+            good = [self._demanded(line) for line in batch]
+            return ask(good, first)
+        except (InvalidData, Undecodable) as error:
+            if len(batch) == 1:
+                return [error]
+        half = len(batch) // 2
+        return [*self._asked(batch[:half], first, ask), *self._asked(batch[half:], first + half, ask)]
+
+    def _demanded(self, line: str | InvalidData) -> str:
+        if isinstance(line, InvalidData):
+            raise line
+        if self.paths and not line.strip():
+            raise InvalidData("an empty line names no file")
+        return line
+
+    def _miss(self, line: str | InvalidData, error: TranseptError) -> None:
+        self.missed.append(error)
+        reason = f"{error.where}: {error.what}" if error.where else error.what
+        new = error.remedy and error.remedy not in self._said  # what is to be done is told once
+        self._said.add(error.remedy or "")
+        say(f"error: {self.place(self.count)}: {reason}" + (f"\n  {error.remedy}" if new else ""))
+        if self.machine:
+            emit({"line": self.count, "source": None if isinstance(line, InvalidData) else line, "error": reason})
+        elif not self.quiet:
+            print()
+
+    def place(self, number: int) -> str:
+        """Where an input stands, counted from 1."""
+        if self.given:
+            return f"argument {number}"
+        source = "stdin" if self.file is None else str(self.file)
+        return source if self.whole else f"{source}, line {number}" if self.file is None else f"{source}:{number}"
+
+    def _read(self) -> Iterator[str | InvalidData]:
+        """The inputs; in place of a line that is no text, why it is none."""
+        found: Iterable[str | InvalidData] = self.given
+        if not self.given and self.file is not None:
+            from transept.data.lines import read_bytes
+
+            raw = read_bytes(self.file).split(b"\n")
+            found = texts_of(raw if raw[-1] else raw[:-1], self.file)  # behind the last line end there is no line
+        elif not self.given:
+            if sys.stdin.isatty():
+                say("reading lines from the keyboard; end with Ctrl-D")
+                self.window = 1
+            found = texts_of(sys.stdin.buffer, "stdin")
+        if not self.whole:
+            return iter(found)
+        texts = []
+        for number, line in enumerate(found, 1):
+            if isinstance(line, InvalidData):
+                raise InvalidData(line.what, where=f"{self.file or 'stdin'}:{number}", remedy=line.remedy)
+            texts.append(line)
+        return iter(["\n".join(texts)])
+
+
+def texts_of(raw: Iterable[bytes], where: str | Path) -> Iterator[str | InvalidData]:
+    """Lines of bytes as texts, as they come; in place of one that is no UTF-8 the error that says so.
+
+    Raises InvalidData where all of it is another encoding.
+    """
+    from transept.data.lines import WIDE, split_lines
+
+    for number, line in enumerate(raw, 1):
+        try:
+            yield next(iter(split_lines(line, where)), "")
+        except InvalidData as error:
+            if number == 1 and line.startswith(tuple(WIDE)):
+                raise
+            yield InvalidData(error.what, remedy=error.remedy)
 
 
 def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -87,6 +162,8 @@ def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[s
 
     A word of the same shape that is no setting is more likely a slip than a text: UsageError with the nearest one.
     """
+    from transept.decode.config import THEIRS
+
     settings: dict[str, Any] = {}
     texts = []
     for word in words:
@@ -104,24 +181,17 @@ def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[s
     return settings, texts
 
 
-def read_stdin() -> Iterator[str]:
-    """Lines of stdin as they come, cut at newlines alone, refused where they are no UTF-8."""
-    from transept.data.lines import split_lines
-
-    for number, raw in enumerate(sys.stdin.buffer, 1):
-        yield split_lines(raw, f"stdin, line {number}")[0]
-
-
-def windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+def windows(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     """The lines in groups; within one, texts of like length are answered together."""
     rest = iter(lines)
     while batch := list(islice(rest, size)):
         yield batch
 
 
-def parted(line: str, number: int, parts: str) -> tuple[str, str]:
-    """The two texts of a line with a TAB between them; InvalidData names the line."""
-    first, tab, second = line.partition("\t")
-    if not tab:
-        raise InvalidData(f"line {number} has no TAB between {parts}", remedy="Write both on a line, a TAB between.")
-    return first, second
+def parted(line: str, parts: str) -> tuple[str, str]:
+    """The two texts of a line with a TAB between them; InvalidData where there is none, or more than one."""
+    pieces = line.split("\t")
+    if len(pieces) != 2:
+        count = f"{len(pieces) - 1} TABs, and one stands" if len(pieces) > 2 else "no TAB"
+        raise InvalidData(f"{count} between {parts}", remedy="Write both on a line, a TAB between.")
+    return pieces[0], pieces[1]

@@ -34,8 +34,9 @@ def see(
     """
     from transept.use.loaded import load
 
-    lines = Lines(pictures or [], file, TOGETHER)
+    lines = Lines(pictures or [], file, TOGETHER, machine=as_json, paths=True)
     loaded = load(model, device=device, say=note)
-    loaded.demand("see")
+    loaded.demand_ready("see")
     for number, path, label in lines.answered(lambda batch, first: loaded.see(list(batch))):
         show(number, path, label, top, as_json)
+    lines.end()

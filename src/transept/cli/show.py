@@ -96,7 +96,7 @@ def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> d
         for row in rows:
             emit(asdict(row))
         if stored:
-            emit({"holds": _held(stored)})
+            emit({"holds": _held(name, stored)})
         return {f"{place}: {found}": found for place, found in patterns(layer).items()}
     total = sum(row.parameters for row in rows)
     print(f"{title}: {total:,} parameters")
@@ -104,7 +104,7 @@ def _show_model(name: str, settings: list[str], length: int, as_json: bool) -> d
     console().print(_table(rows))
     print()
     if stored:
-        print("\n".join([*_told(stored), ""]))
+        print("\n".join([*_told(name, stored), ""]))
     return {f"{place}: {found}": found for place, found in patterns(layer).items()}
 
 
@@ -119,9 +119,13 @@ def _stored(name: str, settings: list[str]) -> Stored | None:
     return read_blank(name)
 
 
-def _held(stored: Stored) -> dict[str, Any]:
+def _held(name: str, stored: Stored) -> dict[str, Any]:
     """What a model holds beside its weights, as plain data."""
-    words, found = stored.tokenizer, {"labels": list(stored.labels)}
+    from transept.use.opened import Opened
+
+    opened = Opened(Path(name), stored)
+    words, found = stored.tokenizer, {"verbs": list(opened.verbs), "labels": list(stored.labels)}
+    found |= {"embedding": [str(opened.embedding)] if "embed" in opened.verbs else []}
     told: dict[str, Any] = found | {"tokenizer": None, "unread": stored.unread, "processor": None, "search": None}
     told["note"] = stored.note
     if words is not None:
@@ -134,9 +138,11 @@ def _held(stored: Stored) -> dict[str, Any]:
     return told
 
 
-def _told(stored: Stored) -> list[str]:
+def _told(name: str, stored: Stored) -> list[str]:
     """The same in lines for a person."""
-    held, lines = _held(stored), [f"Note: {stored.note}"] if stored.note else []
+    held, lines = _held(name, stored), [f"Note: {stored.note}"] if stored.note else []
+    lines.append(f"Verbs: {', '.join(held['verbs']) or 'none'}")
+    lines += [f"Embedding: {how}" for how in held["embedding"]]
     if labels := held["labels"]:
         more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
         lines.append(f"Classes: {', '.join(labels[:LISTED])}{more}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import typer
 
-from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, say, verb
+from transept.cli.common import DeviceOption, JsonOption, ModelArgument, note, verb
 from transept.cli.lines import FileOption, Lines, TextsArgument, WholeOption, split_settings
-from transept.cli.translate import NBestOption, ScoresOption, show
+from transept.cli.searching import Searching
+from transept.cli.translate import NBestOption, PrefixOption, ScoresOption, show, tell_cut
+
+if TYPE_CHECKING:
+    from transept.decode.hypothesis import Limit
 
 TOGETHER = 16  # texts that are summarised together
 
@@ -19,6 +24,7 @@ def add(app: typer.Typer) -> None:
         "transept summarize models/bart-cnn -f article.txt --whole",
         "transept summarize models/t5-small -f articles.txt > summaries.txt",
         'transept summarize models/t5-small "A long text ..." beam=4 min_length=30 --json',
+        kind=Searching,
     )(summarize)
 
 
@@ -27,9 +33,7 @@ def summarize(
     texts: TextsArgument = None,
     file: FileOption = None,
     whole: WholeOption = False,
-    prefix: Annotated[
-        str | None, typer.Option("--prefix", help="What comes before every text; else what config.json says.")
-    ] = None,
+    prefix: PrefixOption = None,
     n_best: NBestOption = None,
     scores: ScoresOption = False,
     device: DeviceOption = "cpu",
@@ -45,14 +49,17 @@ def summarize(
     settings, given = split_settings(texts or [], Search.model_fields)
     if n_best is not None:
         settings["n_best"] = n_best
-    lines = Lines(given, file, TOGETHER, whole)
+    lines = Lines(given, file, TOGETHER, whole, machine=as_json)
     loaded = load(model, device=device, say=note)
+    loaded.demand_ready("summarize")
     loaded.summarize([], prefix=prefix, **settings)  # what is wrong is told before any line is read
-    cut = 0
+    if prefix is None and (told := loaded.preface("summarize").told()):
+        note(told)
+    cut: Counter[Limit | None] = Counter()
     for number, text, answer in lines.answered(
         lambda batch, first: loaded.summarize(batch, prefix=prefix, first=first, **settings)
     ):
-        cut += answer.finish == "length"
+        cut[answer.limit] += 1
         show(number, text, answer, scores, as_json)
-    if cut:
-        say(f"{cut} of {lines.count} summaries ended at the maximal length: max_ratio and max_extra set it")
+    tell_cut(cut, "summaries", "max_ratio and max_extra set it", loaded)
+    lines.end()

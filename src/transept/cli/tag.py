@@ -36,9 +36,9 @@ def tag(
     """
     from transept.use.loaded import load
 
-    lines = Lines(texts or [], file, window)
+    lines = Lines(texts or [], file, window, machine=as_json)
     loaded = load(model, device=device, say=note)
-    loaded.demand("tag")
+    loaded.demand_ready("tag")
     for number, text, found in lines.answered(lambda batch, first: loaded.tag(batch, first=first)):
         if as_json:
             told = {"words": [asdict(word) for word in found.words], "spans": [asdict(span) for span in found.spans]}
@@ -48,3 +48,4 @@ def tag(
                 print(f"{number}\t{span.label}\t{span.text}\t{span.start}\t{span.end}\t{span.probability:.4f}")
         else:
             print("".join(f"{word.word}\t{word.label}\n" for word in found.words))
+    lines.end()

@@ -36,9 +36,9 @@ def transcribe(
     """
     from transept.use.loaded import load
 
-    lines = Lines(sounds or [], file, 1)
+    lines = Lines(sounds or [], file, 1, machine=as_json, paths=True)
     loaded = load(model, device=device, say=note)
-    loaded.demand("transcribe")
+    loaded.demand_ready("transcribe")
     for number, path, text in lines.answered(
         lambda batch, first: loaded.transcribe(list(batch), resample=resample, beam=beam, say=say)
     ):
@@ -46,3 +46,4 @@ def transcribe(
             emit({"line": number, "source": path, "text": str(text), "seconds": round(text.seconds, 3)})
         else:
             print(text)
+    lines.end()

@@ -77,8 +77,8 @@ class Letters(Tokenizer):
         return "".join(piece.upper() if i % 2 == 0 else piece for i, piece in enumerate(pieces))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of letters, special tokens left out."""
-        letters = [token for index, token in zip(ids, self.tokens(ids), strict=True) if index not in self.around]
+        """The text of letters. Only `pad` is left out: what else a frame was heard as is said, as `<unk>` (theirs)."""
+        letters = [token for index, token in zip(ids, self.tokens(ids), strict=True) if index != self.pad]
         text = "".join(self.space if letter == self.between else letter for letter in letters).strip()
         text = text.lower() if self.upper else text
         return tidied(text) if self._tidy else text

@@ -53,18 +53,25 @@ class Preparation:
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def upright(picture: "Image", channels: int = 3) -> "Image":
+    """A picture in its right orientation, in colours or in shades of grey."""
+    from PIL import ImageOps
+
+    turned: Image = ImageOps.exif_transpose(picture)
+    return turned.convert("RGB" if channels == 3 else "L")
+
+
 def read_picture(path: Path, channels: int = 3) -> "Image":
-    """A picture in its right orientation, in colours or in shades of grey. InvalidData where it is none."""
+    """A picture of a file, as `upright` has it. InvalidData where it is none."""
     try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise TranseptError(
             "pictures are read by Pillow", remedy="Install it: pip install 'transept[images]'"
         ) from None
     try:
         with Image.open(path) as opened:
-            picture: Image.Image = ImageOps.exif_transpose(opened)
-            return picture.convert("RGB" if channels == 3 else "L")
+            return upright(opened, channels)
     except UnidentifiedImageError:
         raise InvalidData("this is no picture that Pillow reads", where=path) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -4,6 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+THEIRS = {  # what Hugging Face's `generate` calls what is called otherwise here
+    "num_beams": "It is called beam.",
+    "max_new_tokens": "It is called max_tokens (--max-tokens) for generate, max_extra for others.",
+    "max_length": "It is called max_whole where the prompt counts, max_extra where it does not.",
+    "do_sample": "It is called method=sample.",
+    "num_return_sequences": "It is called n_best (--n-best).",
+    "no_repeat_ngram_size": "It is called no_repeat_ngram.",
+}
+
 
 class Search(BaseModel):
     """How tokens are chosen from a model's scores, and when to stop."""

@@ -8,6 +8,7 @@ from transept.decode.config import Search
 from transept.errors import TranseptError, UsageError
 
 Finish = Literal["end", "stop", "length"]
+Limit = Literal["extra", "whole", "positions"]
 Stop = Callable[[list[int]], bool]  # whether an answer, by its tokens so far, is long enough
 
 
@@ -18,13 +19,15 @@ class Hypothesis:
     `tokens` are those that the search chose: without bos and a forced prefix or prompt, with the end token where
     `finish` is "end"; "length" says that the maximal length stopped it (also where an end token was forced upon it
     there), "stop" that the caller did. `logprobs` holds the model's own log-probability of each token, also where it
-    was drawn at another temperature; `score` is their sum over the length penalty.
+    was drawn at another temperature; `score` is their sum over the length penalty. `limit` tells which of the maximal
+    lengths stopped it: "extra" (max_ratio and max_extra), "whole" (max_whole), "positions" (the model has no more).
     """
 
     tokens: list[int]
     score: float
     logprobs: list[float]
     finish: Finish
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,13 @@ class Special:
         assert self.bos is not None, "a target is opened by a token"
         return [self.bos, *([self.first] if prefix and self.first is not None else []), *prefix]
 
-    def told(self, found: Hypothesis, limit: int) -> Hypothesis:
-        """A hypothesis of at most `limit` tokens with the reason of its end: one that was forced was not found."""
-        forced = self.last is not None and found.finish == "end" and len(found.tokens) >= limit
-        return replace(found, finish="length") if forced else found
+    def told(self, found: Hypothesis, length: int, limit: Limit) -> Hypothesis:
+        """A hypothesis of at most `length` tokens with the reason of its end: one that was forced was not found.
+
+        `limit` is which of the maximal lengths that is.
+        """
+        forced = self.last is not None and found.finish == "end" and len(found.tokens) >= length
+        return replace(found, finish="length", limit=limit) if forced or found.finish == "length" else found
 
 
 class Undecodable(TranseptError):

@@ -10,7 +10,7 @@ from torch import Tensor
 from transept.decode.batch import NARROW, Chooser, decode_batch, pad, plan
 from transept.decode.beam import Beam
 from transept.decode.config import Search
-from transept.decode.hypothesis import Hypothesis, Special, Stop, Undecodable
+from transept.decode.hypothesis import Hypothesis, Limit, Special, Stop, Undecodable
 from transept.decode.parallel import each
 from transept.decode.protocol import Decoder, Translator
 from transept.decode.rules import rules_of
@@ -105,8 +105,8 @@ def _search(
     tokens: bool = True,
 ) -> list[list[Hypothesis]]:
     assert len(numbers) == len(sources), "a number for each"
-    limits = limits_of(sources, starts, settings, model.spec.limit(), tokens)
-    results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length")] for _ in sources]
+    limits, bounds = limits_of(sources, starts, settings, model.spec.limit(), tokens)
+    results: list[list[Hypothesis]] = [[Hypothesis([], 0.0, [], "length", bound)] for bound in bounds]
     failed: list[int] = []
     asked = [i for i in range(len(sources)) if limits[i] > 0]
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=model.device)
@@ -127,7 +127,7 @@ def _search(
         for rows, chooser in each(run, batches, model.device):
             for at, i in enumerate(rows):
                 found = [] if chooser.failed[at] else chooser.hypotheses(at)
-                results[i] = [special.told(one, int(limits[i])) for one in found]
+                results[i] = [special.told(one, int(limits[i]), bounds[i]) for one in found]
                 failed += [i] if chooser.failed[at] else []
     finally:
         model.train(training)
@@ -144,12 +144,20 @@ def _chooser(
     return Single(settings, ends, limits, numbers, stop)
 
 
-def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None, tokens: bool = True) -> NDArray[np.int64]:
-    """How many tokens each sentence may get: what the settings say, and never more than the model has positions for.
+def limits_of(
+    sources: Ids, starts: Ids, settings: Search, most: int | None, tokens: bool = True
+) -> tuple[NDArray[np.int64], list[Limit]]:
+    """How many tokens each sentence may get, and what says so: the settings, or the positions that the model has.
 
     `tokens` tells that the sources are such, which take positions too.
     """
     limits = np.array([int(settings.max_ratio * len(source)) + settings.max_extra for source in sources], np.int64)
+    bounds: list[Limit] = ["extra"] * len(limits)
+
+    def narrow(i: int, limit: int, bound: Limit) -> None:
+        if limit < limits[i]:
+            limits[i], bounds[i] = limit, bound
+
     for i, (source, start) in enumerate(zip(sources, starts, strict=True)):
         if not source or not start:
             raise InvalidData(
@@ -161,12 +169,12 @@ def limits_of(sources: Ids, starts: Ids, settings: Search, most: int | None, tok
                     f"sentence {i + 1} has {len(start)} tokens, and with its answer it may have {settings.max_whole}",
                     remedy="Let the answer have its own: max_tokens=... (--max-tokens), or raise max_whole.",
                 )
-            limits[i] = min(limits[i], settings.max_whole - len(start))
+            narrow(i, settings.max_whole - len(start), "whole")
         if most is not None:
             if (longest := max(len(source) if tokens else 0, len(start))) > most:
                 raise InvalidData(
                     f"sentence {i + 1} has {longest} tokens, and the model has {most} positions",
                     remedy="Split the sentence: nothing is cut in silence.",
                 )
-            limits[i] = min(limits[i], most - len(start) + 1)  # the last token is chosen, but never read
-    return limits
+            narrow(i, most - len(start) + 1, "positions")  # the last token is chosen, but never read
+    return limits, bounds

@@ -42,9 +42,9 @@ def follow(
     and is left as it was when the iterator ends or is closed.
     """
     demand_streamable(settings)
-    limits = limits_of([start if source is None else source], [start], settings, model.spec.limit())
+    limits, bounds = limits_of([start if source is None else source], [start], settings, model.spec.limit())
     if limits[0] <= 0:
-        yield Hypothesis([], 0.0, [], "length")
+        yield Hypothesis([], 0.0, [], "length", bounds[0])
         return
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=model.device)
     chooser = Single(settings, special.ends, limits, [number], stop)
@@ -58,6 +58,6 @@ def follow(
         for _ in decode_batch(model, memory, [start], limits, suppress, chooser, rules):
             if chooser.failed[0]:
                 raise Undecodable([0], [[]])
-            yield special.told(chooser.hypotheses(0)[0], int(limits[0]))
+            yield special.told(chooser.hypotheses(0)[0], int(limits[0]), bounds[0])
     finally:
         model.train(training)

@@ -31,6 +31,18 @@ GENERATION = """
     begin_suppress_tokens bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id
 """
 
+# What must divide what, in their words, where a head has no width of its own.
+DIVIDING = (
+    ("num_attention_heads", "hidden_size"),
+    ("num_key_value_heads", "num_attention_heads"),
+    ("num_conv_pos_embedding_groups", "hidden_size"),
+    ("num_heads", "hidden_size"),
+    ("n_head", "n_embd"),
+    ("n_heads", "dim"),
+    ("encoder_attention_heads", "d_model"),
+    ("decoder_attention_heads", "d_model"),
+)
+
 
 class Keys:
     """A configuration that is read key by key; `done` refuses what was not read.
@@ -40,10 +52,12 @@ class Keys:
 
     def __init__(self, config: Mapping[str, Any], kind: str) -> None:
         self.config, self.kind, self.read = config, kind, set[str]()
+        self.taken: dict[str, Any] = {}
 
     def _take(self, key: str, default: Any) -> Any:
         self.read.add(key)
-        return self.config.get(key, default)
+        self.taken[key] = self.config.get(key, default)
+        return self.taken[key]
 
     def whole(self, key: str, default: int, *, least: int = 1) -> int:
         """A whole number of at least `least`, and below 2^31, which no size of a model reaches."""
@@ -135,7 +149,12 @@ class Keys:
             raise InvalidConfig(f"{key} is {found!r:.40} and {meant} is {value}, but they are one thing")
 
     def done(self, *aside: str) -> None:
-        """Refuse every key that was neither read nor is among the words of these texts."""
+        """Refuse every key that was neither read nor is among the words of these texts, and what does not divide."""
+        own_width = self.taken.get("head_dim") is not None
+        for part, whole in [] if own_width else DIVIDING:
+            count, width = self.taken.get(part), self.taken.get(whole)
+            if (part in self.config or whole in self.config) and count and width and width % count:
+                raise InvalidConfig(f"{part} is {count}, and does not divide {whole}, which is {width}")
         known = {*self.read, *" ".join(aside).split()}
         if unknown := [key for key in self.config if key not in known]:
             shown = ", ".join(

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from transept.errors import InvalidConfig, InvalidData, UsageError, nearest
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.configuration import differences
 from transept.families.hugging_face import Look, architecture
 from transept.families.registry import all_families, family_of_hf
@@ -27,12 +27,15 @@ Made = TypeVar("Made")
 class Described:
     """The description of a directory, and the table of names that its weights are under (None: our own names).
 
-    `note` is a sentence where the weights say otherwise than config.json, and are right.
+    `note` is a sentence where the weights say otherwise than config.json, and are right; `assumed` one where that
+    names none of the `choices` that it has.
     """
 
     spec: Topology
     names: Names | None
     note: str = ""
+    assumed: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def described(root: Path, config: dict[str, Any], look: Look) -> Described:
@@ -44,17 +47,17 @@ def described(root: Path, config: dict[str, Any], look: Look) -> Described:
     family = family_of_hf(kind) if isinstance(kind, str) else None
     if family is None and kind != OWN_TYPE:
         known = [theirs for module in readable() for theirs in module.HF_MODELS] + [OWN_TYPE]
-        raise InvalidConfig(
-            f"model_type is {kind!r}, which Transept does not read.{nearest(str(kind), known)}",
-            where=root / CONFIG,
-            remedy=f"It reads {', '.join(known)}.",
-        )
+        reason = "no model_type says what the model is" if kind is None else f"models of type {kind!r:.60} are not read"
+        raise InvalidConfig(reason, where=root / CONFIG, remedy=f"Transept reads {', '.join(known)}.")
     spec = _own_spec(root)
     if family is None:
         if spec is None:
             raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
         return Described(spec, None)
-    at(root / CONFIG, architecture, config, family.HF_MODELS)
+    assumed, choices = "", tuple(family.HF_MODELS[str(kind)])
+    shape = at(root / CONFIG, architecture, config, family.HF_MODELS)
+    if not config.get("architectures"):
+        assumed = f"{CONFIG} names no architectures, so this is taken for a {shape}, the usual one of a {kind}"
     said: Topology = at(root / CONFIG, family.from_hf, config)
     if spec is not None:
         again = at(root / SPEC, lambda: family.from_hf(family.to_hf(spec)))
@@ -64,9 +67,9 @@ def described(root: Path, config: dict[str, Any], look: Look) -> Described:
                 where=root,
                 remedy=f"Delete {SPEC} to go by {CONFIG}, which Hugging Face reads.",
             )
-        return Described(spec, family.names(spec))
+        return Described(spec, family.names(spec), assumed, assumed, choices)
     found, note = family.filed(said, look) if hasattr(family, "filed") else (said, "")
-    return Described(found, family.names(found), note)
+    return Described(found, family.names(found), "; ".join(filter(None, (assumed, note))), assumed, choices)
 
 
 def _own_spec(root: Path) -> Topology | None:

@@ -11,6 +11,7 @@
 A directory of Hugging Face's without transept.json is read through its family's table.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -60,7 +61,8 @@ class Stored:
     """What a model directory holds; None is what it has not.
 
     `labels` are the names of the classes that the head scores. `unread` is why the files of a tokenizer were left
-    unread, where they are of a kind that is not known here; `note` where its weights said otherwise than config.json.
+    unread, where they are of a kind that is not known here; `note` where its weights said otherwise than config.json,
+    or that said too little.
     `beside` is all that config.json says, `sentences` the files that tell sentence-transformers how a text is embedded.
     """
 
@@ -93,7 +95,7 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
         root = fetch(str(directory), weights=weights, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
-            f"there is no such directory: {root}",
+            f"there is no such directory: {root}" if not root.exists() else f"this is a file, and no directory: {root}",
             remedy="A model is a directory that Transept or Hugging Face wrote, or a run directory of training."
             " `transept import NAME OUT` fetches one from the Hub.",
         )
@@ -127,7 +129,13 @@ def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
     config = read_json(member(root, CONFIG))
     found = described(root, config, partial(weights.look, root, allow_pickle=allow_pickle))
     dtype = config.get("dtype") or config.get("torch_dtype")
-    model, _ = weights.load(root, found.spec, found.names, dtype, allow_pickle)
+    try:
+        model, _ = weights.load(root, found.spec, found.names, dtype, allow_pickle)
+    except InvalidData as error:
+        if not found.assumed or not re.search(r"tensors? (is|are) (missing|unknown)", error.what):
+            raise
+        remedy = f"Name the right one in {CONFIG}: {', '.join(found.choices)}."
+        raise InvalidData(f"{error.what}; {found.assumed}", where=error.where, remedy=remedy) from None
     return replace(read_beside(root, config, model), note=found.note)
 
 
@@ -136,7 +144,8 @@ def read_blank(directory: str | Path) -> Stored:
     root = locate(directory, weights=False)
     config = read_json(member(root, CONFIG))
     found = described(root, config, partial(weights.look, root))
-    return replace(read_beside(root, config, outline(found.spec)), note=found.note)
+    blank = at(root / CONFIG, outline, found.spec)
+    return replace(read_beside(root, config, blank), note=found.note)
 
 
 def read_beside(root: Path, config: dict[str, Any], model: Built) -> Stored:
@@ -285,7 +294,11 @@ def check_free(root: Path, overwrite: bool) -> None:
                 remedy="Move it away, or take another directory: a model is replaced as a whole.",
             )
         return
-    raise UsageError("this holds files that are no model; they are not replaced", where=root, remedy="Take another.")
+    raise UsageError(
+        "this holds files that are no model, which are never replaced",
+        where=root,
+        remedy="Name a directory that is not there yet.",
+    )
 
 
 def _of_a_model(entry: Path) -> bool:

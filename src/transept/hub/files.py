@@ -9,6 +9,7 @@ from typing import Any
 
 from transept.errors import InvalidData
 
+POINTER = b"version https://git-lfs.github.com/spec/"
 LARGEST_JSON = 64 * 2**20  # bytes; a shard index of a very large model is about 10 MiB
 
 
@@ -30,7 +31,19 @@ def member(root: Path, name: str) -> Path:
         raise InvalidData(f"{name} is a link to {real}, outside of the model directory", where=root)
     if not stat.S_ISREG(kind):
         raise InvalidData(f"{name} is not a regular file", where=root)
+    demand_content(path)
     return path
+
+
+def demand_content(path: Path) -> None:
+    """Refuse a pointer that Git LFS leaves in place of a file which it did not fetch."""
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise InvalidData(
+                "this is a pointer of Git LFS, and not the file itself",
+                where=path,
+                remedy="Fetch it: `git lfs pull` in that directory, or `transept import OWNER/NAME OUT`.",
+            )
 
 
 def bare(name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from transept.errors import InvalidData
-from transept.hub.files import LARGEST_JSON, homes
+from transept.hub.files import LARGEST_JSON, demand_content, homes
 
 FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "*_Pooling/config.json")
 
@@ -34,6 +34,7 @@ def inside(root: Path, file: Path) -> Path:
     real = file.resolve()
     if not real.is_file() or not any(real.is_relative_to(home) for home in homes(root)):
         raise InvalidData("no such file in the model directory", where=file)
+    demand_content(real)
     if (size := real.stat().st_size) > LARGEST_JSON:
         raise InvalidData(f"{size} bytes are too many for a description", where=file)
     return real

@@ -1,7 +1,9 @@
 """Hugging Face's side of a comparison: its model, inputs that both take, and what comes out under names of ours."""
 
 import importlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +38,31 @@ def load_theirs(root: Path, architecture: str) -> tuple[Any, int]:
             remedy="Install it: pip install 'transept[hf]'",
         ) from None
     kind = getattr(transformers, architecture)
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        model, info = kind.from_pretrained(
-            root, attn_implementation="eager", dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
-    finally:
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
+    model, info = kind.from_pretrained(
+        root, attn_implementation="eager", dtype=torch.float32, local_files_only=True, output_loading_info=True
+    )
     return model.eval(), sum(len(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hugging Face's own warnings and bars are about its settings, which a comparison chooses: they are kept back."""
+    try:
+        logs = importlib.import_module("transformers.utils.logging")
+    except ImportError:  # which `load_theirs` tells
+        yield
+        return
+    bars, level = logs.is_progress_bar_enabled(), logs.get_verbosity()
+    logs.disable_progress_bar()
+    logs.set_verbosity(logs.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logs.set_verbosity(level)
+        if bars:
+            logs.enable_progress_bar()
 
 
 # ------------------------------------------------------------------ inputs

@@ -16,7 +16,7 @@ from transept.hub.described import CONFIG, saying, unsayable
 from transept.hub.directory import Stored, locate, read
 from transept.hub.files import read_json
 from transept.hub.generation import RULES, STOPS, Generation
-from transept.hub.theirs import ROWS, Draws, is_decoder, load_theirs, of_ours, of_theirs, on_real
+from transept.hub.theirs import ROWS, Draws, is_decoder, load_theirs, of_ours, of_theirs, on_real, quiet
 
 LIMIT = 1e-4  # float32, of the largest value compared; different mathematics differ by 1e-3 and more
 ANSWER = 32  # tokens of an answer that are compared
@@ -62,10 +62,11 @@ class Report:
         return "\n".join([f"{self.directory}: {verdict}", *rows])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for machines."""
+        """Plain data, for machines: the same keys where nothing was compared."""
         checks = [{"name": c.name, "difference": c.difference, "limit": c.limit, "good": c.good} for c in self.checks]
-        told = {"directory": str(self.directory), "good": self.good, "largest": self.largest}
-        return told | {"checks": checks, "notes": list(self.notes)}
+        told = {"directory": str(self.directory), "verified": bool(self.checks), "good": self.good if checks else None}
+        largest = self.largest if checks else None
+        return told | {"largest": largest, "checks": checks, "notes": list(self.notes)}
 
     def demand(self) -> "Report":
         """The report, or a TranseptError that holds it where the two differ."""
@@ -88,10 +89,10 @@ def verify(directory: str | Path, against: str | Path | None = None, *, seed: in
     if saying(stored.model.spec, str(config.get("model_type"))) is None:
         raise unsayable(stored.model.spec, root)
     stored.model.float()
-    theirs, misplaced = load_theirs(Path(against) if against else root, str(config["architectures"][0]))
-    draws = Draws(stored, theirs, seed)
-    checks = [Check("tensors that Hugging Face could not place", misplaced)]
-    with torch.no_grad():
+    with quiet(), torch.no_grad():
+        theirs, misplaced = load_theirs(Path(against) if against else root, str(config["architectures"][0]))
+        draws = Draws(stored, theirs, seed)
+        checks = [Check("tensors that Hugging Face could not place", misplaced)]
         checks += _numbers(stored, theirs, draws)
         if stored.generation is not None:
             checks += _searches(stored, theirs, stored.generation, draws)

@@ -34,4 +34,14 @@ def task_of(verb: str | None, what: str) -> Any:
     for found in all_tasks().values():
         if found.verb == verb:
             return found
-    raise UsageError(f"nothing here scores a model that is {what}", remedy="Score one that a recipe trained.")
+    raise UsageError(f"nothing here scores a model that is {what}", remedy=elsewhere(verb))
+
+
+def elsewhere(verb: str | None) -> str:
+    """How a model is scored that `eval` does not score."""
+    if verb is None:
+        return "Score one that a recipe trained."
+    return (
+        f"`transept {verb} MODEL -f FILE --json` gives its answers, which other tools score (sacrebleu, scikit-learn);"
+        " eval scores what a recipe trained."
+    )

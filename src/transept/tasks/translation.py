@@ -26,6 +26,7 @@ from transept.parts.loss import Loss, Smoothing
 from transept.tasks.card import record_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import SPECIAL, Measured, demand_fitting, judging, measure, pair_loss, translate
+from transept.tasks.registry import elsewhere
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.translation import TranslationRecipe
 from transept.tasks.start import declared_pair, started_pair
@@ -179,7 +180,9 @@ class Translation:
         model, tokenizer, recipe = subject.model, subject.tokenizer, asked.recipe
         if not isinstance(model, Seq2SeqLayer) or not isinstance(tokenizer, Subwords):
             raise UsageError(
-                "only a model whose vocabulary was learned here, from text to text, is scored so", where=subject.path
+                "only a model whose vocabulary was learned here, from text to text, is scored so",
+                where=subject.path,
+                remedy=elsewhere("translate"),
             )
         assert recipe is None or isinstance(recipe, TranslationRecipe)
         name, pairs = _chosen(recipe, asked)

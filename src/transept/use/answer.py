@@ -44,7 +44,7 @@ class Answer(str):
 
 
 def answer(
-    loaded: "Opened", questions: Sequence[str], contexts: Sequence[str], longest: int, empty: bool
+    loaded: "Opened", questions: Sequence[str], contexts: Sequence[str], longest: int, empty: bool, before: int
 ) -> list[Answer]:
     """The answer to each question in its context. See `Loaded.answer`."""
     if longest < 1:
@@ -53,8 +53,8 @@ def answer(
     if len(questions) != len(contexts):
         raise UsageError(f"{len(questions)} questions need as many contexts, not {len(contexts)}")
     if isinstance(loaded.head, VocabularyLayer):
-        return _written(loaded, questions, contexts)
-    rows = [_windows(loaded, *both, i) for i, both in enumerate(zip(questions, contexts, strict=True))]
+        return _written(loaded, questions, contexts, before)
+    rows = [_windows(loaded, *both, before + i) for i, both in enumerate(zip(questions, contexts, strict=True))]
     windows = [window for each in rows for window in each]
     head = loaded.head
     scores = iter(
@@ -112,7 +112,7 @@ def _best(scores: Tensor, row: Encoding, longest: int) -> tuple[tuple[float, int
     return found, float(begins[0] * ends[0])
 
 
-def _written(loaded: "Opened", questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+def _written(loaded: "Opened", questions: Sequence[str], contexts: Sequence[str], before: int) -> list[Answer]:
     prompts = [PROMPT.format(question=q, context=c) for q, c in zip(questions, contexts, strict=True)]
-    found = generate(loaded, prompts, loaded.settings(), (), False, 0)
+    found = generate(loaded, prompts, loaded.settings(), (), False, before)
     return [Answer.of(str(one), None, None, float(torch.tensor(one.logprobs).sum().exp()), 1) for one in found]

@@ -1,34 +1,27 @@
 """Captioning: pictures through a decoder that looks at them, and how the search came to each text."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from torch import Tensor
 
 from transept.decode.config import Search
 from transept.decode.search import describe
-from transept.errors import InvalidData
 from transept.inputs.seen import Seen
 from transept.models import Seq2SeqLayer
 from transept.use.reading import demand_tokenizer
-from transept.use.see import Picture, batches, prepared
+from transept.use.see import batches, prepared
 from transept.use.text import Text
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
 
 
-def caption(loaded: "Opened", pictures: Sequence[Picture], settings: Search, first: int) -> list[Text]:
+def caption(loaded: "Opened", pictures: Sequence[object], settings: Search, first: int) -> list[Text]:
     """What the model writes for each picture. See `Loaded.caption`."""
     model, generation, tokenizer = loaded.model, loaded.demand_search(), demand_tokenizer(loaded)
     assert isinstance(model, Seq2SeqLayer)
     assert isinstance(model.spec.source, Seen)
     rows, columns = model.spec.source.grid()
-    values = [picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture)) for picture in pictures]
-    for i, value in enumerate(values):
-        if value.dim() != 3:
-            raise InvalidData(f"picture {first + i + 1} is {tuple(value.shape)}, not (channels, height, width)")
+    values = [prepared(loaded, picture, number) for number, picture in enumerate(pictures, first + 1)]
     answers: dict[int, Text] = {}
     for batch in batches([tuple(value.shape) for value in values]):
         numbers = [first + i for i in batch]

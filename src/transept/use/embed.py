@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transept.data.tokenizer import Tokenizer
 from transept.errors import UsageError, nearest
 from transept.heads.classes import pooled
-from transept.use.pooling import KINDS, Embedding, Kind, declared, prepared
+from transept.use.pooling import KINDS, THEIRS, Embedding, Kind, declared, prepared
 from transept.use.reading import Pass, demand_tokenizer, encodings, through
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def chosen(loaded: "Opened", pool: str | None, normalise: bool | None, prompt: str | None = None) -> Embedding:
     """How a call embeds: what it says, and for the rest what the model directory says."""
+    pool = pool if pool is None else THEIRS.get(str(pool), str(pool))  # `cls`, say
     if pool is not None and pool not in KINDS:
         raise UsageError(
             f"there is no pooling {pool!r}.{nearest(pool, KINDS)}", remedy=f"There are: {', '.join(KINDS)}."

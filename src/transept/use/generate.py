@@ -9,6 +9,7 @@ from transept.decode.search import extend, search
 from transept.decode.stream import demand_streamable, follow
 from transept.errors import InvalidData
 from transept.models import ModelLayer, Seq2SeqLayer
+from transept.use.given import text
 from transept.use.reading import demand_tokenizer, prompt_ids
 from transept.use.text import Text, Until, continued
 
@@ -19,14 +20,20 @@ MOST = 256  # tokens of an answer to a prompt, where neither the model nor anybo
 
 
 def generate(
-    loaded: "Opened", prompts: Sequence[str], settings: Search, until: str | Sequence[str], echo: bool, first: int
+    loaded: "Opened",
+    prompts: Sequence[str],
+    settings: Search,
+    until: str | Sequence[str] | None,
+    echo: bool,
+    first: int,
 ) -> list[Text]:
     """What the model writes after each prompt. See `Loaded.generate`."""
-    asked = [_Asked(loaded, prompt, until, echo, first + i) for i, prompt in enumerate(prompts)]
+    ending = Until(until, demand_tokenizer(loaded).decode)
+    asked = [_Asked(loaded, prompt, ending, echo, first + i) for i, prompt in enumerate(prompts)]
     if not asked:
         return []
     rows, numbers, model = [one.ids for one in asked], [one.number for one in asked], loaded.model
-    special, stop = loaded.demand_search().special, asked[0].until.fits if asked[0].until.strings else None
+    special, stop = loaded.demand_search().special, ending.fits if ending.strings else None
     if isinstance(model, Seq2SeqLayer):
         found = search(model, rows, settings, special, None, numbers, stop)
     else:
@@ -48,10 +55,17 @@ class Stream(Iterator[str]):
     """
 
     def __init__(
-        self, loaded: "Opened", prompt: str, settings: Search, until: str | Sequence[str], echo: bool, number: int
+        self,
+        loaded: "Opened",
+        prompt: str,
+        settings: Search,
+        until: str | Sequence[str] | None,
+        echo: bool,
+        number: int,
     ) -> None:
         demand_streamable(settings)
-        asked = _Asked(loaded, prompt, until, echo, number)
+        text(prompt, "the prompt of a stream")
+        asked = _Asked(loaded, prompt, Until(until, demand_tokenizer(loaded).decode), echo, number)
         stop = asked.until.fits if asked.until.strings else None
         special, model = loaded.demand_search().special, loaded.model
         if isinstance(model, Seq2SeqLayer):
@@ -67,10 +81,10 @@ class Stream(Iterator[str]):
         if asked.shown:
             yield asked.shown
         for found in steps:
-            text, found = asked.until.cut(asked.continuation(found), found)
+            written, found = asked.until.cut(asked.continuation(found), found)
             if found.finish == "stop":
                 break
-            certain = asked.until.settled(text)
+            certain = asked.until.settled(written)
             if len(certain) > len(shown) and certain.startswith(shown):
                 yield certain[len(shown) :]
                 shown = certain
@@ -90,9 +104,9 @@ class Stream(Iterator[str]):
 class _Asked:
     """One prompt, and how a text is made of what the search finds for it."""
 
-    def __init__(self, loaded: "Opened", prompt: str, until: str | Sequence[str], echo: bool, number: int) -> None:
+    def __init__(self, loaded: "Opened", prompt: str, until: Until, echo: bool, number: int) -> None:
         self.tokenizer, self.number = demand_tokenizer(loaded), number
-        self.until = Until(until, self.tokenizer.decode)
+        self.until = until
         self.shown = prompt if echo else ""
         self.ids = prompt_ids(loaded, prompt)
         self.before = [] if isinstance(loaded.model, Seq2SeqLayer) else self.ids
@@ -108,5 +122,5 @@ class _Asked:
         return continued(self.tokenizer.decode, self.before, found.tokens)
 
     def answer(self, found: Hypothesis) -> Text:
-        text, found = self.until.cut(self.continuation(found), found)
-        return Text.of(self.shown + text, self.tokenizer.tokens(found.tokens), found)
+        written, found = self.until.cut(self.continuation(found), found)
+        return Text.of(self.shown + written, self.tokenizer.tokens(found.tokens), found)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -15,19 +15,21 @@ from transept.errors import UsageError
 from transept.hub.card import read_card
 from transept.hub.directory import locate, read, save
 from transept.models import Seq2SeqLayer
+from transept.use import given
 from transept.use.answer import LONGEST, Answer, answer
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
 from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
 from transept.use.opened import changed
+from transept.use.preface import SUMMARY, TRANSLATION, Preface, preface
 from transept.use.senses import Say, Senses, warn
-from transept.use.summarize import asked, summarize
 from transept.use.tag import Tagged, tag
 from transept.use.text import Text
 from transept.use.translate import translate
 
 Pair = tuple[str, str]
+TASKS = {"translate": TRANSLATION, "summarize": SUMMARY}
 
 
 class Loaded(Senses):
@@ -62,28 +64,46 @@ class Loaded(Senses):
     # ------------------------------------------------------------------ texts to texts
 
     @overload
-    def translate(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
+    def translate(
+        self, text: str, *, prefix: str | None = None, begin: str | None = None, first: int = 0, **search: Any
+    ) -> Text: ...
 
     @overload
     def translate(
-        self, text: Sequence[str], *, prefix: Sequence[str] | None = None, first: int = 0, **search: Any
+        self,
+        text: Sequence[str],
+        *,
+        prefix: str | None = None,
+        begin: Sequence[str] | None = None,
+        first: int = 0,
+        **search: Any,
     ) -> list[Text]: ...
 
     def translate(
-        self, text: str | Sequence[str], *, prefix: str | Sequence[str] | None = None, first: int = 0, **search: Any
+        self,
+        text: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        begin: str | Sequence[str] | None = None,
+        first: int = 0,
+        **search: Any,
     ) -> Text | list[Text]:
-        """The translation of a text. Blank texts stay blank; `prefix` is what each translation must begin with.
+        """The translation of a text. Blank texts stay blank; `begin` is what each translation must begin with.
 
+        `prefix` comes before every text; None is what config.json says of translations, as T5's "translate English to
+        German: ", whose search goes with it. Where it has several, each text begins with one of them itself.
         A text draws by its number (`first` on), so that sampling gives the same however many texts are parted.
         """
         self.demand("translate")
-        if isinstance(text, str):
-            if not isinstance(prefix, str | None):
-                raise UsageError("one text has one prefix, not several")
-            return translate(self, [text], None if prefix is None else [prefix], self.settings(**search), first)[0]
-        if isinstance(prefix, str) or (prefix is not None and len(prefix) != len(text)):
-            raise UsageError(f"{len(text)} texts need as many prefixes")
-        return translate(self, text, prefix, self.settings(**search), first)
+        if isinstance(text, str) and not isinstance(begin, str | None):
+            raise UsageError("one text has one beginning, not several")
+        asked, texts = self.preface("translate", prefix), given.texts(text)
+        begins = None if begin is None else given.texts(begin, "beginning")
+        if begins is not None and (len(begins) != len(texts) or isinstance(begin, str) != isinstance(text, str)):
+            raise UsageError(f"{len(texts)} texts need as many beginnings")
+        sources = [asked.before(one) for one in texts]
+        found = translate(self, sources, begins, changed(asked.search, search), first)
+        return found[0] if isinstance(text, str) else found
 
     @overload
     def summarize(self, text: str, *, prefix: str | None = None, first: int = 0, **search: Any) -> Text: ...
@@ -101,10 +121,15 @@ class Loaded(Senses):
         `prefix` comes before every text; None is what config.json says there, "summarize: " for T5.
         """
         self.demand("summarize")
-        before, own = asked(self.beside, self.demand_search())
-        texts = [text] if isinstance(text, str) else text
-        found = summarize(self, texts, before if prefix is None else prefix, changed(own, search), first)
+        asked = self.preface("summarize", prefix)
+        sources = [asked.before(one) for one in given.texts(text)]
+        found = translate(self, sources, None, changed(asked.search, search), first)
         return found[0] if isinstance(text, str) else found
+
+    def preface(self, verb: Literal["translate", "summarize"], prefix: str | None = None) -> Preface:
+        """What comes before the texts of a verb, and its search: what config.json says, or `prefix`."""
+        wanted = None if prefix is None else given.text(prefix, "the prefix of all texts")
+        return preface(self.beside, self.demand_search(), TASKS[verb], wanted)
 
     @overload
     def generate(
@@ -112,7 +137,7 @@ class Loaded(Senses):
         prompt: str,
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -124,7 +149,7 @@ class Loaded(Senses):
         prompt: Sequence[str],
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -135,7 +160,7 @@ class Loaded(Senses):
         prompt: str | Sequence[str],
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         first: int = 0,
         **search: Any,
@@ -147,7 +172,7 @@ class Loaded(Senses):
         first of the strings `until`; `echo` puts the prompt before it. `finish` of the result says why it ended.
         """
         settings = self._continuing(max_tokens, search)
-        prompts = [prompt] if isinstance(prompt, str) else prompt
+        prompts = given.texts(prompt, "prompt")
         found = generate(self, prompts, settings, until, echo, first)
         return found[0] if isinstance(prompt, str) else found
 
@@ -156,7 +181,7 @@ class Loaded(Senses):
         prompt: str,
         *,
         max_tokens: int | None = None,
-        until: str | Sequence[str] = (),
+        until: str | Sequence[str] | None = None,
         echo: bool = False,
         number: int = 0,
         **search: Any,
@@ -169,6 +194,8 @@ class Loaded(Senses):
 
     def _continuing(self, most: int | None, changes: dict[str, Any]) -> Search:
         self.demand("generate")
+        if most is not None:
+            given.whole(most, "max_tokens", 0)
         own = self.demand_search().search
         limits: dict[str, Any] = {}
         if most is not None:
@@ -193,8 +220,8 @@ class Loaded(Senses):
 
         A mask is written `[MASK]`, or as the model's tokenizer spells it. Several are filled each by itself.
         """
-        texts = [text] if isinstance(text, str) else text
-        found = fill(self, texts, count, first)
+        texts = given.texts(text)
+        found = fill(self, texts, given.whole(count, "count"), first)
         return found[0] if isinstance(text, str) else found
 
     @overload
@@ -209,7 +236,7 @@ class Loaded(Senses):
             return classify(self, [text], first)[0]
         if isinstance(text, tuple) and len(text) == 2 and all(isinstance(one, str) for one in text):
             return classify(self, [(str(text[0]), str(text[1]))], first)[0]
-        return classify(self, text, first)
+        return classify(self, given.rows(text), first)
 
     @overload
     def tag(self, text: str, *, first: int = 0) -> Tagged: ...  # type: ignore[overload-overlap]
@@ -219,17 +246,23 @@ class Loaded(Senses):
 
     def tag(self, text: str | Sequence[str], *, first: int = 0) -> Tagged | list[Tagged]:
         """The words of a text, each with its label and place; `spans` groups those that B- and I- put together."""
-        found = tag(self, [text] if isinstance(text, str) else text, first)
+        found = tag(self, given.texts(text), first)
         return found[0] if isinstance(text, str) else found
 
     @overload
     def answer(  # type: ignore[overload-overlap]
-        self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False
+        self, question: str, context: str, *, longest: int = LONGEST, empty: bool = False, first: int = 0
     ) -> Answer: ...
 
     @overload
     def answer(
-        self, question: Sequence[str], context: str | Sequence[str], *, longest: int = LONGEST, empty: bool = False
+        self,
+        question: Sequence[str],
+        context: str | Sequence[str],
+        *,
+        longest: int = LONGEST,
+        empty: bool = False,
+        first: int = 0,
     ) -> list[Answer]: ...
 
     def answer(
@@ -239,6 +272,7 @@ class Loaded(Senses):
         *,
         longest: int = LONGEST,
         empty: bool = False,
+        first: int = 0,
     ) -> Answer | list[Answer]:
         """The piece of a context that answers a question, with its place and probability; T5 writes it instead.
 
@@ -246,9 +280,9 @@ class Loaded(Senses):
         An answer has at most `longest` tokens, one at least; with `empty` it may be that there is none (SQuAD 2.0).
         One context may serve many questions.
         """
-        questions = [question] if isinstance(question, str) else question
-        contexts = [context] * len(questions) if isinstance(context, str) else context
-        found = answer(self, questions, contexts, longest, empty)
+        questions, contexts = given.texts(question, "question"), given.texts(context, "context")
+        contexts = contexts * len(questions) if isinstance(context, str) else contexts
+        found = answer(self, questions, contexts, longest, empty, first)
         return found[0] if isinstance(question, str) else found
 
     def embed(
@@ -269,7 +303,7 @@ class Loaded(Senses):
         its texts ("query"), "" none; None is its own choice. A text that is too long is refused; with `truncate` its
         last tokens are left out, and `say` hears it.
         """
-        texts = [text] if isinstance(text, str) else text
+        texts = given.texts(text)
         found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
 
@@ -277,20 +311,25 @@ class Loaded(Senses):
 def load(
     directory: str | Path,
     *,
-    device: str = "cpu",
-    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
     allow_pickle: bool = False,
     say: Say = warn,
 ) -> Loaded:
     """The model of a model directory, of a run directory (its `model/`), or of a name at the hub.
 
     `device` is "cpu", "cuda", "cuda:1", or "auto": a GPU where there is one; UsageError where it is absent.
-    `dtype` None leaves the weights as they are stored. `allow_pickle` reads weights that are a pickle, with nothing in
-    it but tensors. `say` hears where the weights say otherwise than config.json, and are right. Raises InvalidData or
-    InvalidConfig with the file, the tensor or key, and the way out.
+    `dtype` (torch.bfloat16, "bfloat16") None leaves the weights as they are stored. `allow_pickle` reads weights that
+    are a pickle, with nothing in it but tensors. `say` hears where config.json says too little, or the weights say
+    otherwise and are right. Raises InvalidData or InvalidConfig with the file, the tensor or key, and the way out.
     """
-    root, place = locate(directory, allow_pickle=allow_pickle), find_device(device)
+    if not isinstance(directory, str | Path):
+        raise UsageError(f"a model is a directory or a name at the hub, and this is {given.named(directory)}")
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise UsageError(f"dtype is {dtype!r:.40}", remedy="It is float32, float16 or bfloat16; None is as stored.")
+    root, place = locate(directory, allow_pickle=allow_pickle), find_device(str(device))
     stored = read(root, allow_pickle=allow_pickle)
     if stored.note:
         say(f"{root}: {stored.note}")
-    return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=dtype)))
+    return Loaded(root, replace(stored, model=stored.model.to(device=place, dtype=kind)))

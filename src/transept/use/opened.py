@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
-from transept.decode.config import Search
+from transept.decode.config import THEIRS, Search
 from transept.errors import InvalidData, UsageError, nearest
 from transept.heads.head import HeadLayer
 from transept.hub.directory import LONGEST, Stored
@@ -19,6 +19,7 @@ from transept.models import Model, Seq2Seq
 from transept.topology import Built, Topology
 from transept.use import kinds
 from transept.use.pooling import Embedding, declared
+from transept.use.reading import demand_tokenizer
 
 DRAWS = ("temperature", "top_k", "top_p")  # settings that only sampling has,
 BEAMS = ("beam", "penalty", "length_penalty", "stop")  # and those that only a beam has
@@ -49,6 +50,16 @@ class Opened:
     def demand(self, verb: str) -> None:
         """Refuse a verb that this model does not have: UsageError says what it is, and what it can do."""
         kinds.demand(self.spec, verb, self.verbs, self.path)
+
+    def demand_ready(self, verb: str) -> None:
+        """`demand`, and what must lie in the directory for inputs to be read; InvalidData names what is missing."""
+        self.demand(verb)
+        if verb in ("see", "caption"):
+            self.demand_preparation()
+        if verb == "transcribe":
+            self.demand_hearing()
+        if verb != "see":
+            demand_tokenizer(self)
 
     def demand_search(self) -> Generation:
         """How this model is asked for text; UsageError where it writes none."""
@@ -134,8 +145,9 @@ def changed(search: Search, changes: Mapping[str, Any]) -> Search:
     """A search with changes. See `Opened.settings`."""
     known = Search.model_fields
     if unknown := [name for name in changes if name not in known]:
+        near = THEIRS.get(unknown[0]) or nearest(unknown[0], known).strip()
         raise UsageError(
-            f"there is no search setting {unknown[0]!r}.{nearest(unknown[0], known)}",
+            f"there is no search setting {unknown[0]!r}. {near}".strip(),
             remedy=f"There are: {', '.join(known)}.",
         )
     draws, beams = ([name for name in names if name in changes] for names in (DRAWS, BEAMS))

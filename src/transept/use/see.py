@@ -1,37 +1,31 @@
 """Seeing: the class of a picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from transept.data.pictures import read_picture
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig
 from transept.hub.processor import PREPARED
 from transept.inputs.seen import Seen
 from transept.models import ModelLayer, Seq2Seq
 from transept.use.classify import Label, labelled
+from transept.use.given import seen
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
 
 TOGETHER = 16  # pictures of one size in a batch
 
-Picture = str | Path | Tensor
-
 
 @torch.inference_mode()
-def see(loaded: "Opened", pictures: Sequence[Picture]) -> list[Label]:
+def see(loaded: "Opened", pictures: Sequence[object]) -> list[Label]:
     """The label of each picture. See `Loaded.see`."""
     loaded.demand("see")
     model = loaded.model
     assert isinstance(model, ModelLayer)
-    values = [picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture)) for picture in pictures]
-    for i, value in enumerate(values):
-        if value.dim() != 3:
-            raise InvalidData(f"picture {i + 1} is {tuple(value.shape)}, not (channels, height, width)")
+    values = [prepared(loaded, picture, number) for number, picture in enumerate(pictures, 1)]
     scores: dict[int, Tensor] = {}
     training = model.training
     model.train(False)
@@ -53,11 +47,17 @@ def batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     return [rows[at : at + TOGETHER] for rows in alike.values() for at in range(0, len(rows), TOGETHER)]
 
 
-def prepared(loaded: "Opened", path: Path) -> Tensor:
-    """The numbers of a picture file, as the model's preprocessor_config.json wants them."""
+def prepared(loaded: "Opened", picture: object, number: int) -> Tensor:
+    """The numbers of a picture, as the model's preprocessor_config.json wants them, where it is not prepared already.
+
+    `number` is its place among others.
+    """
     spec = loaded.spec
     entry = spec.source if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
     assert isinstance(entry, Seen)
+    found = seen(picture, number, entry.channels)
+    if isinstance(found, Tensor):
+        return found
     how = loaded.demand_preparation()
     if how.mean is not None and len(how.mean) != entry.channels:
         raise InvalidConfig(
@@ -65,4 +65,4 @@ def prepared(loaded: "Opened", path: Path) -> Tensor:
             where=loaded.path / PREPARED,
             remedy="Give image_mean and image_std a number for each channel.",
         )
-    return torch.from_numpy(how.apply(read_picture(path, entry.channels)))
+    return torch.from_numpy(how.apply(found))

@@ -2,15 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, overload
-
-from torch import Tensor
 
 from transept.use.caption import caption
 from transept.use.classify import Label
+from transept.use.given import Heard, Picture, is_picture, is_sound
 from transept.use.opened import Opened
-from transept.use.see import Picture, see
+from transept.use.see import see
 from transept.use.text import Text
 from transept.use.transcribe import Transcript, transcribe
 
@@ -26,52 +24,67 @@ class Senses(Opened):
     """The verbs of what is no text: one in, one out; a list in, a list out."""
 
     @overload
-    def see(self, picture: str | Path | Tensor) -> Label: ...  # type: ignore[overload-overlap]
+    def see(self, picture: Picture) -> Label: ...  # type: ignore[overload-overlap]
 
     @overload
     def see(self, picture: Sequence[Picture]) -> list[Label]: ...
 
     def see(self, picture: Picture | Sequence[Picture]) -> Label | list[Label]:
-        """The label of a picture: of a file, or of a tensor (channels, height, width) that is prepared already."""
-        if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
-            return see(self, [picture])[0]
-        return see(self, list(picture))
+        """The label of a picture: of a file, of an image of Pillow, or of pixels.
+
+        Pixels are uint8, (height, width, channels) in NumPy and (channels, height, width) in torch. Real numbers
+        (channels, height, width) are a picture that is prepared already.
+        """
+        self.demand("see")
+        return see(self, [picture])[0] if is_picture(picture) else see(self, several(picture))
 
     @overload
-    def caption(self, picture: str | Path, *, first: int = 0, **search: Any) -> Text: ...
+    def caption(self, picture: Picture, *, first: int = 0, **search: Any) -> Text: ...
 
     @overload
     def caption(self, picture: Sequence[Picture], *, first: int = 0, **search: Any) -> list[Text]: ...
 
     def caption(self, picture: Picture | Sequence[Picture], *, first: int = 0, **search: Any) -> Text | list[Text]:
-        """A text that describes a picture: of a file, or of a tensor (channels, height, width) prepared already.
+        """A text that describes a picture, which is given as in `see`.
 
         A picture draws by its number (`first` on), as a text does in `translate`.
         """
         self.demand("caption")
         settings = self.settings(**search)
-        if isinstance(picture, str | Path) or (isinstance(picture, Tensor) and picture.dim() == 3):
+        if is_picture(picture):
             return caption(self, [picture], settings, first)[0]
-        return caption(self, list(picture), settings, first)
+        return caption(self, several(picture), settings, first)
 
     @overload
     def transcribe(  # type: ignore[overload-overlap]
-        self, file: str | Path, *, resample: bool = False, beam: int = 1, say: Say = warn
+        self, sound: Heard, *, rate: int | None = None, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> Transcript: ...
 
     @overload
     def transcribe(
-        self, file: Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
+        self, sound: Sequence[Heard], *, rate: int | None = None, resample: bool = False, beam: int = 1, say: Say = warn
     ) -> list[Transcript]: ...
 
     def transcribe(
-        self, file: str | Path | Sequence[str | Path], *, resample: bool = False, beam: int = 1, say: Say = warn
+        self,
+        sound: Heard | Sequence[Heard],
+        *,
+        rate: int | None = None,
+        resample: bool = False,
+        beam: int = 1,
+        say: Say = warn,
     ) -> Transcript | list[Transcript]:
-        """What is said in a sound file, by the best letter at every frame.
+        """What is said in a sound file, or in samples (N,) of which there are `rate` in a second.
 
-        With a `beam` above 1 it is the likeliest text, summed over all ways to spell it, among so many beginnings.
-        A file of another sampling rate than the model's is refused; with `resample` it is changed, and `say` hears it.
+        It is read by the best letter at every frame; with a `beam` above 1 it is the likeliest text, summed over all
+        ways to spell it, among so many beginnings. Sound of another sampling rate than the model's is refused; with
+        `resample` it is changed, and `say` hears it.
         """
-        files = [Path(file)] if isinstance(file, str | Path) else [Path(one) for one in file]
-        found = transcribe(self, files, resample, beam, say)
-        return found[0] if isinstance(file, str | Path) else found
+        if is_sound(sound):
+            return transcribe(self, [sound], rate, resample, beam, say)[0]
+        return transcribe(self, several(sound), rate, resample, beam, say)
+
+
+def several(given: Any) -> list[Any]:
+    """What is more than one, as a list."""
+    return list(given)

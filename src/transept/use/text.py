@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
-from transept.decode.hypothesis import Finish, Hypothesis
+from transept.decode.hypothesis import Finish, Hypothesis, Limit
+from transept.errors import UsageError
+from transept.use.given import texts
 
 Decode = Callable[[list[int]], str]
 
@@ -17,18 +19,20 @@ class Text(str):
     """A text that a model wrote. It is its own text; beside it stands how the search came to it.
 
     `ids` and `tokens` are what was chosen, the end token with them where `finish` is "end"; "length" says that the
-    maximal length stopped the search (with an end token where the model is told to force one), "stop" that the text was
-    cut before a stop string, whose tokens are among `ids`. `logprobs` has the log-probability of each, `score` their
-    sum over the length penalty. `others` are the next best, as many as `n_best` asked for.
+    maximal length stopped the search (with an end token where the model is told to force one), and `limit` which one:
+    that of max_ratio and max_extra ("extra"), max_whole ("whole"), or the model's own ("positions"); "stop" that the
+    text was cut before a stop string, whose tokens are among `ids`. `logprobs` has the log-probability of each,
+    `score` their sum over the length penalty. `others` are the next best, as many as `n_best` asked for.
     """
 
-    __slots__ = ("finish", "ids", "logprobs", "others", "score", "tokens")
+    __slots__ = ("finish", "ids", "limit", "logprobs", "others", "score", "tokens")
 
     ids: list[int]
     tokens: list[str]
     logprobs: list[float]
     score: float
     finish: Finish
+    limit: Limit | None
     others: list[Self]
 
     @classmethod
@@ -36,7 +40,7 @@ class Text(str):
         """The text that a hypothesis stands for."""
         made = cls(text)
         made.ids, made.tokens, made.logprobs = found.tokens, tokens, found.logprobs
-        made.score, made.finish, made.others = found.score, found.finish, others or []
+        made.score, made.finish, made.limit, made.others = found.score, found.finish, found.limit, others or []
         return made
 
     @property
@@ -57,8 +61,10 @@ class Until:
     `fits(tokens)` is whether a search that wrote these may end; the cut itself is made in the text.
     """
 
-    def __init__(self, strings: str | Sequence[str], decode: Decode) -> None:
-        self.strings = tuple(filter(None, [strings] if isinstance(strings, str) else strings))
+    def __init__(self, strings: str | Sequence[str] | None, decode: Decode) -> None:
+        self.strings = tuple(texts(strings, "stop string")) if strings is not None else ()
+        if "" in self.strings:
+            raise UsageError("an empty stop string stands everywhere", remedy="Name a text, or leave it out.")
         self.decode = decode
         self.reach = max(AROUND, LETTER * max((len(string.encode()) for string in self.strings), default=0))
 
@@ -73,7 +79,7 @@ class Until:
     def cut(self, text: str, found: Hypothesis) -> tuple[str, Hypothesis]:
         """The text before the strings, and its hypothesis with the reason of its end."""
         at = self.at(text)
-        return (text, found) if at is None else (text[:at], replace(found, finish="stop"))
+        return (text, found) if at is None else (text[:at], replace(found, finish="stop", limit=None))
 
     def settled(self, text: str) -> str:
         """What of a text that still grows is certain: whole characters, and no beginning of one of the strings."""

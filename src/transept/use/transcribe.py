@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from transept.data.sound import normalised, read_sound, resampled
+from transept.data.sound import normalised, resampled
 from transept.decode.ctc import best_path, best_text
 from transept.errors import InvalidData, UsageError
 from transept.heads.letters import Letters
 from transept.models import ModelLayer
+from transept.use.given import heard
 from transept.use.reading import demand_tokenizer
 
 if TYPE_CHECKING:
@@ -34,9 +35,14 @@ class Transcript(str):
 
 @torch.inference_mode()
 def transcribe(
-    loaded: "Opened", files: Sequence[Path], resample: bool, beam: int, say: Callable[[str], None]
+    loaded: "Opened",
+    sounds: Sequence[object],
+    rate: int | None,
+    resample: bool,
+    beam: int,
+    say: Callable[[str], None],
 ) -> list[Transcript]:
-    """What is said in each file. See `Loaded.transcribe`."""
+    """What is said in each sound. See `Loaded.transcribe`."""
     if beam < 1:
         raise UsageError(f"a beam of {beam} keeps nothing; it is 1 or more")
     loaded.demand("transcribe")
@@ -48,8 +54,8 @@ def transcribe(
     training = model.training
     model.train(False)
     try:
-        for path in files:
-            sound = read_sound(path)
+        for number, given in enumerate(sounds, 1):
+            sound, path = heard(given, rate, number), given if isinstance(given, str | Path) else f"sound {number}"
             samples = sound.mono()
             if sound.samples.shape[1] > 1:
                 say(f"{path}: {sound.samples.shape[1]} channels were mixed to one")

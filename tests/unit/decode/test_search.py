@@ -60,7 +60,7 @@ def test_nothing_asked_is_nothing_answered():
 @pytest.mark.parametrize("method", METHODS)
 def test_no_room_for_any_token_gives_an_empty_answer(method):
     settings = Search(method=method, max_ratio=0.0, max_extra=0)
-    empty = Hypothesis([], 0.0, [], "length")
+    empty = Hypothesis([], 0.0, [], "length", "extra")
     assert search(translator(0), sentences(0, 3), settings, SPECIAL) == [[empty]] * 3
 
 

@@ -119,7 +119,7 @@ def test_scores_that_are_no_numbers_are_told() -> None:
 def test_no_room_for_an_answer_gives_none() -> None:
     model = writer(0, length=6)
     (found,) = follow(model, None, [BOS, 3, 4, 5, 6, 7], GREEDY.model_copy(update={"max_extra": 0}), SPECIAL)
-    assert found == Hypothesis([], 0.0, [], "length")
+    assert found == Hypothesis([], 0.0, [], "length", "extra")
 
 
 # ------------------------------------------------------------------ the checks above see what they should

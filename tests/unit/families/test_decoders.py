@@ -223,7 +223,11 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (LLAMA_3, {"rope_parameters": {"rope_type": "default"}}, "unknown keys for Llama: 'rope_parameters'"),
     (LLAMA_2, {"sliding_window": 16}, "unknown keys for Llama: 'sliding_window'"),
     (LLAMA_2, {"pretraining_tp": 2}, "pretraining_tp is 2"),
-    (LLAMA_2, {"num_key_value_heads": 5}, "kv_heads=5 does not divide heads=32"),
+    (
+        LLAMA_2,
+        {"num_key_value_heads": 5},
+        "num_key_value_heads is 5, and does not divide num_attention_heads",
+    ),
     (LLAMA_2, {"architectures": ["LlamaForQuestionAnswering"]}, "LlamaForQuestionAnswering; Transept reads LlamaForC"),
     (MISTRAL, {"attention_bias": True}, "unknown keys for Mistral: 'attention_bias'"),
     (MISTRAL, {"layer_types": ["full_attention"] * 32}, "unknown keys for Mistral: 'layer_types'"),

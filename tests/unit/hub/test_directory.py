@@ -111,7 +111,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "home" / "letter").write_text("dear")
     (tmp_path / "file").write_text("dear")
     for name in ("home", "file"):
-        with pytest.raises(UsageError, match="no model; they are not replaced"):
+        with pytest.raises(UsageError, match="no model, which are never replaced"):
             save(tmp_path / name, model(), overwrite=True)
     assert (tmp_path / "home" / "letter").read_text() == (tmp_path / "file").read_text() == "dear"
     (tmp_path / "empty").mkdir()
@@ -381,10 +381,14 @@ def test_an_index_that_disagrees_with_its_files_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
-        ("config.json", {"model_type": "bird"}, r"model_type is 'bird'.*\n.*It reads .*marian, .*transept"),
+        (
+            "config.json",
+            {"model_type": "bird"},
+            r"models of type 'bird' are not read\n.*Transept reads .*marian, .*transept",
+        ),
         ("config.json", {"model_type": "bert"}, "the architecture is MarianMTModel; Transept reads BertForPreTraining"),
-        ("config.json", {"model_type": "marain"}, "Did you mean 'marian'"),
-        ("config.json", {"model_type": None}, "model_type is None"),
+        ("config.json", {"model_type": "marain"}, "models of type .marain. are not read"),
+        ("config.json", {"model_type": None}, "no model_type says what the model is"),
         ("config.json", {"architectures": ["MarianModel"]}, "the architecture is MarianModel"),
         ("config.json", {"encoder_layer": 2}, "unknown keys for Marian: 'encoder_layer' Did you mean 'encoder_layers'"),
         ("config.json", {"d_model": 32}, "width is 16 in transept.json and 32 in config.json"),

@@ -66,15 +66,15 @@ def test_settings_are_changed_for_one_call(loaded: Loaded) -> None:
     assert loaded.generation == before
 
 
-def test_a_prefix_is_where_a_translation_begins(loaded: Loaded) -> None:
-    forced = loaded.translate(TEXTS, prefix=["das ", "", "die Katze"])
+def test_a_translation_may_have_to_begin_so(loaded: Loaded) -> None:
+    forced = loaded.translate(TEXTS, begin=["das ", "", "die Katze"])
     assert [one.text.startswith(start) for one, start in zip(forced, ["das ", "", "die Katze"], strict=True)] == [
         True
     ] * 3
     assert forced[1] == loaded.translate(TEXTS[1])
-    assert loaded.translate(TEXTS[0], prefix="das ") == forced[0]
-    with pytest.raises(UsageError, match="3 texts need as many prefixes"):
-        loaded.translate(TEXTS, prefix=["das "])
+    assert loaded.translate(TEXTS[0], begin="das ") == forced[0]
+    with pytest.raises(UsageError, match="3 texts need as many beginnings"):
+        loaded.translate(TEXTS, begin=["das "])
 
 
 def test_blank_stays_blank(loaded: Loaded) -> None:

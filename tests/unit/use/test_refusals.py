@@ -12,7 +12,7 @@ from transept.families import llama, roberta
 from transept.hub.generation import Generation
 from transept.use.loaded import load
 from transept.use.pooling import declared
-from transept.use.summarize import asked
+from transept.use.preface import SUMMARY, Preface, preface
 from unit.use.made import theirs
 
 HERE = Path("somewhere")
@@ -62,12 +62,12 @@ def test_a_model_that_writes_no_text_has_no_search() -> None:
 @pytest.mark.parametrize("given", ["x", [1], {"summarization": [1]}, {"summarization": "abc"}])
 def test_settings_of_summaries_are_objects(given: Any) -> None:
     with pytest.raises(InvalidConfig, match="must be an object"):
-        asked({"task_specific_params": given}, Generation())
+        preface({"task_specific_params": given}, Generation(), SUMMARY)
 
 
 def test_no_settings_of_summaries_are_the_models_own() -> None:
     for given in ({}, {"task_specific_params": None}, {"task_specific_params": {"translation": {}}}):
-        assert asked(given, Generation()) == ("", Generation().search)
+        assert preface(given, Generation(), SUMMARY) == Preface("", Generation().search)
 
 
 def test_keys_of_qwen_that_compute_nothing() -> None:

@@ -75,12 +75,10 @@ def test_texts_are_hugging_faces(listener: Loaded, tmp_path: Path) -> None:
     for file, ours in zip(files, found, strict=True):
         samples = read_sound(file).mono()
         wanted = pipe({"raw": samples, "sampling_rate": RATE})["text"]
-        for sign in ("<s>", "</s>", "<unk>"):  # theirs writes them, which nobody says
-            wanted = wanted.replace(sign, "")
-        assert ours.split() == wanted.split()
+        assert ours == wanted
         assert ours.seconds == pytest.approx(len(samples) / RATE)
         assert listener.transcribe(str(file)) == ours
-    assert any(found)
+    assert any("<s>" in one for one in found), "what a frame was heard as is said, whatever it is"
 
 
 @pytest.mark.parametrize(("width", "error"), [(1, 1 / 128), (2, 1 / 2**15), (3, 1 / 2**23), (4, 1 / 2**31)])
