@@ -136,6 +136,8 @@ def from_hf(config: Mapping[str, Any]) -> Model:
             f"attention_type is 'block_sparse', and no row of max_position_embeddings {length} is longer than {least}",
             remedy="Hugging Face then computes full attention: say attention_type 'original_full'.",
         )
+    if blocks == "first" and not random:
+        raise InvalidConfig("num_random_blocks is 0, and Hugging Face's block_sparse attention fails without any")
     if blocks == "first" and length % size:
         raise InvalidConfig(
             f"max_position_embeddings {length} is no multiple of block_size {size}: rows are filled up beyond it"
@@ -157,15 +159,14 @@ def to_hf(spec: Topology) -> dict[str, Any]:
             remedy="Train it with blocks: first.",
         )
     sizes = [part.size for part in seen if isinstance(part, GlobalBlocks)]
-    position = model.blocks.position
+    times = model.blocks.position.times if isinstance(model.blocks.position, Repeated) else 1
     config = {
         "architectures": [architecture_of(without_pooler(model), "BigBird", HEADS)],
         "model_type": "big_bird",
         **bert.config_of(model),
         "max_position_embeddings": model.limit() or 4096,
         "attention_type": "block_sparse" if sizes else "original_full",
-        "block_size": sizes[0] if sizes else 64,
-        "num_random_blocks": position.times - 1 if isinstance(position, Repeated) else 0 if sizes else 3,
+        **({"block_size": sizes[0], "num_random_blocks": times - 1} if sizes else {}),
         "use_bias": first(model.blocks, Attention).bias is True,
         "rescale_embeddings": embed.scale != 1.0,
         "pad_token_id": 0,

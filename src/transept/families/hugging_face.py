@@ -10,6 +10,7 @@ A family that Hugging Face has too declares
 and may have
 
     filed       the description, `Look` -> that which the weights bear out, and a sentence where it is another one
+    whole       the description -> whether theirs computes it on rows of all its positions alone
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
