@@ -9,6 +9,7 @@ from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, first, over_tokens, respelled
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.head import Head
+from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.names import Names, linear
 from transept.parts.attention import Attention
@@ -78,9 +79,21 @@ def declare(
     Hugging Face evaluates: the first block, once more for each. "full" sees everything. The pattern is that of `length`
     however long a row is. Embeddings are dropped out after their norm, as BERT's; theirs before it.
     """
-    words = {"dropout": dropout, "attention_dropout": attention_dropout, "activation": activation, "eps": eps}
+    words: dict[str, Any] = {
+        "dropout": dropout,
+        "attention_dropout": attention_dropout,
+        "activation": activation,
+        "eps": eps,
+    }
     words |= {"embeddings": embeddings, "head_dropout": head_dropout, "labels": labels, "initial": initial}
-    shape = {"vocab": vocab, "width": width, "hidden": hidden, "heads": heads, "depth": depth, "segments": segments}
+    shape: dict[str, Any] = {
+        "vocab": vocab,
+        "width": width,
+        "hidden": hidden,
+        "heads": heads,
+        "depth": depth,
+        "segments": segments,
+    }
     spec = bert.declare(**shape, **words, length=length, head=head)
     made, second = headed(spec.head, FeedForward(hidden, activation), Norm(eps=eps)), spec.second
     if head in ("masked", "classes", "tags"):
@@ -90,6 +103,7 @@ def declare(
     cycle = tuple(attending(spec.blocks.cycle()[0], pattern, bias) for pattern in seen)
     position = Repeated(size, 1 + random, length) if blocks == "first" and random else None
     stack = replace(spec.blocks, block=cycle if seeds > 1 else cycle[0], position=position)
+    assert isinstance(spec.embed, Tokens)
     return replace(spec, embed=replace(spec.embed, scale=scale), stack=stack, head=made, second=second)
 
 

@@ -313,8 +313,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop
         mix = mixed(q, k, v, works[0])
     else:
         at = [(slice(head // shared, head // shared + 1), head % shared) for head in range(heads)]
-        each = [mixed(q[:, g, :, r, None], k[:, g], v[:, g], work) for (g, r), work in zip(at, works, strict=True)]
-        mix = torch.cat(each, 1)
+        apiece = [mixed(q[:, g, :, r, None], k[:, g], v[:, g], work) for (g, r), work in zip(at, works, strict=True)]
+        mix = torch.cat(apiece, 1)
     mix = mix.permute(0, 2, 4, 1, 3, 5).reshape(rows, -1, heads, width)[:, :length]  # from (B, N, W, G, R, E)
     if order is not None:
         mix = mix[torch.arange(rows, device=q.device)[:, None], order.argsort(1)]
