@@ -83,7 +83,7 @@ def touched(pattern: Pattern, length: int, size: int) -> tuple[Tensor, Tensor]:
     return pattern.touches(q, k).expand(shape), pattern.fills(q, k).expand(shape)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)  # a stack of BigBird's has a pattern for each layer
 def plans(pattern: Pattern, length: int, size: int, scores: int, device: torch.device) -> tuple[Plan, ...]:
     """The plan of all heads, or of each where the pattern tells them apart."""
     return tuple(plan(pattern.of_head(i), length, size, scores, device) for i in range(pattern.apart()))
