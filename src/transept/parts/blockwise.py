@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from transept.parts.core import Allowed
 from transept.parts.dropout import dropout
 from transept.parts.pattern import Documents, Pattern, Places, Spans
+from transept.parts.scored import OfHead
 
 # Scores of one piece, counted over all rows and heads: on a processor they should stay in its cache; a GPU wants
 # large pieces, since each takes the same ten kernels however small it is.
@@ -296,19 +297,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop
     planned = plans(allowed.pattern, length, size, scores, q.device)
     seed = int(torch.randint(1 << 62, ())) if drop else 0
     shape = (rows, groups, shared) if apart == 1 else (rows, 1, 1)
-    works = [
-        Work(
-            one,
-            allowed.pattern.of_head(i),
-            shape,
-            count,
-            documents,
-            of_head(allowed.bias, i, apart),
-            drop,
-            seed + (i << 32),
-        )
-        for i, one in enumerate(planned)
-    ]
+    works = []
+    for i, one in enumerate(planned):
+        bias = allowed.bias if allowed.bias is None or apart == 1 else OfHead(allowed.bias, i)
+        works.append(Work(one, allowed.pattern.of_head(i), shape, count, documents, bias, drop, seed + (i << 32)))
     if apart == 1:
         mix = mixed(q, k, v, works[0])
     else:
@@ -332,20 +324,3 @@ def mixed(q: Tensor, k: Tensor, v: Tensor, work: Work) -> Tensor:
         *([] if work.bias is None else work.bias.parameters()),
     )
     return mix.view(q.shape)
-
-
-class _OfHead(nn.Module):
-    """The scores of one head."""
-
-    def __init__(self, bias: nn.Module, head: int) -> None:
-        super().__init__()
-        self.bias, self.head = bias, head
-
-    def forward(self, q: Tensor, k: Tensor) -> Tensor:
-        scores: Tensor = self.bias(q, k)
-        return scores if scores.size(1) == 1 else scores[:, self.head : self.head + 1]
-
-
-def of_head(bias: nn.Module | None, head: int, apart: int) -> nn.Module | None:
-    """What positions add to the scores of one head, where heads are told apart."""
-    return bias if bias is None or apart == 1 else _OfHead(bias, head)

@@ -132,3 +132,15 @@ class BucketsLayer(nn.Module):
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
         scores = nn.functional.embedding(self.bucket(k - q), self.weight)
         return scores.permute(0, 3, 1, 2)  # (B or 1, S, T, H) -> (B or 1, H, S, T)
+
+
+class OfHead(nn.Module):
+    """The scores of one head, (B or 1, 1, S, T), of a layer that scores for all."""
+
+    def __init__(self, scored: nn.Module, head: int) -> None:
+        super().__init__()
+        self.scored, self.head = scored, head
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        scores: Tensor = self.scored(q, k)
+        return scores if scores.size(1) == 1 else scores[:, self.head : self.head + 1]
