@@ -208,3 +208,15 @@ def test_mutants_are_caught(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("transept.hub.grouping.pooled", wrong_means()[wrong])
     with pytest.raises(AssertionError):
         test_equal_heads_become_one_and_nothing_changes("gpt2")
+
+
+def test_of_a_translator_the_memory_counts_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save(tmp_path / "full", transformer.declare(**transformer.TOY).build())
+    made = convert(tmp_path / "full", tmp_path / "few", 1)
+    depth = transformer.TOY["depth"]
+    assert made.bytes_before == 4 * made.bytes_after == depth * 2 * 2 * 4 * 32  # both attentions, keys and values
+    bare = convert(tmp_path / "few", tmp_path / "all", 1, encoder=True)
+    assert bare.before == (1, 4)
+    assert bare.bytes_after == made.bytes_after  # an encoder's keys are kept nowhere
+    assert read(tmp_path / "all").model.spec.encoder_blocks.attentions()[0].kv_heads == 1
