@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transept.heads.vocabulary import Vocabulary
+    from transept.hub.grouping import group_heads
     from transept.inputs.tokens import Tokens
     from transept.inspect.record import record
     from transept.models import Model, Seq2Seq
@@ -62,6 +63,7 @@ __all__ = [
     "Vocabulary",
     "Window",
     "from_json",
+    "group_heads",
     "load",
     "parse_pattern",
     "record",
@@ -71,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "heads.vocabulary": ("Vocabulary",),
+    "hub.grouping": ("group_heads",),
     "use.loaded": ("Loaded", "load"),
     "inputs.tokens": ("Tokens",),
     "inspect.record": ("record",),

@@ -20,7 +20,7 @@ SIMPLE_PATTERN = st.one_of(
     some.flatmap(lambda size: st.builds(Summary, st.just(size), st.integers(0, size))),
     st.builds(Local, some, st.integers(0, 2), st.integers(0, 2)),
     st.builds(GlobalBlocks, some, small, st.integers(0, 2)),
-    st.builds(RandomBlocks, some, st.integers(0, 3), st.integers(1, 30), small),
+    st.builds(RandomBlocks, some, st.integers(0, 3), st.integers(1, 30), small, st.sampled_from([1, 4])),
     st.builds(Rows, some, small),
     st.builds(Columns, some, small),
     st.builds(Convolutional, some, st.sampled_from([1, 3, 5]), small),

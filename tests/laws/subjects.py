@@ -121,7 +121,10 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
     for place, kind in ((Tokens, Added), (Stack, Scored), (Attention, Rotating), (Attention, Keyed)):
         for name, position in forms(kind).items():
             there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
-            yield f"position {name}", edit(bare, there)
+            try:
+                yield f"position {name}", edit(bare, there)
+            except InvalidConfig:  # what attends to mixtures of tokens has no positions to turn or to score
+                assert any(attend.core.exact is False for attend in trunk_of(spec).attentions())
     rotary = forms(Rotating)["Rotary"]
     for name, scaling in toys(Scaling).items():
         turned = on(Attention, lambda part: part.source == "self", position=replace(rotary, scaling=scaling))

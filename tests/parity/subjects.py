@@ -238,9 +238,13 @@ def of_theirs(model: Any, given: Batch) -> Results:
     known = inspect.signature(model.forward).parameters
     asked = {name: True for name in ("output_hidden_states", "output_attentions") if name in known or "kwargs" in known}
     ends: list[Tensor] = []
-    hook = model.base_model.register_forward_hook(
-        lambda module, args, out: ends.append(out.get("last_hidden_state"))  # T5's is its own base, and has logits
-    )
+    pools: list[Tensor | None] = []
+
+    def keep(module: Any, args: Any, out: Any) -> None:
+        ends.append(out.get("last_hidden_state"))  # T5's is its own base, and has logits
+        pools.append(out.get("pooler_output"))
+
+    hook = model.base_model.register_forward_hook(keep)
     try:
         out = model(**given.theirs, **asked, return_dict=True)
     finally:
@@ -255,6 +259,8 @@ def of_theirs(model: Any, given: Batch) -> Results:
         found["second"] = out.seq_relationship_logits
     if getattr(out, "distillation_logits", None) is not None:
         found["second"] = out.distillation_logits
+    if model.config.model_type == "big_bird" and pools[-1] is not None and name != "pooler_output":
+        found.setdefault("second", pools[-1])  # of a pooler that its head does not read
 
     def states(prefix: str, values: Any, last: str) -> None:
         if values is not None:

@@ -145,11 +145,14 @@ class _Walk:
         from transept.parts.convnet import Convolution
         from transept.parts.convolution import ConvolutionsLayer, ConvolvedLayer
         from transept.parts.mapped import Normalised
+        from transept.parts.mixture import MixtureLayer
 
         if isinstance(module, nn.Linear | Normalised):
             return 2 * module.in_features * module.out_features
         if isinstance(module, AttentionLayer):
             return 2 * self.length * module.spec.heads * sum(module.widths.values())
+        if isinstance(module, MixtureLayer):  # of all experts, those that a token goes through
+            return 4 * module.spec.chosen * module.spec.hidden * self.width
         if isinstance(module, VocabularyLayer) and module.spec.tied:
             return 2 * module.spec.size * self.width
         if isinstance(module, nn.Conv2d):  # of a network that looks at a coarser grid in the end, many times a token

@@ -13,6 +13,7 @@ from transept.cli import (
     caption,
     check,
     classify,
+    convert,
     demo,
     doctor,
     embed,
@@ -69,7 +70,7 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
-for verbs in (*TRAINING, *USING, evaluate, show, average, hub, doctor):
+for verbs in (*TRAINING, *USING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 
 

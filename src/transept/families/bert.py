@@ -125,10 +125,10 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     return declare(**words)
 
 
-def words_of(keys: Keys, head: str, vocab: int = GOLDEN_VOCAB) -> dict[str, Any]:
+def words_of(keys: Keys, head: str, vocab: int = GOLDEN_VOCAB, activation: str = "gelu") -> dict[str, Any]:
     """The words of `declare` in a configuration of BERT's or of RoBERTa's: all but the positions.
 
-    `vocab` is what an absent vocab_size stands for.
+    `vocab` and `activation` are what an absent vocab_size and hidden_act stand for.
     """
     labels = keys.labels()
     if head == "spans" and labels != 2:
@@ -142,7 +142,7 @@ def words_of(keys: Keys, head: str, vocab: int = GOLDEN_VOCAB) -> dict[str, Any]
         "segments": keys.whole("type_vocab_size", 2),
         "dropout": keys.share("hidden_dropout_prob", 0.1),
         "attention_dropout": keys.share("attention_probs_dropout_prob", 0.1),
-        "activation": keys.choice("hidden_act", "gelu", ACTIVATIONS),
+        "activation": keys.choice("hidden_act", activation, ACTIVATIONS),
         "eps": keys.positive("layer_norm_eps", 1e-12),
         "head": head,
         "labels": labels,

@@ -16,6 +16,7 @@ from transept.names import Drop, Entry, Tied, linear, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
 from transept.parts.pattern import Both, Causal, Pattern, Window
+from transept.parts.planner import Auto
 from transept.parts.stack import Stack
 from transept.spec import edit, replace
 
@@ -41,9 +42,9 @@ def head_of(word: Heading, vocab: int, embeddings: Literal["tied", "separate"], 
 
 
 def banded(block: Block, window: int) -> Block:
-    """The block with a band: a token sees itself and the `window` - 1 before it."""
+    """The block with a band: a token sees itself and the `window` - 1 before it, and no score beyond is computed."""
     band = Causal() & Window(window - 1)
-    return edit(block, lambda part: replace(part, pattern=band) if isinstance(part, Attention) else part)
+    return edit(block, lambda part: replace(part, pattern=band, core=Auto()) if isinstance(part, Attention) else part)
 
 
 def window_of(pattern: Pattern) -> int | None:

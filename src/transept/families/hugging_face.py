@@ -10,6 +10,7 @@ A family that Hugging Face has too declares
 and may have
 
     filed       the description, `Look` -> that which the weights bear out, and a sentence where it is another one
+    whole       the description -> whether theirs computes it on rows of all its positions alone
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ from transept.inputs.tokens import Tokens
 from transept.models import Model, Seq2Seq
 from transept.names import Entry, Rule
 from transept.parts.attention import Attention
-from transept.parts.core import Fused, Reference
+from transept.parts.core import Fused
 from transept.parts.feedforward import Activation
 from transept.parts.layer import Sublayer
 from transept.parts.stack import Stack
@@ -127,7 +128,7 @@ def plain(spec: Spec) -> Spec:
 
     def shorter(part: Part) -> Part:
         if isinstance(part, Attention):
-            core = Fused() if part.core == Reference() else part.core
+            core = Fused() if part.core.exact else part.core  # all of these compute the same
             own = None if part.head_width and part.head_width * part.heads == width else part.head_width
             kv_heads = None if part.kv_heads == part.heads else part.kv_heads
             return replace(part, core=core, kv_heads=kv_heads, head_width=own)

@@ -13,6 +13,8 @@ from transept.heads.head import Head, HeadLayer
 from transept.parts.dense import Dense
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
+from transept.parts.feedforward import FeedForward
+from transept.parts.norm import Norm
 from transept.parts.queried import Queried
 
 Pool = Literal["first", "second", "last", "mean"]
@@ -159,15 +161,21 @@ class Tags(Head):
 
 
 class Spans(Head):
-    """A score for every position as the first and as the last of an answer, (B, S, 2) (Devlin et al. 2019, 4.2)."""
+    """A score for every position as the first and as the last of an answer, (B, S, 2) (Devlin et al. 2019, 4.2).
+
+    With `feed` the states first go through one more feed-forward network, norm(x + drop(feed(drop(x)))), and no dropout
+    follows it (BigBird, Zaheer et al. 2020).
+    """
 
     dropout: float = 0.0
+    feed: FeedForward | None = None
+    norm: Norm = Norm()
 
     def validate(self) -> None:
         self.hold(0, "dropout", below=1)
 
     def build(self, width: int) -> "TagsLayer":
-        return TagsLayer(width, 2, self.dropout)
+        return TagsLayer(width, 2, self.dropout) if self.feed is None else FedSpansLayer(self, width)
 
 
 class TagsLayer(HeadLayer):
@@ -177,4 +185,16 @@ class TagsLayer(HeadLayer):
 
     def forward(self, states: Tensor, entered: Entered) -> Tensor:
         scores: Tensor = self.score(dropout(states, self.drop if self.training else 0.0))
+        return scores
+
+
+class FedSpansLayer(TagsLayer):
+    def __init__(self, spec: Spans, width: int) -> None:
+        super().__init__(width, 2, spec.dropout)
+        assert spec.feed is not None
+        self.feed, self.norm = spec.feed.build(width), spec.norm.build(width)
+
+    def forward(self, states: Tensor, entered: Entered) -> Tensor:
+        drop = self.drop if self.training else 0.0
+        scores: Tensor = self.score(self.norm(states + dropout(self.feed(dropout(states, drop)), drop)))
         return scores

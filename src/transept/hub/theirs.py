@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from transept.errors import TranseptError
+from transept.families.registry import family_of_hf
 from transept.heads.classes import Classes
 from transept.hub.directory import Stored
 from transept.hub.kinds import reads
@@ -19,6 +20,7 @@ from transept.models import Model, Seq2Seq
 from transept.topology import Built
 
 ROWS, LENGTH = 8, 24
+FEW = 2  # rows, where each is as long as a model reads
 SAMPLES = 4000  # of a sound: a quarter of a second, twelve frames
 
 # Where their outputs have what our head gives, in this order.
@@ -96,7 +98,9 @@ class Draws:
         self.start: int | None = special.bos if special else getattr(config, "decoder_start_token_id", None)
         self.special = {self.pad, self.eos, *(special.tokens() if special else ())}
         longest = stored.generation.longest if stored.generation else self.spec.limit() or LENGTH
-        self.longest = min(LENGTH, longest)
+        family = family_of_hf(config.model_type)
+        whole = family is not None and hasattr(family, "whole") and family.whole(self.spec)
+        self.longest, self.rows = (longest, FEW) if whole else (min(LENGTH, longest), ROWS)
 
     def given(self) -> Given:
         """An input for `forward`."""
@@ -116,14 +120,14 @@ class Draws:
         `close` ends rows with the end token where there is one.
         """
         most = longest or self.longest
-        lengths = torch.randint(1, most + 1, (ROWS,), generator=self.generator)
+        lengths = torch.randint(1, most + 1, (self.rows,), generator=self.generator)
         lengths[0] = most
         common = torch.tensor([token for token in range(vocab) if token not in self.special] or [self.eos or 0])
         columns = torch.arange(most)
-        ids = common[torch.randint(len(common), (ROWS, most), generator=self.generator)]
+        ids = common[torch.randint(len(common), (self.rows, most), generator=self.generator)]
         ids = ids.masked_fill(columns >= lengths[:, None], self.pad)
         if close and self.eos is not None and self.eos < vocab:
-            ids[torch.arange(ROWS), lengths - 1] = self.eos
+            ids[torch.arange(self.rows), lengths - 1] = self.eos
         return ids, columns < lengths[:, None]
 
     def _texts(self) -> Given:

@@ -62,7 +62,9 @@ class Attention(Sublayer):
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
-            raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}")
+            raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}{self.core.why}")
+        if (apart := self.pattern.apart()) not in (1, self.heads):
+            raise InvalidConfig(f"the pattern {self.pattern} tells {apart} heads apart, and there are {self.heads}")
         if (reason := self.core.objects(self)) is not None:
             raise InvalidConfig(f"{type(self.core).__name__} {reason}")
         if self.shorten is not None and (self.source == "memory" or self.pattern.band()[1] > 0):

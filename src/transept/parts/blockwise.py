@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from transept.parts.core import Allowed
 from transept.parts.dropout import dropout
 from transept.parts.pattern import Documents, Pattern, Places, Spans
+from transept.parts.scored import OfHead
 
 # Scores of one piece, counted over all rows and heads: on a processor they should stay in its cache; a GPU wants
 # large pieces, since each takes the same ten kernels however small it is.
@@ -83,7 +84,12 @@ def touched(pattern: Pattern, length: int, size: int) -> tuple[Tensor, Tensor]:
     return pattern.touches(q, k).expand(shape), pattern.fills(q, k).expand(shape)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)  # a stack of BigBird's has a pattern for each layer
+def plans(pattern: Pattern, length: int, size: int, scores: int, device: torch.device) -> tuple[Plan, ...]:
+    """The plan of all heads, or of each where the pattern tells them apart."""
+    return tuple(plan(pattern.of_head(i), length, size, scores, device) for i in range(pattern.apart()))
+
+
 def plan(pattern: Pattern, length: int, size: int, scores: int, device: torch.device) -> Plan:
     """The pieces of a pattern, each with at most `scores` of them for one head of one row, or with one query block."""
     needed, whole = touched(pattern, length, size)
@@ -163,8 +169,9 @@ class Work:
         """What positions add to the scores, (1, G, n, R, W, M)."""
         assert self.bias is not None
         q, k = self.places(piece)
-        scores: Tensor = self.bias(q[:, :, None], k[:, None, :])  # (n, H, W, M)
-        return scores.reshape(len(scores), *self.shape[1:], *scores.shape[2:]).transpose(0, 1)[None]
+        scores: Tensor = self.bias(q[:, :, None], k[:, None, :])  # (n, H or 1, W, M)
+        heads = (1, 1) if scores.size(1) == 1 else self.shape[1:]
+        return scores.reshape(len(scores), *heads, *scores.shape[2:]).transpose(0, 1)[None]
 
     def hidden(self, piece: Piece) -> tuple[Tensor | None, ...]:
         """What may not be seen, and which queries see nothing; broadcast to (B, G, n, R, W, M)."""
@@ -285,21 +292,35 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop
     shared = heads // groups
     q = q.view(rows, -1, size, groups, shared, width).permute(0, 3, 1, 4, 2, 5)  # (B, G, N, R, W, E)
     k, v = (t.view(rows, -1, size, groups, width).permute(0, 3, 1, 2, 4) for t in (k, v))  # (B, G, N, W, E)
-    shape = (rows, groups, shared)
-    scores = SCORES.get(q.device.type, MANY) // (rows * heads)
-    planned = plan(allowed.pattern, length, size, max(scores, 1), q.device)
+    apart = allowed.pattern.apart()
+    scores = max(SCORES.get(q.device.type, MANY) // (rows * heads // apart), 1)
+    planned = plans(allowed.pattern, length, size, scores, q.device)
     seed = int(torch.randint(1 << 62, ())) if drop else 0
-    work = Work(planned, allowed.pattern, shape, count, documents, allowed.bias, drop, seed)
-    parameters = [] if allowed.bias is None else list(allowed.bias.parameters())
-    mix: Tensor = _Mix.apply(  # type: ignore[no-untyped-call]
-        q.reshape(rows * groups, -1, shared * size, width),
-        k.reshape(rows * groups, -1, size, width),
-        v.reshape(rows * groups, -1, size, width),
-        work,
-        *parameters,
-    )
-    mix = mix.view(rows, groups, -1, shared, size, width).permute(0, 2, 4, 1, 3, 5)  # (B, N, W, G, R, E)
-    mix = mix.reshape(rows, -1, heads, width)[:, :length]
+    shape = (rows, groups, shared) if apart == 1 else (rows, 1, 1)
+    works = []
+    for i, one in enumerate(planned):
+        bias = allowed.bias if allowed.bias is None or apart == 1 else OfHead(allowed.bias, i)
+        works.append(Work(one, allowed.pattern.of_head(i), shape, count, documents, bias, drop, seed + (i << 32)))
+    if apart == 1:
+        mix = mixed(q, k, v, works[0])
+    else:
+        at = [(slice(head // shared, head // shared + 1), head % shared) for head in range(heads)]
+        apiece = [mixed(q[:, g, :, r, None], k[:, g], v[:, g], work) for (g, r), work in zip(at, works, strict=True)]
+        mix = torch.cat(apiece, 1)
+    mix = mix.permute(0, 2, 4, 1, 3, 5).reshape(rows, -1, heads, width)[:, :length]  # from (B, N, W, G, R, E)
     if order is not None:
         mix = mix[torch.arange(rows, device=q.device)[:, None], order.argsort(1)]
     return mix.transpose(1, 2)
+
+
+def mixed(q: Tensor, k: Tensor, v: Tensor, work: Work) -> Tensor:
+    """The mix of one plan: q (B, G, N, R, W, E), k and v (B, G, N, W, E) -> (B, G, N, R, W, E)."""
+    rows, groups, blocks, shared, size, width = q.shape
+    mix: Tensor = _Mix.apply(  # type: ignore[no-untyped-call]
+        q.reshape(rows * groups, blocks, shared * size, width),
+        k.reshape(rows * groups, blocks, size, width),
+        v.reshape(rows * groups, blocks, size, width),
+        work,
+        *([] if work.bias is None else work.bias.parameters()),
+    )
+    return mix.view(q.shape)

@@ -75,7 +75,9 @@ class Allowed:
                 of = self.documents
                 asking = Places(self.q[:, :, None], None if of is None else of[:, :, None])
                 asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
-                allows = self.pattern.relates(asking, asked)[:, None]
+                heads = range(self.pattern.apart())
+                each = [self.pattern.of_head(head).relates(asking, asked)[:, None] for head in heads]
+                allows = each[0] if len(each) == 1 else torch.cat(each, 1)
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
             if self.placed is not None:
                 self._mask = self._mask & self.placed.near(self.k)
@@ -113,6 +115,7 @@ class Core(Part):
     """
 
     exact: ClassVar[bool] = True
+    why: ClassVar[str] = ""  # what a refusal of a pattern ends with
 
     def handles(self, pattern: Pattern) -> bool:
         return True

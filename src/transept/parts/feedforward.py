@@ -57,7 +57,7 @@ class FeedForwardLayer(Layer):
         self.gate = nn.Linear(width, spec.hidden, spec.bias) if spec.gated else None
         self.down = nn.Linear(spec.hidden, width, spec.bias)
 
-    def forward(self, x: Tensor, view: View, slot: Slot | None = None) -> Tensor:
+    def forward(self, x: Tensor, view: View | None = None, slot: Slot | None = None) -> Tensor:
         up = self.up(x)
         hidden = self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up
         out: Tensor = self.down(dropout(hidden, self.spec.dropout if self.training else 0.0))

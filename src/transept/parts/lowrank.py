@@ -29,6 +29,7 @@ class LowRank(Core):
     rank: int
     share: Literal["heads", "keys", "layers"] = "heads"
     exact: ClassVar[bool] = False
+    why: ClassVar[str] = ": each of its keys mixes the whole row, what comes after a token too"
 
     def validate(self) -> None:
         self.hold(1, "length", "rank")

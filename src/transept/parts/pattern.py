@@ -7,6 +7,9 @@ recognise them by their types, so a pattern is a description of what is allowed 
 What a pattern can tell beside that spares work, and none has to: how far a query looks (`band`), whether few keys are
 enough for nearly all queries (`is_sparse`), and of a range of queries and one of keys whether any pair is allowed
 (`touches`) and whether all are (`fills`). A core that knows these computes no score that nobody may see.
+
+Heads see alike, unless a pattern tells them apart: it then says what each head sees (`of_head`), and of itself what any
+of them does.
 """
 
 import math
@@ -15,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from transept.spec import Part
@@ -74,6 +78,14 @@ class Pattern(Part):
     def is_sparse(self) -> bool:
         """Whether all queries but a fixed number see no more than a fixed number of keys, however long a row is."""
         return max(self.band()) < math.inf
+
+    def apart(self) -> int:
+        """How many heads it tells apart; 1 where all see alike."""
+        return 1
+
+    def of_head(self, head: int) -> "Pattern":
+        """The pattern of one head."""
+        return self
 
     def parts(self) -> Iterator["Pattern"]:
         """It, and where it combines others, all of these."""
@@ -235,12 +247,23 @@ class Combined(Pattern):
     """A pattern made of others: on positions, what it says of tokens of which nothing more is known."""
 
     def allows(self, q: Tensor, k: Tensor) -> Tensor:
-        return self.relates(Places(q), Places(k))
+        heads = [self.of_head(head).relates(Places(q), Places(k)) for head in range(self.apart())]
+        return heads[0] if len(heads) == 1 else torch.stack(heads).any(0)
+
+    def of(self) -> dict[str, Pattern]:
+        """The patterns that it is made of, by the names of its fields."""
+        return {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+
+    def apart(self) -> int:
+        return max(pattern.apart() for pattern in self.of().values())
+
+    def of_head(self, head: int) -> Pattern:
+        return self if self.apart() == 1 else type(self)(*(pattern.of_head(head) for pattern in self.of().values()))
 
     def parts(self) -> Iterator[Pattern]:
         yield self
-        for field in fields(cast(Any, self)):
-            yield from getattr(self, field.name).parts()
+        for pattern in self.of().values():
+            yield from pattern.parts()
 
 
 class Both(Combined):

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from transept.parts.pattern import Pattern, Spans
+from transept.spec import replace
 
 ODD = (-7046029254386353131, -4658895280553007687, -7723592293110705685)  # of SplitMix64, as signed numbers
 NEVER = (1 << 63) - 1
+STEP = 0x1E3779B97F4A7C15  # between the seeds of two heads: wider than any two layers' seeds are apart
 
 
 def blocks(positions: Spans, size: int) -> Spans:
@@ -81,33 +83,50 @@ class RandomBlocks(Pattern):
 
     The random part of BigBird (Zaheer et al. 2020, section 2): never drawn are the block itself, its two neighbours,
     the first and the last block, which BigBird's other parts show. Positions from `length` on see and show nothing
-    here: what is drawn must not depend on how long a row happens to be. All heads of an attention share the draw.
+    here: what is drawn must not depend on how long a row happens to be. All heads of an attention share the draw, or
+    each of `heads` has its own, the first of them that which all would share.
     """
 
     size: int
     count: int
     length: int
     seed: int = 0
+    heads: int = 1
 
     def validate(self) -> None:
-        self.hold(1, "size", "length")
+        self.hold(1, "size", "length", "heads")
         self.hold(0, "count")
         self.hold(0, "seed", below=NEVER)
 
+    def apart(self) -> int:
+        return self.heads
+
+    def of_head(self, head: int) -> "RandomBlocks":
+        return replace(self, seed=(self.seed + head * STEP) % NEVER, heads=1)
+
+    def _of_heads(self) -> list["RandomBlocks"]:
+        return [self.of_head(head) for head in range(self.heads)]
+
     def graph(self) -> Tensor:
-        """True where the block of a row sees the block of a column, (N, N) of N blocks."""
+        """Of one draw, true where the block of a row sees the block of a column, (N, N) of N blocks."""
         return _drawn(self)
 
     def allows(self, q: Tensor, k: Tensor) -> Tensor:
+        if self.heads > 1:
+            return torch.stack([pattern.allows(q, k) for pattern in self._of_heads()]).any(0)
         graph = self.graph().to(q.device)
         at = [t.div(self.size, rounding_mode="floor") for t in (q, k)]
         there = (at[0] < len(graph)) & (at[1] < len(graph))
         return graph[at[0].clamp(max=len(graph) - 1), at[1].clamp(max=len(graph) - 1)] & there
 
     def touches(self, q: Spans, k: Spans) -> Tensor:
+        if self.heads > 1:
+            return torch.stack([pattern.touches(q, k) for pattern in self._of_heads()]).any(0)
         return self._seen(q, k) > 0
 
     def fills(self, q: Spans, k: Spans) -> Tensor:
+        if self.heads > 1:
+            return torch.stack([pattern.fills(q, k) for pattern in self._of_heads()]).all(0)
         (rows, columns) = blocks(q, self.size), blocks(k, self.size)
         return self._seen(q, k) == (rows.high - rows.low + 1) * (columns.high - columns.low + 1)
 

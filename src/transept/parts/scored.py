@@ -47,6 +47,35 @@ class AlibiLayer(nn.Module):
         return -slope[:, None, None] * (q - k).abs()[:, None]
 
 
+class Repeated(Scored):
+    """The first block of `size` keys counts `times` times, for the queries of all blocks but the first and the last.
+
+    The last is that of the last of `length` positions. So does Hugging Face's BigBird evaluate: where it drew blocks in
+    training (Zaheer et al. 2020, section 2) it then takes the first one, again for each. log(times) is added.
+    """
+
+    size: int
+    times: int
+    length: int
+
+    def validate(self) -> None:
+        self.hold(1, "size", "times", "length")
+
+    def build(self, width: int) -> "RepeatedLayer":
+        return RepeatedLayer(self)
+
+
+class RepeatedLayer(nn.Module):
+    def __init__(self, spec: Repeated) -> None:
+        super().__init__()
+        self.size, self.more = spec.size, math.log(spec.times)
+        self.last = (spec.length - 1) // spec.size * spec.size
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        inner = (q >= self.size) & (q < self.last)
+        return (self.more * (inner & (k < self.size)))[:, None]  # (B or 1, 1, S, T): the same for every head
+
+
 class Buckets(Scored):
     """A learned score for each head and each bucket of distances (Raffel et al. 2020, T5).
 
@@ -103,3 +132,15 @@ class BucketsLayer(nn.Module):
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
         scores = nn.functional.embedding(self.bucket(k - q), self.weight)
         return scores.permute(0, 3, 1, 2)  # (B or 1, S, T, H) -> (B or 1, H, S, T)
+
+
+class OfHead(nn.Module):
+    """The scores of one head, (B or 1, 1, S, T), of a layer that scores for all."""
+
+    def __init__(self, scored: nn.Module, head: int) -> None:
+        super().__init__()
+        self.scored, self.head = scored, head
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        scores: Tensor = self.scored(q, k)
+        return scores if scores.size(1) == 1 else scores[:, self.head : self.head + 1]

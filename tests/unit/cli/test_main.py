@@ -26,7 +26,20 @@ USING = (
     "caption",
     "transcribe",
 )
-VERBS = ("demo", "train", "check", "recipes", *USING, "eval", "show", "average", "import", "export", "doctor")
+VERBS = (
+    "demo",
+    "train",
+    "check",
+    "recipes",
+    *USING,
+    "eval",
+    "show",
+    "average",
+    "import",
+    "export",
+    "convert",
+    "doctor",
+)
 HEAVY = {"torch", "transformers", "numpy", "tokenizers", "sacrebleu", "babel", "matplotlib"}
 
 # Every help in one fresh interpreter: starting one for each would only show the same thing so many times.

@@ -15,7 +15,7 @@ from laws.drawn import ANY_PATTERN
 from transept.errors import InvalidConfig
 from transept.parts import blockwise
 from transept.parts.attention import Attention
-from transept.parts.blockwise import attend, plan
+from transept.parts.blockwise import attend, plan, plans
 from transept.parts.core import Allowed, Core, Reference
 from transept.parts.pattern import Causal, Pattern
 from transept.parts.pattern_text import parse_pattern
@@ -260,8 +260,8 @@ def test_mutants_are_caught() -> None:
         (blockwise, "packing", lambda valid: packing(~valid)),
         (blockwise.Piece, "scatter", once),
     ):
-        plan.cache_clear()
+        plans.cache_clear()
         with patch.object(owner, name, wrong), pytest.raises(AssertionError):
             compare(pattern, 4, 21, lengths=[21, 9], side="left", scores=1)
-    plan.cache_clear()
+    plans.cache_clear()
     assert math.isfinite(sum(pattern.band()))
