@@ -169,6 +169,7 @@ class SequencesData(BaseModel):
     `repeats`   of "repeat_copy", the most.
     `item`      of "recall", the vectors of an item.
     `batches`   in an epoch of training, each of sequences of one length.
+    `rows`      the most sequences of a batch, whatever train.batch_tokens would hold.
     `valid`     sequences of each length in the validation split, and in the test split, which measures `lengths`.
     `lengths`   what else is measured at every validation, as lengths that training may never see.
     `seed`      of the sequences.
@@ -183,6 +184,7 @@ class SequencesData(BaseModel):
     repeats: int = Field(default=10, ge=1)
     item: int = Field(default=3, ge=1)
     batches: int = Field(default=500, ge=1)
+    rows: int = Field(default=16, ge=1)
     valid: int = Field(default=20, ge=1)
     lengths: list[Annotated[int, Field(ge=1)]] = []
     seed: int = Field(default=2014, ge=0)

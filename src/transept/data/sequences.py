@@ -23,7 +23,7 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """inputs (B, S, C), labels (B, S, O) of 0 and 1, told (B, S), true where an answer is due. All are of one length."""
+    """inputs (B, S, C), labels (B, S, O) of 0 and 1, told (B, S): where an answer is due. All are of one length."""
 
     inputs: Tensor
     labels: Tensor
@@ -81,8 +81,7 @@ def make(data: SequencesData, count: int, length: int, repeats: int, place: Sequ
             due = _recall(inputs, labels, shown, data.item, draws.integers(0, length - 1, count))
     told = np.zeros((count, size), bool)
     told[:, -due:] = True
-    made = (torch.from_numpy(array) for array in (inputs, labels, told))
-    return SequenceBatch(*made, length, range(count))
+    return SequenceBatch(*map(torch.from_numpy, (inputs, labels, told)), length=length, rows=range(count))
 
 
 # Each fills what is shown and what is answered, and returns how many columns the answer has, the last ones.
@@ -90,23 +89,23 @@ def make(data: SequencesData, count: int, length: int, repeats: int, place: Sequ
 
 def _copy(inputs: Floats, labels: Floats, shown: Floats) -> int:
     """The vectors, a mark, and then nothing while they are said again."""
-    length, bits = shown.shape[1:]
+    _, length, bits = shown.shape
     inputs[:, :length, :bits] = shown
     inputs[:, length, bits] = 1
     labels[:, length + 1 :] = shown
-    return length
+    return int(length)
 
 
 def _repeat_copy(inputs: Floats, labels: Floats, shown: Floats, times: int, most: int) -> int:
     """As a copy; with the mark stands how often, with mean 0 and variance 1; the answer has a mark of its end."""
-    length, bits = shown.shape[1:]
+    _, length, bits = shown.shape
     spread = ((most**2 - 1) / 12) ** 0.5 or 1.0  # of the whole numbers from 1 to `most`, all alike likely
     inputs[:, :length, :bits] = shown
     inputs[:, length, bits] = 1
     inputs[:, length, bits + 1] = (times - (most + 1) / 2) / spread
     labels[:, length + 1 : -1, :bits] = np.tile(shown, (1, times, 1))
     labels[:, -1, bits] = 1
-    return length * times + 1
+    return int(length) * times + 1
 
 
 def _recall(inputs: Floats, labels: Floats, shown: Floats, item: int, chosen: NDArray[np.int64]) -> int:

@@ -70,8 +70,8 @@ def declare(
     """The description.
 
     `controller` "direct" is one feed-forward layer, "lstm" `depth` layers of LSTM. There are `heads` that read and as
-    many that write; `first` tells where they look at first: at the top row, or where they learn to. `form` "bits" is the
-    paper's, `channels` numbers in and `bits` out; "language_model" has embeddings of `width` for a vocabulary of
+    many that write; `first` tells where they look at first: at the top row, or where they learn to. `form` "bits" is
+    the paper's, `channels` numbers in and `bits` out; "language_model" has embeddings of `width` for a vocabulary of
     `vocab`, and scores of it.
     """
     driver: Controller = Direct(hidden) if controller == "direct" else Stepping(Lstm(hidden), depth)

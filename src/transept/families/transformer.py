@@ -71,8 +71,8 @@ def declare(
     `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end. `embeddings`
     "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves" is
     Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
-    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `form` "language_model" is
-    the decoder alone, without a source (Liu et al. 2018).
+    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `form` "language_model"
+    is the decoder alone, without a source (Liu et al. 2018).
     """
     attend = Attention(heads, kv_heads=kv_heads, bias=bias, dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
@@ -83,7 +83,9 @@ def declare(
     tied = embeddings == "tied"
     if form == "language_model":
         alone = replace(encoder, parts=(replace(attend, pattern=Causal()), feed))
-        return Model(width, embed, Stack(alone, decoder_depth or depth, last), Vocabulary(vocab, tied, head_bias), initial)
+        return Model(
+            width, embed, Stack(alone, decoder_depth or depth, last), Vocabulary(vocab, tied, head_bias), initial
+        )
     return Seq2Seq(
         width,
         embed,

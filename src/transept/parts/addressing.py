@@ -1,6 +1,8 @@
 """How heads find rows of a memory and move along them: by content, then by shifts from where they were.
 
-Graves et al. 2014, section 3. Shapes: B batch, H heads, R of them read and W write, N rows of the memory, C its columns.
+Graves et al. 2014, section 3.
+
+Shapes: B batch, H heads, of which R read and W write, N rows of the memory, C its columns.
 
 Each step is differentiated by hand, in two pieces: autograd over these thirty small operations takes two and a half
 times as long, and a sequence has nothing but steps.
@@ -88,7 +90,7 @@ class _Address(torch.autograd.Function):
         return where
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         _, strength, gate, shifts, sharpness, memory, before, *rest = ctx.saved_tensors
         lengths, sizes, keys, cosine, content, moved, logs, where = rest
@@ -143,7 +145,7 @@ class _Access(torch.autograd.Function):
         return reading @ memory, torch.baddbmm(left[-1], writing.transpose(1, 2), add)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, to_found: Tensor, to_after: Tensor) -> tuple[Tensor | None, ...]:
         where, erase, add, *left = ctx.saved_tensors
         memory, writes = left[0], len(left)

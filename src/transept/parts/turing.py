@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from transept.parts.addressing import access, address
 from transept.parts.cache import Slot, Slots
+from transept.parts.cell import State
 from transept.parts.controller import Controller
 from transept.parts.memory import Memory
-from transept.parts.tap import Tap
+from transept.parts.tap import Looking
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
 
@@ -74,7 +75,7 @@ class TuringLayer(TrunkLayer):
         self.emit = nn.Linear(spec.controller.leaves, self.asking + 2 * spec.writes * spec.columns)
         self.looked = nn.Parameter(torch.empty(heads, spec.rows)) if spec.first == "learned" else None
         self.recalled = nn.Parameter(torch.empty(spec.reads * spec.columns))
-        self.reading, self.writing = Tap(), Tap()
+        self.reading, self.writing = Looking(), Looking()
 
     def begin(self) -> None:
         """Heads begin at rows of their own: with all rows alike, and all looked at alike, none would ever differ."""
@@ -118,14 +119,19 @@ class TuringLayer(TrunkLayer):
             found = found.flatten(1)
             out.append(torch.cat([h, found], 1))
             if view.valid is not None:  # at padding everything stays as it was
-                memory, weights, found, states = _where(view.valid[:, t], (memory, weights, found, states), before)
+                memory, weights, found, states = _kept(view.valid[:, t], (memory, weights, found, states), before)
         slot.tensors = {"memory": memory, "weights": weights, "read": found, **self.controller.kept(states)}
         return torch.stack(out, 1)
 
 
-def _where(real: Tensor, new: tuple, old: tuple) -> tuple:
-    """Each tensor of `new` in real rows, of `old` in the others, however deep they lie."""
-    return tuple(
-        _where(real, a, b) if isinstance(a, tuple) else torch.where(real.view(-1, *[1] * (a.dim() - 1)), a, b)
-        for a, b in zip(new, old, strict=True)
-    )
+Step = tuple[Tensor, Tensor, Tensor, tuple[State, ...]]  # the memory, where the heads look, what was read, the states
+
+
+def _kept(real: Tensor, new: Step, old: Step) -> Step:
+    """What is `new` in real rows, (B,), and `old` in the others."""
+
+    def choose(one: Tensor, other: Tensor) -> Tensor:
+        return torch.where(real.view(-1, *[1] * (one.dim() - 1)), one, other)
+
+    states = tuple(tuple(map(choose, *pair)) for pair in zip(new[3], old[3], strict=True))
+    return choose(new[0], old[0]), choose(new[1], old[1]), choose(new[2], old[2]), states

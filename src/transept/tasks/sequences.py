@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from transept.topology import Topology, outline
 
 @dataclass(frozen=True)
 class SequenceBatches:
-    """The batches of one epoch, each of one length, made when it is asked for: as many sequences as the budget holds."""
+    """The batches of one epoch, each made when it is asked for: sequences of one length, as many as the budget holds."""
 
     data: SequencesData
     split: int
@@ -43,7 +43,8 @@ class SequenceBatches:
 
     def _sizes(self, index: int) -> tuple[int, int, int]:
         length, repeats = drawn(self.data, (self.split, self.epoch, index))
-        return max(1, self.budget // columns(self.data, length, repeats)), length, repeats
+        fitting = self.budget // columns(self.data, length, repeats)
+        return min(self.data.rows, max(1, fitting)), length, repeats
 
     def __getitem__(self, index: int) -> SequenceBatch:
         return make(self.data, *self._sizes(index), (self.split, self.epoch, index, 1))
@@ -114,7 +115,7 @@ class Sequences:
         return model
 
     def batches(self, split: str, epoch: int) -> SequenceBatches:
-        number = SPLITS.index(split)  # type: ignore[arg-type]
+        number = SPLITS.index(split)
         return SequenceBatches(self.data, number, epoch if split == "train" else 0, self.recipe.train.batch_tokens)
 
     def loss(self, model: nn.Module, batch: SequenceBatch) -> Loss:
@@ -224,7 +225,7 @@ def answered(model: nn.Module, batch: SequenceBatch) -> tuple[Loss, Tensor]:
 def fixed(data: SequencesData, split: str, length: int) -> SequenceBatch:
     """The sequences of a length that are measured: as often repeated as training has at the most."""
     repeats = data.repeats if data.kind == "repeat_copy" else 1
-    return make(data, data.valid, length, repeats, (SPLITS.index(split), length))  # type: ignore[arg-type]
+    return make(data, data.valid, length, repeats, (SPLITS.index(split), length))
 
 
 @dataclass(frozen=True)
