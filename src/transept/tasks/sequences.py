@@ -31,7 +31,7 @@ from transept.topology import Topology, outline
 
 @dataclass(frozen=True)
 class SequenceBatches:
-    """The batches of one epoch, each made when it is asked for: sequences of one length, as many as the budget holds."""
+    """The batches of one epoch, each made when it is asked for: sequences of one length, as many as are allowed."""
 
     data: SequencesData
     split: int
