@@ -416,7 +416,7 @@ def test_heads_begin_apart() -> None:
     """All rows alike and all looked at alike would stay so for ever."""
     torch.manual_seed(0)
     layer = all_families()["ntm"].declare(hidden=8, first="learned").build().stack
-    first = layer.start(1)["weights"][0]
+    first = layer.start(1)["weights"][0].detach()
     assert float(first.std(-1).min()) > 1e-3
     assert float((first[0] - first[1]).abs().max()) > 1e-3
 
