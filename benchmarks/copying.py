@@ -1,11 +1,11 @@
-"""Who copies beyond the lengths of training: Neural Turing Machines, an LSTM, a Transformer, trained alike to length 20.
+"""Who copies beyond the lengths of training: Neural Turing Machines, an LSTM, a Transformer, all trained to length 20.
 
     python benchmarks/copying.py --out RUNS                      # 3,000 updates each
     python benchmarks/copying.py --out RUNS --only lstm --updates 20000
     python benchmarks/copying.py --out RUNS --quick              # minutes: what the table looks like, and no more
 
-All are the recipe `ntm-copy` with another `model`: sequences, batches, optimizer and updates are the same. The table is of
-the bits of an answer that are wrong, and of -log2 of its probability, means over sequences of each length that
+All are the recipe `ntm-copy` with another `model`: sequences, batches, optimizer and updates are the same. The table
+is of the bits of an answer that are wrong, and of -log2 of its probability, means over sequences of each length that
 training never saw. Runs that are there already are not trained again, and one that was broken off goes on.
 """
 

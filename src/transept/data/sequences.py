@@ -79,9 +79,9 @@ def make(data: SequencesData, count: int, length: int, repeats: int, place: Sequ
             due = _repeat_copy(inputs, labels, shown, repeats, data.repeats)
         case "recall":
             due = _recall(inputs, labels, shown, data.item, draws.integers(0, length - 1, count))
-    told = np.zeros((count, size), bool)
+    told = torch.zeros(count, size, dtype=torch.bool)
     told[:, -due:] = True
-    return SequenceBatch(*map(torch.from_numpy, (inputs, labels, told)), length=length, rows=range(count))
+    return SequenceBatch(torch.from_numpy(inputs), torch.from_numpy(labels), told, length, range(count))
 
 
 # Each fills what is shown and what is answered, and returns how many columns the answer has, the last ones.

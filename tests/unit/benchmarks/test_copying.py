@@ -15,9 +15,9 @@ def test_models_are_trained_once_and_measured(
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import copying
 
-    words = ["copying.py", "--out", str(tmp_path), "--quick", "--updates", "2", "--only", "lstm", "train.threads=1"]
+    words = ["copying.py", "train.threads=1", "--out", str(tmp_path), "--quick", "--updates", "2", "--only", "lstm"]
     monkeypatch.setattr(copying, "LENGTHS", (2, 25))
-    monkeypatch.setattr(sys, "argv", [*words[:8], "--json", *words[8:]])
+    monkeypatch.setattr(sys, "argv", [*words, "--json"])
     copying.main()
     row = json.loads(capfd.readouterr().out)
     assert row["model"] == "lstm"
@@ -30,6 +30,6 @@ def test_models_are_trained_once_and_measured(
     copying.main()
     assert "1,3" in capfd.readouterr().out  # the parameters, in the table
     assert model.stat().st_mtime_ns == written
-    monkeypatch.setattr(sys, "argv", [*words[:5], "3", *words[6:]])
+    monkeypatch.setattr(sys, "argv", [*words, "--updates", "3"])
     with pytest.raises(SystemExit, match="trained for 2u, not 3u"):
         copying.main()

@@ -195,16 +195,10 @@ def arguments(reach: int, writes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("reach", [0, 1, 2])
 @pytest.mark.parametrize("writes", [1, 3])
-def test_gradients_are_those_of_the_function(reach: int, writes: int) -> None:
+def test_gradients_are_those_of_differences(reach: int, writes: int) -> None:
     asking, memory, before, writing = arguments(reach, writes)
     assert gradcheck(lambda *given: address(*given, columns=3), (asking, memory, before), eps=1e-7, atol=1e-4)
     assert gradcheck(lambda *given: access(*given, writes=writes), (before, writing, memory))
-
-
-def test_a_wrong_gradient_would_be_noticed() -> None:
-    asking, memory, before, _ = arguments(1, 1)
-    with patch.object(addressing, "_through_softmax", lambda grad, made: grad * made), pytest.raises(RuntimeError):
-        gradcheck(lambda *given: address(*given, columns=3), (asking, memory, before), eps=1e-7, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", MACHINES)
