@@ -66,7 +66,8 @@ def address(emitted: Tensor, memory: Tensor, before: Tensor, columns: int) -> Te
     asked = asked_of(emitted, before.size(1), columns)
     content = (asked.strength * similarity(asked.keys, memory)).softmax(-1)
     moved = shifted(torch.lerp(before, content, asked.gate), asked.shifts)
-    return (asked.sharpness * (moved + TINY).log()).softmax(-1)
+    where: Tensor = (asked.sharpness * (moved + TINY).log()).softmax(-1)
+    return where
 
 
 def access(where: Tensor, emitted: Tensor, memory: Tensor, writes: int) -> tuple[Tensor, Tensor]:
