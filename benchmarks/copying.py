@@ -1,6 +1,6 @@
 """Who copies beyond the lengths of training: Neural Turing Machines, an LSTM, a Transformer, all trained to length 20.
 
-    python benchmarks/copying.py --out RUNS                      # 3,000 updates each
+    python benchmarks/copying.py --out RUNS                      # 1,500 updates each
     python benchmarks/copying.py --out RUNS --only lstm --updates 20000
     python benchmarks/copying.py --out RUNS --quick              # minutes: what the table looks like, and no more
 
@@ -77,13 +77,13 @@ def scored(name: str, run: Path, count: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the runs are written")
-    parser.add_argument("--updates", type=int, help="of each model: 3,000, or 20 with --quick")
+    parser.add_argument("--updates", type=int, help="of each model: 1,500, or 20 with --quick")
     parser.add_argument("--quick", action="store_true", help="few updates of few sequences")
     parser.add_argument("--only", nargs="+", metavar="MODEL", choices=MODELS, help=f"some of: {', '.join(MODELS)}")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each model")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes for every run, as train.threads=1")
     asked = parser.parse_args()
-    asked.updates = asked.updates or (20 if asked.quick else 3000)
+    asked.updates = asked.updates or (20 if asked.quick else 1500)
     there, rows = peers.machine(), []
     for name in asked.only or MODELS:
         rows.append(scored(name, trained(name, asked), 4 if asked.quick else COUNT))
