@@ -47,14 +47,16 @@ def shifted(weights: Tensor, shifts: Tensor) -> Tensor:
     """w'(i) = sum over j of w(i - j) s(j), rows in a ring (equation 8); shifts stand from r down to -r."""
     reach = shifts.size(-1) // 2
     ring = torch.cat([weights[..., -reach:], weights, weights[..., :reach]], -1) if reach else weights
-    return (ring.unfold(-1, shifts.size(-1), 1) @ shifts[..., None]).squeeze(-1)
+    moved: Tensor = ring.unfold(-1, shifts.size(-1), 1) @ shifts[..., None]
+    return moved.squeeze(-1)
 
 
 def similarity(keys: Tensor, memory: Tensor) -> Tensor:
     """The cosine of the angle between each key and each row, (B, H, C), (B, N, C) -> (B, H, N) (equation 6)."""
     lengths = torch.linalg.vector_norm(memory, dim=-1)[:, None] + TINY
     keys = keys / (torch.linalg.vector_norm(keys, dim=-1, keepdim=True) + TINY)
-    return keys @ memory.transpose(1, 2) / lengths
+    made: Tensor = keys @ memory.transpose(1, 2) / lengths
+    return made
 
 
 def address(emitted: Tensor, memory: Tensor, before: Tensor, columns: int) -> Tensor:
