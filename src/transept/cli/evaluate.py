@@ -75,10 +75,13 @@ def evaluate(
         demand_free(out, overwrite)
     loaded, recipe = load(model, device=device, say=note), recipe_of(model)
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
-    search = loaded.settings(**changes)
+    searches = loaded.generation is not None
+    search = loaded.settings(**changes) if searches or changes else Search()  # changes without a search are refused
     preparation = loaded.processor if isinstance(loaded.processor, Preparation) else None
     subject = Subject(model, loaded.model, loaded.tokenizer, search, preparation, loaded.longest)
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
+    if out is not None and not searches:
+        raise UsageError("this model writes no text, which --out would hold", remedy="Leave --out out.")
     if out is not None and out.resolve() in {path.resolve() for path in exam.files}:
         raise UsageError("--out would replace what is scored", where=out, remedy="Write the answers elsewhere.")
     begun = time.monotonic()
@@ -87,12 +90,13 @@ def evaluate(
     if out is not None:
         out.write_text("".join(f"{line}\n" for line in found.outputs), encoding="utf-8")
     files = [str(path) for path in exam.files]
+    searched: dict[str, Any] = {"search": search.model_dump()} if searches else {}
     told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
-        emit(told | values(found) | {"search": search.model_dump(), "seconds": round(seconds, 3)})
+        emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
         return
-    print(f"{exam.name}: {exam.count:,} {exam.unit} of {', '.join(files)}")
-    print(f"search: {spoken(search.model_dump())}\n")
+    print(f"{exam.name}: {exam.count:,} {exam.unit}" + (f" of {', '.join(files)}" if files else ""))
+    print(f"search: {spoken(search.model_dump())}\n" if searches else "")
     print(f"{'loss':<12} {found.loss:.4f} nats a token, perplexity {found.perplexity:.3f}, {found.tokens:,} tokens")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)

@@ -90,5 +90,6 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     resume, sections = restarted or mode == "resume", recipe.sections()
     result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
     if leads and result.finished:
-        print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}")
+        if task.verb:
+            print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}")
         print(f"score it: transept eval {run.path}")

@@ -157,3 +157,44 @@ class CaptionsData(BaseModel):
         if self.std and not all(self.std):
             raise ValueError(f"std {self.std} divides, and must not be 0")
         return self
+
+
+class SequencesData(BaseModel):
+    """Sequences of random bits that an algorithm answers, made as they are asked for, and always the same.
+
+    `kind`      "copy": the sequence again. "repeat_copy": the sequence as often as a number says that is given with it,
+                and a mark of the end. "recall": of several items, the one that follows the item that is shown again.
+    `bits`      of a vector.
+    `least`, `most`  how many vectors a sequence has in training; of "recall", how many items.
+    `repeats`   of "repeat_copy", the most.
+    `item`      of "recall", the vectors of an item.
+    `batches`   in an epoch of training, each of sequences of one length.
+    `rows`      the most sequences of a batch, whatever train.batch_tokens would hold.
+    `valid`     sequences of each length in the validation split, and in the test split, which measures `lengths`.
+    `lengths`   what else is measured at every validation, as lengths that training may never see.
+    `seed`      of the sequences.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    kind: Literal["copy", "repeat_copy", "recall"] = "copy"
+    bits: int = Field(default=8, ge=1)
+    least: int = Field(default=1, ge=1)
+    most: int = Field(default=20, ge=1)
+    repeats: int = Field(default=10, ge=1)
+    item: int = Field(default=3, ge=1)
+    batches: int = Field(default=500, ge=1)
+    rows: int = Field(default=16, ge=1)
+    valid: int = Field(default=20, ge=1)
+    lengths: list[Annotated[int, Field(ge=1)]] = []
+    seed: int = Field(default=2014, ge=0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> "SequencesData":
+        if self.least > self.most:
+            raise ValueError(f"least {self.least} is above most {self.most}")
+        if self.kind == "recall" and min([self.least, *self.lengths]) < 2:
+            raise ValueError("recall needs 2 items: the one that is shown, and the one that follows it")
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(f"lengths {self.lengths} name one twice")
+        return self

@@ -10,7 +10,7 @@ from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Seq2Seq
+from transept.models import Model, Seq2Seq
 from transept.names import Constant, Copy, Drop, Entry, Names, Rule, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -63,14 +63,16 @@ def declare(
     bias: bool = True,
     head_bias: bool = False,
     kv_heads: int | None = None,
+    form: Literal["seq2seq", "language_model"] = "seq2seq",
     initial: Initial = FUSED_XAVIER,
-) -> Seq2Seq:
+) -> Seq2Seq | Model:
     """The description.
 
     `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end. `embeddings`
     "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves" is
     Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
-    reads. `bias` False has no biases in the attention's projections, as the paper's own code.
+    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `form` "language_model"
+    is the decoder alone, without a source (Liu et al. 2018).
     """
     attend = Attention(heads, kv_heads=kv_heads, bias=bias, dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
@@ -79,6 +81,11 @@ def declare(
     embed = Tokens(vocab, Sinusoid(order), scale=width**0.5, dropout=dropout)
     last = Norm() if norm == "before" else None
     tied = embeddings == "tied"
+    if form == "language_model":
+        alone = replace(encoder, parts=(replace(attend, pattern=Causal()), feed))
+        return Model(
+            width, embed, Stack(alone, decoder_depth or depth, last), Vocabulary(vocab, tied, head_bias), initial
+        )
     return Seq2Seq(
         width,
         embed,
@@ -100,6 +107,7 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
     """
     keys = Keys(config, "Marian")
     spec = declare(vocab=keys.whole("vocab_size", 58101), head_bias=True, **words_of(keys))
+    assert isinstance(spec, Seq2Seq)
     source = replace(spec.embed, scale=spec.width**0.5 if keys.truth("scale_embedding", False) else 1.0)
     shared, tied = keys.truth("share_encoder_decoder_embeddings", True), keys.truth("tie_word_embeddings", True)
     if config.get("decoder_vocab_size") is None:

@@ -1,4 +1,4 @@
-"""Keep what attention looked at during a pass, beside the kernel that computes it: no value of the model changes.
+"""Keep what attention and the heads of a memory looked at during a pass: no value of the model changes.
 
     with record(model, "decoder.*") as kept:
         model(source, target)
@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from transept.errors import UsageError, nearest
 from transept.parts.attention import AttentionLayer
 from transept.parts.core import Allowed
+from transept.parts.tap import Looking
 
 
 class Record(Mapping[str, Tensor]):
@@ -58,14 +59,20 @@ def attentions(model: nn.Module) -> dict[str, AttentionLayer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, AttentionLayer)}
 
 
+def heads(model: nn.Module) -> dict[str, Looking]:
+    """Where the heads of each memory look, by its name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Looking)}
+
+
 @contextmanager
 def record(model: nn.Module, names: str = "*") -> Iterator[Record]:
     """Record the weights of the attentions whose names match, as a shell matches: "decoder.*.cross".
 
     They are computed anew from what the kernel was asked, by the definition, in float32 at the least, and without
-    gradients. Dropout on weights is not in them. Raises UsageError where nothing matches.
+    gradients. Dropout on weights is not in them. Of heads that read or write a memory, "stack.reading", the weights
+    are over its rows, a row for each step. Raises UsageError where nothing matches.
     """
-    there = attentions(model)
+    there: dict[str, AttentionLayer | Looking] = {**attentions(model), **heads(model)}
     chosen = {name: layer for name, layer in there.items() if fnmatchcase(name, names)}
     if not chosen:
         raise UsageError(
@@ -74,7 +81,10 @@ def record(model: nn.Module, names: str = "*") -> Iterator[Record]:
         )
     kept = Record()
 
-    def keep(name: str, layer: AttentionLayer) -> RemovableHandle:
+    def keep(name: str, layer: AttentionLayer | Looking) -> RemovableHandle:
+        if isinstance(layer, Looking):
+            return layer.register_forward_hook(lambda _, given, looked: kept.add(name, looked.detach()[:, :, None]))
+
         def look(module: nn.Module, given: object, asked: tuple[Tensor, Tensor, Tensor, Allowed]) -> None:
             q, k, _, allowed = asked
             with torch.no_grad():

@@ -78,7 +78,7 @@ class Task(Protocol[AnyBatch]):
 
     @property
     def verb(self) -> str:
-        """The verb of the models that it makes."""
+        """The verb of the models that it makes; "" where they have none."""
 
     @property
     def score(self) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transept.errors import UsageError
 from transept.heads.attended import Attended
+from transept.heads.bits import Bits
 from transept.heads.classes import Averaged, Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
@@ -73,6 +74,8 @@ def _gives(spec: Model | Seq2Seq) -> str:
             return f"scores {classes(spec)} classes of a whole row"
         case Tags():
             return f"scores {head.count} classes at every position"
+        case Bits():
+            return f"tells {head.count} bits at every position"
         case Letters():
             return f"scores {head.count} letters at every frame"
         case Spans():
