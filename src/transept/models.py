@@ -17,6 +17,7 @@ from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
+from transept.parts.carried import Carried, carry
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.looks import Looks
@@ -62,6 +63,19 @@ def _demand_documents(spec: "Model") -> None:
         )
 
 
+def _demand_distances(stack: Trunk, embed: Entry) -> None:
+    """Refuse states that are carried from segment to segment where order cannot go on. Raises InvalidConfig."""
+    if not isinstance(stack, Stack) or stack.carries is None:
+        return
+    if not isinstance(embed, Tokens):
+        raise InvalidConfig(f"segments are of tokens, and {type(embed).__name__} reads none")
+    if embed.limit() is not None:
+        raise InvalidConfig(
+            f"{embed.position} ends at {embed.limit()}, and what is carried from segment to segment goes on counting",
+            remedy="Tell order by distances: Distances or Rotary in the attention, Buckets or Alibi on the stack.",
+        )
+
+
 def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -91,6 +105,8 @@ class Model(Topology):
             if head is not None:
                 _fit(head, self.embed, self.width, self.stack.leaves(self.width))
 
+        _demand_distances(self.stack, self.embed)
+
     @property
     def blocks(self) -> Stack:
         """The stack, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
@@ -116,11 +132,19 @@ class ModelLayer(Built):
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
+    def carry(self, batch: int, length: int | None = None) -> Carried:
+        """What segments of long texts hand on in `batch` rows, empty: a `cache` for `hidden` and `decode`.
+
+        `length` is how many states each attention goes on reading, where it shall differ from what the model was
+        described with (Dai et al. 2019 evaluate with more). Raises UsageError where nothing can be carried.
+        """
+        return carry(self.stack, self.spec.stack, self.spec.embed.limit(), batch, length, self.device)
+
     def hidden(
         self,
         inputs: Tensor,
         valid: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
         **more: Tensor,
@@ -129,7 +153,8 @@ class ModelLayer(Built):
 
         `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
         as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. Without a cache
-        `looks` are filled with what the attentions did.
+        `looks` are filled with what the attentions did. A `cache` from `carry` gives what earlier segments of a text
+        handed on, and takes what this one does.
         """
         if cache is None:
             if documents is not None:
@@ -158,7 +183,7 @@ class ModelLayer(Built):
         self,
         target: Tensor,
         memory: Memory | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         valid: Tensor | None = None,
         last: bool = False,
     ) -> Tensor:

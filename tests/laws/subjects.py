@@ -5,6 +5,7 @@ biases of zero and gains of one hide mistakes.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,6 +25,7 @@ from transept.parts.pattern import Causal, Full, Pattern, Window
 from transept.parts.pattern_text import patterns_by_word
 from transept.parts.place import Place
 from transept.parts.position import Added
+from transept.parts.recall import Recall
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
@@ -118,14 +120,14 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
     bare = edit(edit(spec, on(Tokens, position=None)), on(Stack, position=None))
     bare = edit(bare, on(Attention, position=None))
     yield "no position", bare
-    for place, kind in ((Tokens, Added), (Stack, Scored), (Attention, Rotating), (Attention, Keyed)):
-        for name, position in forms(kind).items():
-            there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
-            yield f"position {name}", edit(bare, there)
     rotary = forms(Rotating)["Rotary"]
-    for name, scaling in toys(Scaling).items():
-        turned = on(Attention, lambda part: part.source == "self", position=replace(rotary, scaling=scaling))
-        yield f"position Rotary {name}", edit(bare, turned)
+    scaled = {f"Rotary {name}": replace(rotary, scaling=scaling) for name, scaling in toys(Scaling).items()}
+    kinds = ((Tokens, forms(Added)), (Stack, forms(Scored)), (Attention, forms(Rotating) | scaled | forms(Keyed)))
+    for place, made in kinds:
+        for name, position in made.items():
+            there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
+            with suppress(InvalidConfig):  # a model that cannot be told order in this way
+                yield f"position {name}", edit(bare, there)
 
 
 def variants() -> dict[str, Topology]:
@@ -160,6 +162,9 @@ def variants() -> dict[str, Topology]:
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
             for form, place in forms(Place).items():
                 made[f"{name}, {form}"] = edit(spec, on(Attention, _reads, place=replace(place, reach=2)))
+            bare = edit(spec, on(Attention, is_causal, position=None))
+            recall = Recall(neighbours=2, segment=3, size=6)
+            made[f"{name}, recalling"] = edit(bare, on(Attention, is_causal, recall=recall))
             made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
