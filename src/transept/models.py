@@ -163,6 +163,11 @@ class ModelLayer(Built):
             entered = self.embed(inputs, valid, **more)
             view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents, looks=looks)
             return self.stack(entered.x, view), entered
+        if documents is not None:
+            raise UsageError(
+                "rows of several documents were given with a cache, which holds one text in each row",
+                remedy="Read them whole; or a document in each row, and carried.forget(rows) where one begins.",
+            )
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered

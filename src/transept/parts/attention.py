@@ -157,8 +157,8 @@ class AttentionLayer(Layer):
             )
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
         self.recall = spec.recall.build(spec.heads, self.head_width) if spec.recall else None
-        if self.recall is not None:
-            self.scale = 1.0
+        if spec.recall is not None:
+            self.scale, self.far = 1.0, spec.recall.pattern(spec.pattern)
         self.leaves = spec.leaves(width, memory)
         inward, outward = spec.bias in (True, "qkv"), spec.bias in (True, "out")
         self.q = self.matrix("q", width, spec.heads * self.head_width, inward)
@@ -271,11 +271,10 @@ class AttentionLayer(Layer):
     def remember(self, q: Tensor, k: Tensor, v: Tensor, mix: Tensor, view: View, slot: Slot | None) -> Tensor:
         """What is near, mixed with what is found in the segments before."""
         assert self.recall is not None
-        assert self.spec.recall is not None
         if view.carried:
             assert slot is not None
             new = slice(k.size(2) - q.size(2), None)
             k, v = slot.carry("k", k[:, :, new], 2), slot.carry("v", v[:, :, new], 2)
-        far = self.spec.recall.pattern(self.spec.pattern)
-        mixed: Tensor = self.recall(q, k, v, view.allowed(far, "self", k.size(2) if view.carried else None), mix)
+        allowed = view.allowed(self.far, "self", k.size(2) if view.carried else None)
+        mixed: Tensor = self.recall(q, k, v, allowed, mix)
         return mixed
