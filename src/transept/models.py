@@ -7,13 +7,15 @@ Shapes: B batch, S source length, T target length, D width, V vocabulary. Token 
 tokens and None where all are.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from transept.errors import InvalidConfig, UsageError
+from transept.heads.adaptive import Adaptive
 from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.clustered import Clustered
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
@@ -27,9 +29,6 @@ from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
 from transept.topology import Built, Output, Topology
-
-if TYPE_CHECKING:
-    pass
 
 
 def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
@@ -45,6 +44,10 @@ def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
         raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
     if width != given:
         raise InvalidConfig(f"a tied head cannot score states of {given} features with embeddings of {width}")
+    wanted = head.clusters if isinstance(head, Adaptive) and head.clusters.divisor > 1 else None
+    there = embed.clusters if isinstance(embed, Clustered) else None
+    if wanted != there:
+        raise InvalidConfig(f"a tied head of {wanted or 'one table'} cannot score with {there or 'one table'}")
     if isinstance(head, Vocabulary) and head.size != embed.vocab:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from transept.errors import InvalidConfig
 from transept.families.registry import all_families
+from transept.heads.adaptive import Adaptive
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.clustered import Clustered
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.block import Block
+from transept.parts.clusters import Clusters
 from transept.parts.core import Core
 from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Full, Pattern, Window
@@ -165,6 +168,10 @@ def variants() -> dict[str, Topology]:
             bare = edit(spec, on(Attention, is_causal, position=None))
             recall = Recall(neighbours=2, segment=3, size=6)
             made[f"{name}, recalling"] = edit(bare, on(Attention, is_causal, recall=recall))
+            if isinstance(spec, Model):
+                clusters = Clusters((5, 12), 2)
+                embed = Clustered(VOCAB, spec.embed.position, clusters=clusters)  # type: ignore[attr-defined]
+                made[f"{name}, in clusters"] = replace(spec, embed=embed, head=Adaptive(VOCAB, clusters=clusters))
             made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
