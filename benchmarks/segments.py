@@ -32,7 +32,7 @@ from transept.models import ModelLayer
 from transept.parts.loss import Loss, Smoothing
 
 PAGES = Path(__file__).parents[1] / "docs"
-SIZE = {"width": 128, "heads": 4, "depth": 4, "hidden": 512, "dropout": 0.1}
+HEADS, DROPOUT = 4, 0.1
 SHARE = 0.1  # of the text, its end, that is never trained on
 RISING = 0.05  # of the time, in which the learning rate rises
 
@@ -76,7 +76,7 @@ def train(model: ModelLayer, ids: Tensor, carries: bool, asked: argparse.Namespa
         for source, target in segments(ids, asked.rows, asked.length):
             spent = (time.process_time() - begun) / asked.seconds
             if spent >= 1:
-                return {"updates": updates, "epochs": round(epochs + 0.0, 2)}
+                return {"updates": updates, "epochs": epochs}
             for group in optimizer.param_groups:
                 group["lr"] = asked.rate * min(spent / RISING, 0.5 + 0.5 * math.cos(math.pi * spent)) + 1e-6
             made = loss(model, source, target, carried)
@@ -108,7 +108,8 @@ def compare(asked: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for carries in (False, True):
         torch.manual_seed(asked.seed)
-        model = transformer_xl.declare(vocab=vocab, carries=asked.length, **SIZE).build()
+        size = {"width": asked.width, "heads": HEADS, "depth": asked.depth, "hidden": 4 * asked.width}
+        model = transformer_xl.declare(vocab=vocab, carries=asked.length, dropout=DROPOUT, **size).build()
         took = train(model, ids[:cut], carries, asked)
         read_with = {str(n): round(bits(model, ids[cut:], n, asked), 4) for n in lengths}
         parameters = sum(p.numel() for p in model.parameters())
@@ -139,6 +140,8 @@ def main() -> None:
         "--length", type=int, default=64, help="characters of a segment, and states carried in training"
     )
     parser.add_argument("--rows", type=int, default=16, help="pieces of the text that are read beside each other")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
