@@ -7,16 +7,19 @@ Shapes: B batch, S source length, T target length, D width, V vocabulary. Token 
 tokens and None where all are.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from transept.errors import InvalidConfig, UsageError
+from transept.heads.adaptive import Adaptive
 from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.clustered import Clustered
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
 from transept.parts.cache import Cache
+from transept.parts.carried import Carried, carry
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.looks import Looks
@@ -26,9 +29,6 @@ from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
 from transept.topology import Built, Output, Topology
-
-if TYPE_CHECKING:
-    pass
 
 
 def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
@@ -44,6 +44,10 @@ def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
         raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
     if width != given:
         raise InvalidConfig(f"a tied head cannot score states of {given} features with embeddings of {width}")
+    wanted = head.clusters if isinstance(head, Adaptive) and head.clusters.divisor > 1 else None
+    there = embed.clusters if isinstance(embed, Clustered) else None
+    if wanted != there:
+        raise InvalidConfig(f"a tied head of {wanted or 'one table'} cannot score with {there or 'one table'}")
     if isinstance(head, Vocabulary) and head.size != embed.vocab:
         raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
 
@@ -59,6 +63,19 @@ def _demand_documents(spec: "Model") -> None:
     if not isinstance(spec.embed, Tokens):
         raise UsageError(
             f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
+        )
+
+
+def _demand_distances(stack: Trunk, embed: Entry) -> None:
+    """Refuse states that are carried from segment to segment where order cannot go on. Raises InvalidConfig."""
+    if not isinstance(stack, Stack) or stack.carries is None:
+        return
+    if not isinstance(embed, Tokens):
+        raise InvalidConfig(f"segments are of tokens, and {type(embed).__name__} reads none")
+    if embed.limit() is not None:
+        raise InvalidConfig(
+            f"{embed.position} ends at {embed.limit()}, and what is carried from segment to segment goes on counting",
+            remedy="Tell order by distances: Distances or Rotary in the attention, Buckets or Alibi on the stack.",
         )
 
 
@@ -91,6 +108,8 @@ class Model(Topology):
             if head is not None:
                 _fit(head, self.embed, self.width, self.stack.leaves(self.width))
 
+        _demand_distances(self.stack, self.embed)
+
     @property
     def blocks(self) -> Stack:
         """The stack, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
@@ -116,11 +135,19 @@ class ModelLayer(Built):
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
+    def carry(self, batch: int, length: int | None = None) -> Carried:
+        """What segments of long texts hand on in `batch` rows, empty: a `cache` for `hidden` and `decode`.
+
+        `length` is how many states each attention goes on reading, where it shall differ from what the model was
+        described with (Dai et al. 2019 evaluate with more). Raises UsageError where nothing can be carried.
+        """
+        return carry(self.stack, self.spec.stack, self.spec.embed.limit(), batch, length, self.device)
+
     def hidden(
         self,
         inputs: Tensor,
         valid: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
         **more: Tensor,
@@ -129,7 +156,8 @@ class ModelLayer(Built):
 
         `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
         as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. Without a cache
-        `looks` are filled with what the attentions did.
+        `looks` are filled with what the attentions did. A `cache` from `carry` gives what earlier segments of a text
+        handed on, and takes what this one does.
         """
         if cache is None:
             if documents is not None:
@@ -138,6 +166,11 @@ class ModelLayer(Built):
             entered = self.embed(inputs, valid, **more)
             view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents, looks=looks)
             return self.stack(entered.x, view), entered
+        if documents is not None:
+            raise UsageError(
+                "rows of several documents were given with a cache, which holds one text in each row",
+                remedy="Read them whole; or a document in each row, and carried.forget(rows) where one begins.",
+            )
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered
@@ -158,7 +191,7 @@ class ModelLayer(Built):
         self,
         target: Tensor,
         memory: Memory | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         valid: Tensor | None = None,
         last: bool = False,
     ) -> Tensor:

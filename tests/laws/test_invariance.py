@@ -117,8 +117,8 @@ def test_mutant_padding_that_is_seen() -> None:
     assert isinstance(model.spec, Seq2Seq)
     make = view.View._make
 
-    def blind(self: view.View, pattern: object, source: str) -> Allowed:
-        made = make(self, pattern, source)  # type: ignore[arg-type]
+    def blind(self: view.View, pattern: object, source: str, last: int | None = None) -> Allowed:
+        made = make(self, pattern, source, last)  # type: ignore[arg-type]
         return Allowed(made.pattern, made.q, made.k, None, made.own)
 
     with patch.object(view.View, "_make", blind), pytest.raises(AssertionError):

@@ -64,16 +64,18 @@ class TokensLayer(EntryLayer):
         if self.table is not None:
             table = self.table.weight
         assert table is not None, "tokens without a table of their own need one"
-        x = nn.functional.embedding(ids, table) * self.spec.scale
+        x = nn.functional.embedding(ids, table)
+        return Entered(self.placed(x, valid, positions, segments), valid, table)
+
+    def placed(self, x: Tensor, valid: Tensor | None, positions: Tensor | None, segments: Tensor | None) -> Tensor:
+        """All that happens to the vectors of tokens, (B, S, D), that were looked up."""
+        x = x * self.spec.scale
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         elif segments is not None:
             raise UsageError("segments were given, and this model has none", remedy="Leave them out.")
         if self.position is not None:
             if positions is None:
-                positions = (
-                    torch.arange(ids.size(1), device=ids.device)[None] if valid is None else count_positions(valid)
-                )
+                positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
             x = x + self.position(positions).to(x.dtype)
-        x = dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
-        return Entered(x, valid, table)
+        return dropout(self.norm(x), self.spec.dropout if self.training else 0.0)

@@ -75,6 +75,10 @@ class TrunkLayer(nn.Module):
         """Empty state for a cache of `size` columns."""
         raise NotImplementedError(type(self).__name__)
 
+    def new_carried(self, batch: int, length: int) -> Slots:
+        """Room for what one segment of a text hands to the next: as `new_slots`."""
+        raise NotImplementedError(type(self).__name__)
+
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, leaves)"""
         raise NotImplementedError(type(self).__name__)
