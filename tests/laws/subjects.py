@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from transept.data.trees import places
 from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.heads.vocabulary import Vocabulary
@@ -24,18 +25,21 @@ from transept.parts.pattern import Causal, Full, Pattern, Window
 from transept.parts.pattern_text import patterns_by_word
 from transept.parts.place import Place
 from transept.parts.position import Added
-from transept.parts.relative import Keyed
+from transept.parts.relative import Keyed, RelativeKeys
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
 from transept.parts.scores import Scoring
 from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
+from transept.parts.view import count_positions
 from transept.spec import Part, edit, replace
 from transept.topology import Built, Topology
 
 VOCAB, END = 23, 2
-TOY_FIELDS = {"heads": 4, "length": 64}
+TOY_FIELDS: dict[str, Any] = {"heads": 4, "length": 64, "height": 24}
+TOY_FIELDS |= {"keyed": (RelativeKeys(3), RelativeKeys(2, "both", "relative"))}
+TREE = torch.tensor(places([max(0, (word - 1) // 2) for word in range(64)]))  # that of a text is its beginning
 
 
 def toys(kind: type[Part]) -> dict[str, Any]:
@@ -123,8 +127,8 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
             there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
             try:
                 yield f"position {name}", edit(bare, there)
-            except InvalidConfig:  # what attends to mixtures of tokens has no positions to turn or to score
-                assert any(attend.core.exact is False for attend in trunk_of(spec).attentions())
+            except InvalidConfig:  # trees, of what is not written yet; and mixtures of tokens have no order to score
+                assert position.reads_tree or any(not attend.core.exact for attend in trunk_of(spec).attentions())
     rotary = forms(Rotating)["Rotary"]
     for name, scaling in toys(Scaling).items():
         turned = on(Attention, lambda part: part.source == "self", position=replace(rotary, scaling=scaling))
@@ -233,8 +237,22 @@ def some_ids(*shape: int) -> Tensor:
 def logits_of(
     model: Built, source: Tensor, target: Tensor, source_valid: Tensor | None = None, valid: Tensor | None = None
 ) -> Tensor:
-    """The logits for a target, whatever the topology: the source counts where there is one."""
+    """The logits for a target, whatever the topology: the source counts where there is one, and so does its tree."""
     if isinstance(model.spec, Seq2Seq):
-        return model(source, target, source_valid, valid).logits
+        return model(source, target, source_valid, valid, **tree_for(model.spec, source, source_valid)).logits
     assert isinstance(model.spec, Model)
-    return model(target, valid).logits
+    return model(target, valid, **tree_for(model.spec, target, valid)).logits
+
+
+def reads_tree(spec: Any) -> bool:
+    if isinstance(spec, Seq2Seq):
+        return (spec.source or spec.embed).reads_tree or spec.encoder.reads_tree
+    return isinstance(spec, Model) and (spec.embed.reads_tree or spec.stack.reads_tree)
+
+
+def tree_for(spec: Topology, ids: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+    """A tree of what a model reads, where it reads one: the same of a text wherever it stands."""
+    if not reads_tree(spec):
+        return {}
+    at = torch.arange(ids.size(1)).expand(ids.shape) if valid is None else count_positions(valid)
+    return {"tree": TREE[at]}

@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families import transformer
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, label_words, respelled
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Spans, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
@@ -55,6 +56,7 @@ def declare(
     depth: int,
     decoder_depth: int | None = None,
     length: int = 1024,
+    positions: str = "learned",
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
     activation_dropout: float = 0.0,
@@ -86,7 +88,8 @@ def declare(
         "spans": Spans(),
     }
     stacks = Stack(encoder, depth, last), Stack(decoder, decoder_depth or depth, last)
-    return Seq2Seq(width, embed, *stacks, made[head], source=embed, initial=initial, share="table")
+    spec = Seq2Seq(width, embed, *stacks, made[head], source=embed, initial=initial, share="table")
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

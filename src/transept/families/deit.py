@@ -6,6 +6,7 @@ from typing import Any, Literal
 from transept.families import vit
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said
+from transept.families.orders import ordered
 from transept.heads.classes import Averaged, Classes
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
@@ -45,6 +46,7 @@ def declare(
     activation: Activation = "gelu",
     eps: float = 1e-6,
     bias: bool = True,
+    positions: str = "learned",
     head: Heading = "averaged",
     pooler: Activation = "tanh",
     resize: Literal["bicubic", "bilinear"] | None = None,
@@ -76,7 +78,8 @@ def declare(
     )
     top: Head = Averaged((Classes(labels), Classes(labels, "second"))) if head == "averaged" else spec.head
     assert isinstance(spec.embed, Patches)
-    return replace(spec, embed=replace(spec.embed, front="distilled"), head=top)
+    spec = replace(spec, embed=replace(spec.embed, front="distilled"), head=top)
+    return ordered(spec, positions, "learned")
 
 
 def from_hf(config: Mapping[str, Any]) -> Model:

@@ -15,6 +15,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.names import Entry, Names, linear, same
@@ -56,6 +57,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 1024,
+    positions: str = "learned",
     hidden: int | None = None,
     dropout: float = 0.0,
     embed_dropout: float | None = None,
@@ -80,7 +82,8 @@ def declare(
     block = Block((attend, feed), Norm(eps=eps), dropout=dropout)
     embed = Tokens(vocab, Learned(length), dropout=dropout if embed_dropout is None else embed_dropout)
     top = head_of(head, vocab, embeddings, labels, head_dropout)
-    return Model(width, embed, Stack(block, depth, Norm(eps=eps)), top, initial)
+    spec = Model(width, embed, Stack(block, depth, Norm(eps=eps)), top, initial)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

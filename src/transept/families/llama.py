@@ -31,6 +31,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.families.rotation import longest, rope, rotation, turning
 from transept.inputs.tokens import Tokens
 from transept.models import Model
@@ -88,6 +89,7 @@ def declare(
     depth: int,
     kv_heads: int | None = None,
     head_width: int | None = None,
+    positions: str = "rotary",
     base: float = 10_000.0,
     scaling: Scaling | None = None,
     window: int | None = None,
@@ -115,7 +117,7 @@ def declare(
     kinds = {"dense": dense, "banded": dense if window is None else banded(dense, window)}
     blocks: Block | tuple[Block, ...] = dense if window is None else tuple(kinds[layer] for layer in layers)
     top = head_of(head, vocab, embeddings, labels, 0.0)
-    return Model(width, Tokens(vocab), Stack(blocks, depth, norm), top, initial)
+    return ordered(Model(width, Tokens(vocab), Stack(blocks, depth, norm), top, initial), positions, "rotary")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

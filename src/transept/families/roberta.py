@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families import bert
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, over_tokens, respelled
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -48,6 +49,7 @@ def declare(
     depth: int,
     length: int = 512,
     offset: int = 2,
+    positions: str = "learned",
     segments: int = 1,
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
@@ -86,7 +88,8 @@ def declare(
         made = replace(made, dense=Dense("gelu", embed.norm))
     elif isinstance(made, Classes):
         made = replace(made, drop="both")
-    return replace(spec, embed=replace(embed, position=Learned(length, offset)), head=made)
+    spec = replace(spec, embed=replace(embed, position=Learned(length, offset)), head=made)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

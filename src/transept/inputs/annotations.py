@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
 from transept.inputs.entry import Entry, EntryLayer
-from transept.inputs.pictures import across, demand_size, refuse_more
+from transept.inputs.pictures import across, demand_order, demand_size, refuse_more
 from transept.parts.convnet import Convnet
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
@@ -31,6 +31,10 @@ class Annotations(Entry):
         self.hold(0, "dropout", below=1)
         if min(self.size) < 1 or not self.net.fits(self.size):
             raise InvalidConfig(f"pictures of {across(self.size)} pixels are no whole squares of {self.net.pools}")
+        demand_order(self.position, self.squares())
+
+    def squares(self) -> tuple[int, int, int]:
+        return *self.grid(), 0
 
     @property
     def channels(self) -> int:

@@ -9,6 +9,7 @@ from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 from transept.parts.norm import Norm
 from transept.parts.position import Added
+from transept.parts.tree import demand_tree
 from transept.parts.view import count_positions
 
 
@@ -34,6 +35,10 @@ class Tokens(Entry):
     def limit(self) -> int | None:
         return self.position.limit() if self.position else None
 
+    @property
+    def reads_tree(self) -> bool:
+        return self.position is not None and self.position.reads_tree
+
     def build(self, width: int, table: bool = True) -> "TokensLayer":
         """With table=False it has none of its own, and is given another's at each call."""
         return TokensLayer(self, width, table)
@@ -55,11 +60,13 @@ class TokensLayer(EntryLayer):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         table: Tensor | None = None,
+        tree: Tensor | None = None,
     ) -> Entered:
         """ids (B, S) int64; positions (B or 1, S), counted over real tokens where they are not given.
 
         segments (B, S) int64 tells the text that each token is of; all are of the first where it is not given. table
-        (V, D) is another input's, where this one has none.
+        (V, D) is another input's, where this one has none. tree (B, S, 3) is where each token stands in its sentence's
+        tree, for a position that reads it.
         """
         if self.table is not None:
             table = self.table.weight
@@ -69,11 +76,12 @@ class TokensLayer(EntryLayer):
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         elif segments is not None:
             raise UsageError("segments were given, and this model has none", remedy="Leave them out.")
-        if self.position is not None:
+        if self.position is not None and self.spec.position is not None:
             if positions is None:
                 positions = (
                     torch.arange(ids.size(1), device=ids.device)[None] if valid is None else count_positions(valid)
                 )
-            x = x + self.position(positions).to(x.dtype)
+            told = (positions, demand_tree(tree)) if self.spec.position.reads_tree else (positions,)
+            x = x + self.position(*told).to(x.dtype)
         x = dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
         return Entered(x, valid, table)

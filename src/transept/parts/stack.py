@@ -14,6 +14,7 @@ from transept.parts.dropout import dropout
 from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
+from transept.parts.position import Position
 from transept.parts.scored import Scored
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
@@ -66,6 +67,9 @@ class Stack(Trunk):
     def attentions(self) -> tuple[Attention, ...]:
         return tuple(part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
 
+    def orders(self) -> tuple[Position, ...]:
+        return super().orders() + (() if self.position is None else (self.position,))
+
     @property
     def noun(self) -> str:
         return "Transformer"
@@ -79,6 +83,7 @@ class Stack(Trunk):
 
     def limit(self) -> int | None:
         limits = [attention.core.limit() for attention in self.attentions() if attention.source == "self"]
+        limits += [position.limit() for position in self.orders()]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def build(self, width: int, memory: int | None = None) -> "StackLayer":

@@ -28,7 +28,7 @@ class View:
 
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
     to write and `keys` the positions and validity (B, T) of everything that the cache holds. `documents` (B, S) tells
-    the document of each token where a row holds several.
+    the document of each token where a row holds several, `tree` (B, S, 3) where each stands in its sentence's tree.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class View:
         keys: tuple[Tensor, Tensor] | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> None:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
-        self.at, self.keys, self.documents, self.looks = at, keys, documents, looks
+        self.at, self.keys, self.documents, self.looks, self.tree = at, keys, documents, looks, tree
         self._allowed: dict[tuple[Pattern, str], Allowed] = {}
         self._angles: dict[tuple[Rotating, int], tuple[Tensor, Tensor]] = {}
 
@@ -55,10 +56,11 @@ class View:
         bias: nn.Module | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> "View":
         """The view of a whole pass over x (B, S, ...), without a cache."""
         positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
-        return View(positions, valid, memory, bias, documents=documents, looks=looks)
+        return View(positions, valid, memory, bias, documents=documents, looks=looks, tree=tree)
 
     def allowed(self, pattern: Pattern, source: str) -> Allowed:
         """Who may see whom under a pattern, made once for all layers that share it."""
@@ -78,7 +80,7 @@ class View:
         if source == "self":
             if self.keys is None:
                 own = Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias, looks=self.looks)
-                own.documents = self.documents
+                own.documents, own.tree = self.documents, self.tree
                 return own
             return Allowed(pattern, self.positions, *self.keys, own=False, bias=self.bias, looks=self.looks)
         assert self.memory is not None, "an attention to the memory was given none"
