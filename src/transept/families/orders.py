@@ -112,8 +112,18 @@ NONE = "none"
 PLACES = (Tokens, Patches, Waveform, Annotations, Attention, Stack)  # the parts that have a position
 
 
-def read(text: str, own: str) -> list[Term]:
-    """The terms of a text; `own` is the family's own word. Raises InvalidConfig with the word and the nearest one."""
+def read(text: str, own: str, where: str | None = None) -> list[Term]:
+    """The terms of a text; `own` is the family's own word, `where` the place that the text was written at.
+
+    Raises InvalidConfig with the word and the nearest one.
+    """
+    try:
+        return _read(text, own)
+    except InvalidConfig as error:
+        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
+
+
+def _read(text: str, own: str) -> list[Term]:
     known = [NONE, *dict.fromkeys([own, *WORDS])]
     try:
         tree = ast.parse(text.strip(), mode="eval").body
