@@ -25,6 +25,7 @@ HEADS: dict[str, Heading] = {
     "DeiTModel": "pooled",
 }
 HF_MODELS = {"deit": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {name: vit.SIZES[f"{name}-16"] for name in ("tiny", "small", "base")}  # table 1
 TOY = vit.TOY
@@ -96,7 +97,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     model = vit.pictured(spec, "DeiT")
     found = architecture_of(model, "DeiT", HEADS)
     config = {"architectures": [found], "model_type": "deit", **vit.config_of(model)}
-    demand_said(model, from_hf(config), "DeiT")
+    demand_said(model, from_hf(config), "DeiT", HF_WORDS)
     return config
 
 

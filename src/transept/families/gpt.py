@@ -35,6 +35,7 @@ HEADS: dict[str, Heading] = {
     "OpenAIGPTForSequenceClassification": "classes",
 }
 HF_MODELS = {"openai-gpt": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 ACTIVATIONS: dict[str, Activation] = {  # theirs calls the approximation by tanh "gelu"
     "gelu": "gelu_tanh",
     "relu": "relu",
@@ -145,7 +146,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         **config_of(model),
         "afn": next((word for word, ours in ACTIVATIONS.items() if ours == activation), "gelu"),
     }
-    demand_said(spec, from_hf(config), "GPT")
+    demand_said(spec, from_hf(config), "GPT", HF_WORDS)
     return config
 
 

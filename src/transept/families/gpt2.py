@@ -37,6 +37,7 @@ HEADS: dict[str, Heading] = {
     "GPT2ForQuestionAnswering": "spans",
 }
 HF_MODELS = {"gpt2": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 DROPOUT = {"dropout": 0.1, "attention_dropout": 0.1}
 SIZES: dict[str, dict[str, Any]] = {  # table 2; OpenAI's code names the smallest 117M and 124M, and gives 25 heads
@@ -119,7 +120,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "activation_function": activation_word(feed.activation),
         "scale_attn_weights": attend.scale != 1.0,
     }
-    demand_said(spec, from_hf(config), "GPT-2")
+    demand_said(spec, from_hf(config), "GPT-2", HF_WORDS)
     return config
 
 

@@ -49,6 +49,7 @@ from transept.topology import Topology
 KINDS = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 ENDS: dict[str, Heading] = {"ForCausalLM": "vocabulary", "Model": "states", "ForSequenceClassification": "classes"}
 HF_MODELS = {kind: tuple(f"{name}{end}" for end in ENDS) for kind, name in KINDS.items()}
+HF_WORDS = {"position": "positions: rotary"}
 LAYERS: dict[str, Layer] = {"full_attention": "dense", "sliding_attention": "banded"}
 DEFAULTS = {  # what a key stands for that a configuration leaves out
     "llama": {"vocab_size": 32000, "intermediate_size": 11008, "max_position_embeddings": 2048},
@@ -232,7 +233,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         config["sliding_window"] = bands[0]
     else:
         config |= {"attention_bias": attend.bias is True, "mlp_bias": feed.bias}
-    demand_said(spec, from_hf(config), name)
+    demand_said(spec, from_hf(config), name, HF_WORDS)
     return config
 
 

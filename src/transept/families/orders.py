@@ -187,9 +187,7 @@ def without(spec: Whole) -> Whole:
 
     def change(part: Part) -> Part:
         if isinstance(part, Patches) and part.resize is not None:
-            raise InvalidConfig(
-                f"resize: {part.resize} stretches the family's own table of positions, and there is none"
-            )
+            raise InvalidConfig(f"resize: {part.resize} stretches a learned table of positions, and here is none")
         return replace(part, position=None) if isinstance(part, PLACES) else part
 
     return edit(spec, change)

@@ -30,6 +30,7 @@ HEADS: dict[str, Heading] = {
     "RobertaForQuestionAnswering": "spans",
 }
 HF_MODELS = {"roberta": tuple(HEADS), "xlm-roberta": tuple(f"XLM{name}" for name in HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {  # table 9
     "base": {"width": 768, "hidden": 3072, "heads": 12, "depth": 12, "dropout": 0.1, "attention_dropout": 0.1},
@@ -127,7 +128,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "bos_token_id": 0,
         "eos_token_id": 2,
     }
-    demand_said(spec, from_hf(config), "RoBERTa")
+    demand_said(spec, from_hf(config), "RoBERTa", HF_WORDS)
     return config
 
 

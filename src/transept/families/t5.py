@@ -47,6 +47,7 @@ HEADS: dict[str, Heading] = {
     "T5EncoderModel": "encoder",
 }
 HF_MODELS = {"t5": tuple(HEADS), "mt5": tuple(f"M{name}" for name in HEADS)}
+HF_WORDS = {"position": "positions: buckets"}
 MT5 = {  # what a configuration of mT5's (Xue et al. 2021) means by saying nothing
     "vocab_size": 250112,
     "d_ff": 1024,
@@ -238,7 +239,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "eos_token_id": 1,
         "decoder_start_token_id": 0,
     }
-    demand_said(spec, from_hf(config), "T5")
+    demand_said(spec, from_hf(config), "T5", HF_WORDS)
     return config
 
 

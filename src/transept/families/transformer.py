@@ -26,6 +26,7 @@ from transept.topology import Topology
 
 HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description
+    "position": "positions: sinusoid",
     "place": "norm: after",
     "norm": "norm: after",
     "order": "order: halves",

@@ -35,6 +35,7 @@ Heading = Literal["classes", "pooled", "states"]
 
 HEADS: dict[str, Heading] = {"ViTForImageClassification": "classes", "ViTModel": "pooled"}
 HF_MODELS = {"vit": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {  # tiny and small: Touvron et al. 2021; the others: table 1 and section 4.1
     "tiny-16": {"width": 192, "hidden": 768, "heads": 3, "depth": 12},
@@ -150,7 +151,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """The ViT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model = pictured(spec, "ViT")
     config = {"architectures": [architecture_of(model, "ViT", HEADS)], "model_type": "vit", **config_of(model)}
-    demand_said(model, from_hf(config), "ViT")
+    demand_said(model, from_hf(config), "ViT", HF_WORDS)
     return config
 
 

@@ -43,6 +43,7 @@ HEADS: dict[str, Heading] = {
     "Wav2Vec2Model": "states",
 }
 HF_MODELS = {"wav2vec2": tuple(HEADS)}
+HF_WORDS = {"position": "positions: convolution"}
 
 DROPPED = {"dropout": 0.1, "attention_dropout": 0.1, "project_dropout": 0.1, "head_dropout": 0.1}
 WIDE = {"width": 1024, "hidden": 4096, "heads": 16, "depth": 24, "code_width": 768, "out": 768}
@@ -256,7 +257,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     for kind, masking in (("mask_time", embed.times), ("mask_feature", embed.channels)):
         config |= {f"{kind}_prob": masking.share, f"{kind}_length": masking.span, f"{kind}_min_masks": masking.least}
-    demand_said(spec, from_hf(config), "wav2vec 2.0")
+    demand_said(spec, from_hf(config), "wav2vec 2.0", HF_WORDS)
     return config
 
 

@@ -5,7 +5,8 @@ import torch
 import transformers
 from torch.testing import assert_close
 from transformers.models.beit.modeling_beit import BeitRelativePositionBias
-from transformers.models.pixtral.modeling_pixtral import PixtralRotaryEmbedding
+from transformers.models.pixtral.modeling_pixtral import PixtralVisionRotaryEmbedding
+from transformers.models.vit_mae.modeling_vit_mae import build_2d_sinusoidal_position_embedding
 
 from transept.errors import InvalidConfig, InvalidData
 from transept.families import bert, vit
@@ -22,41 +23,35 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def test_sinusoids_are_those_of_mae() -> None:
-    sizes = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
-    decoder = {"decoder_hidden_size": 8, "decoder_num_attention_heads": 2, "decoder_num_hidden_layers": 1}
-    config = transformers.ViTMAEConfig(**sizes, **decoder, image_size=40, patch_size=8)
-    theirs = transformers.ViTMAEModel(config).embeddings.position_embeddings
-    ours = Grid(5, 5, 1, "sinusoid").build(24)(torch.arange(26)[None])
-    assert_close(ours, theirs.detach(), **TOLERANCE)
+    theirs = build_2d_sinusoidal_position_embedding(height=3, width=5, embed_dim=24, cls_token=True)
+    theirs = torch.cat([theirs[..., 12:], theirs[..., :12]], -1)  # as the released weights have it, columns first
+    ours = Grid(3, 5, 1, "sinusoid").build(24)(torch.arange(16)[None])
+    assert_close(ours[0], theirs, **TOLERANCE)
     assert float(ours[0, 2:].abs().min(1).values.max()) > 0  # no square without a number
 
 
 def test_scores_are_those_of_beit() -> None:
     config = transformers.BeitConfig(
-        hidden_size=24, num_attention_heads=3, image_size=(24, 40), patch_size=8, use_relative_position_bias=True
+        hidden_size=24, num_attention_heads=3, image_size=(32, 32), patch_size=8, use_relative_position_bias=True
     )
     theirs = BeitRelativePositionBias(config)
     torch.nn.init.normal_(theirs.relative_position_bias_table)
-    ours = GridBias(3, 3, 5, 1).build(24)
+    ours = GridBias(3, 4, 4, 1).build(24)
     with torch.no_grad():
         ours.weight.copy_(theirs.relative_position_bias_table)
-    at = torch.arange(16)[None]
-    made, wanted = ours(at[:, :, None], at[:, None]), theirs((3, 5))
+    at = torch.arange(17)[None]
+    made, wanted = ours(at[:, :, None], at[:, None]), theirs((4, 4))  # theirs mixes up the sides of what is not square
     assert_close(made, wanted.reshape(made.shape), **TOLERANCE)
 
 
 def test_turns_are_those_of_pixtral() -> None:
     config = transformers.PixtralVisionConfig(hidden_size=32, num_attention_heads=2, image_size=40, patch_size=8)
     rows, columns = torch.meshgrid(torch.arange(3), torch.arange(5), indexing="ij")
-    places = torch.stack([rows.flatten(), columns.flatten()], 0)
+    theirs = PixtralVisionRotaryEmbedding(config)(torch.zeros(1), torch.stack([rows.flatten(), columns.flatten()], 1))
     base = float(config.rope_parameters["rope_theta"])
     cosine, sine = GridRotary(3, 5, base=base).angles(torch.arange(15)[None], 16)
-    embedding = PixtralRotaryEmbedding(config)
-    inverse = embedding.inv_freq.flatten()  # the rows' frequencies, then the columns'
-    wanted = torch.cat([places[0][:, None] * inverse[:4], places[1][:, None] * inverse[4:]], -1)
-    wanted = torch.cat([wanted, wanted], -1)
-    assert_close(cosine[0, 0], wanted.cos(), **TOLERANCE)
-    assert_close(sine[0, 0], wanted.sin(), **TOLERANCE)
+    assert_close(cosine[0, 0], theirs[0], **TOLERANCE)
+    assert_close(sine[0, 0], theirs[1], **TOLERANCE)
     still, _ = GridRotary(3, 5, 2, base).angles(torch.arange(17)[None], 16)
     assert torch.equal(still[0, 0, :2], torch.ones(2, 16))
     assert torch.equal(still[0, 0, 2:], cosine[0, 0])
@@ -125,7 +120,7 @@ def test_other_grids_are_refused_with_both() -> None:
         Patches((12, 12), (4, 4), position=Sinusoid(), resize="bicubic")
     with pytest.raises(InvalidConfig, match="resize: bicubic stretches a learned table"):
         vit.declare(**vit.TOY, positions="grid", resize="bicubic")
-    net = Convnet((8, 8))
+    net = Convnet(((8,),), (2,))
     with pytest.raises(InvalidConfig, match="for another grid"):
         Annotations((8, 8), net, Grid(7, 7))
     with pytest.raises(InvalidConfig, match="sound has neither tree nor grid"):
