@@ -147,9 +147,7 @@ def built(data: Data, positions: str, size: dict[str, object]) -> Built:
 
 def passed(model: Built, batch: Batch) -> tuple[Tensor, Tensor]:
     """The scores of the heads' classes and of the words' own."""
-    spec = model.spec
-    reads = spec.embed.reads_tree or spec.stack.reads_tree  # type: ignore[attr-defined]
-    made = model(batch.words, batch.valid, **({"tree": batch.tree} if reads else {}))
+    made = model(batch.words, batch.valid, **({"tree": batch.tree} if model.spec.reads_tree else {}))
     assert made.second is not None
     return made.logits, made.second
 

@@ -56,11 +56,15 @@ class Model(Topology):
         if self.stack.reads_memory:
             raise InvalidConfig(f"{type(self.stack).__name__} reads a memory, and a model of one stack has none")
         demand_order(self.embed, self.stack)
-        if (self.embed.reads_tree or self.stack.reads_tree) and self.stack.causal:
+        if self.reads_tree and self.stack.causal:
             demand_whole("this model", self.embed, self.stack)
         for head in (self.head, self.second):
             if head is not None:
                 fit(head, self.embed, self.width, self.stack.leaves(self.width))
+
+    @property
+    def reads_tree(self) -> bool:
+        return self.embed.reads_tree or self.stack.reads_tree
 
     @property
     def blocks(self) -> Stack:
@@ -104,7 +108,7 @@ class ModelLayer(Built):
         tells where each token stands in its sentence's tree (`parts.tree`), where positions read it. Without a cache
         `looks` are filled with what the attentions did.
         """
-        demand_tree(self.spec.embed.reads_tree or self.spec.stack.reads_tree, tree)
+        demand_tree(self.spec.reads_tree, tree)
         if tree is not None and self.spec.embed.reads_tree:
             more |= {"tree": tree}
         if cache is None:
@@ -184,6 +188,10 @@ class Seq2Seq(Topology):
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
 
     @property
+    def reads_tree(self) -> bool:
+        return (self.source or self.embed).reads_tree or self.encoder.reads_tree
+
+    @property
     def encoder_blocks(self) -> Stack:
         """The encoder, where it is blocks in a row. Raises InvalidConfig where it is another trunk."""
         return blocks(self.encoder)
@@ -229,9 +237,8 @@ class Seq2SeqLayer(Built):
         """
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
-        entry = self.spec.source or self.spec.embed
-        demand_tree(entry.reads_tree or self.spec.encoder.reads_tree, tree)
-        if tree is not None and entry.reads_tree:
+        demand_tree(self.spec.reads_tree, tree)
+        if tree is not None and (self.spec.source or self.spec.embed).reads_tree:
             lent |= {"tree": tree}
         entered = embed(source, valid, **lent)
         slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None

@@ -244,15 +244,9 @@ def logits_of(
     return model(target, valid, **tree_for(model.spec, target, valid)).logits
 
 
-def reads_tree(spec: Any) -> bool:
-    if isinstance(spec, Seq2Seq):
-        return (spec.source or spec.embed).reads_tree or spec.encoder.reads_tree
-    return isinstance(spec, Model) and (spec.embed.reads_tree or spec.stack.reads_tree)
-
-
 def tree_for(spec: Topology, ids: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
     """A tree of what a model reads, where it reads one: the same of a text wherever it stands."""
-    if not reads_tree(spec):
+    if not spec.reads_tree:
         return {}
     at = torch.arange(ids.size(1)).expand(ids.shape) if valid is None else count_positions(valid)
     return {"tree": TREE[at]}

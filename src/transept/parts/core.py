@@ -189,7 +189,8 @@ class CoreLayer(nn.Module):
 
     def mixed(self, weights: Tensor, v: Tensor, allowed: Allowed) -> Tensor:
         """The values that weights (B, H, S, T) mix, with what positions add to them. (B, H, S, E)"""
-        mix = weights @ v.repeat_interleave(weights.size(1) // v.size(1), 1)
+        shared = weights.size(1) // v.size(1)
+        mix = weights @ (v.repeat_interleave(shared, 1) if shared > 1 else v)
         return mix if allowed.valued is None else mix + allowed.valued(weights)
 
 
