@@ -12,7 +12,7 @@ from transept.inputs.pictures import across, demand_order, demand_size, refuse_m
 from transept.parts.convnet import Convnet
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
-from transept.parts.position import Added, LearnedLayer
+from transept.parts.position import Added, OrderLayer
 
 
 class Annotations(Entry):
@@ -63,8 +63,9 @@ class AnnotationsLayer(EntryLayer):
 
     def begin(self) -> None:
         """Learned places are as large as what they are added to: of smaller ones attention tells the places late."""
-        if isinstance(self.position, LearnedLayer):
-            nn.init.normal_(self.position.weight)
+        if isinstance(self.position, OrderLayer):
+            for table in self.position.parameters():
+                nn.init.normal_(table)
 
     def forward(
         self, pictures: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor

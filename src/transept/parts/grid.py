@@ -129,10 +129,9 @@ class GridBiasLayer(OrderLayer):
         self.weight = nn.Parameter(torch.empty(self.offsets + 3, spec.heads))
 
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
-        spec = self.spec
-        for at in (q.flatten(1), k.flatten(1)):
-            demand_within(at, spec.start + spec.height * spec.width)
-        (up, left, q_out), (down, right, k_out) = (places(at, spec.width, spec.start) for at in (q, k))
+        """What is past the end scores as the last square: it is a block's padding, since the stack lets in no more."""
+        spec, last = self.spec, self.spec.start + self.spec.height * self.spec.width - 1
+        (up, left, q_out), (down, right, k_out) = (places(at.clamp(max=last), spec.width, spec.start) for at in (q, k))
         offset = (up - down + spec.height - 1) * (2 * spec.width - 1) + left - right + spec.width - 1
         outside = torch.where(q_out & k_out, self.offsets + 2, torch.where(q_out, self.offsets, self.offsets + 1))
         scores = nn.functional.embedding(torch.where(q_out | k_out, outside, offset), self.weight)

@@ -14,7 +14,7 @@ from transept.parts.dropout import dropout
 from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
-from transept.parts.position import Position
+from transept.parts.position import Position, demand_within
 from transept.parts.scored import Scored
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
@@ -132,6 +132,8 @@ class StackLayer(TrunkLayer):
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, D)"""
+        if self.spec.position is not None and (limit := self.spec.position.limit()) is not None:
+            demand_within(view.positions, limit)
         skip = self.spec.skip if self.training else 0.0
         for i in range(len(self.order)):
             if skip and float(torch.rand(())) < skip:
