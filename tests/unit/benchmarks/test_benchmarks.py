@@ -189,7 +189,7 @@ def test_a_side_that_fails_is_told(script, tmp_path):
     assert run(peers.Side("somebody", "somehow", "peer", "float32", {}), tmp_path) == [peers.Figure(2.0, "so", {})]
 
 
-def test_trees_reach_attention_where_they_are_given(script, monkeypatch, capsys):
+def test_trees_reach_attention_where_they_are_given(script, monkeypatch):
     """On made-up trees: distances in the tree name the word asked for, and the sequence says nothing of it."""
     trees = script("structural_positions")
     sentences = trees.made_up(500, 1), trees.made_up(50, 2)
@@ -207,6 +207,6 @@ def test_trees_reach_attention_where_they_are_given(script, monkeypatch, capsys)
         found[positions] = trees.measured(model, data.dev)[0]
     assert found["sinusoid"] < 0.35
     assert found["tree(3)"] > found["sinusoid"] + 0.3
+    monkeypatch.setattr("sys.argv", ["structural_positions.py"])
     with pytest.raises(SystemExit, match="names no treebank"):
-        monkeypatch.setattr("sys.argv", ["structural_positions.py"])
         trees.main()
