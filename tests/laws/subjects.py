@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from transept.data.trees import places
 from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.heads.adaptive import Adaptive
@@ -29,18 +30,21 @@ from transept.parts.pattern_text import patterns_by_word
 from transept.parts.place import Place
 from transept.parts.position import Added
 from transept.parts.recall import Recall
-from transept.parts.relative import Keyed
+from transept.parts.relative import Keyed, RelativeKeys
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
 from transept.parts.scores import Scoring
 from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
+from transept.parts.view import count_positions
 from transept.spec import Part, edit, replace
 from transept.topology import Built, Topology
 
 VOCAB, END = 23, 2
-TOY_FIELDS = {"heads": 4, "length": 64}
+TOY_FIELDS: dict[str, Any] = {"heads": 4, "length": 64, "height": 24}
+TOY_FIELDS |= {"keyed": (RelativeKeys(3), RelativeKeys(2, "both", "relative"))}
+TREE = torch.tensor(places([max(0, (word - 1) // 2) for word in range(64)]))  # that of a text is its beginning
 
 
 def toys(kind: type[Part]) -> dict[str, Any]:
@@ -168,7 +172,7 @@ def variants() -> dict[str, Topology]:
             bare = edit(spec, on(Attention, is_causal, position=None))
             recall = Recall(neighbours=2, segment=3, size=6)
             made[f"{name}, recalling"] = edit(bare, on(Attention, is_causal, recall=recall))
-            if isinstance(spec, Model):
+            if isinstance(spec, Model) and spec.stack.leaves(spec.width) == spec.width:
                 clusters = Clusters((5, 12), 2)
                 embed = Clustered(VOCAB, spec.embed.position, clusters=clusters)  # type: ignore[attr-defined]
                 made[f"{name}, in clusters"] = replace(spec, embed=embed, head=Adaptive(VOCAB, clusters=clusters))
@@ -242,8 +246,16 @@ def some_ids(*shape: int) -> Tensor:
 def logits_of(
     model: Built, source: Tensor, target: Tensor, source_valid: Tensor | None = None, valid: Tensor | None = None
 ) -> Tensor:
-    """The logits for a target, whatever the topology: the source counts where there is one."""
+    """The logits for a target, whatever the topology: the source counts where there is one, and so does its tree."""
     if isinstance(model.spec, Seq2Seq):
-        return model(source, target, source_valid, valid).logits
+        return model(source, target, source_valid, valid, **tree_for(model.spec, source, source_valid)).logits
     assert isinstance(model.spec, Model)
-    return model(target, valid).logits
+    return model(target, valid, **tree_for(model.spec, target, valid)).logits
+
+
+def tree_for(spec: Topology, ids: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+    """A tree of what a model reads, where it reads one: the same of a text wherever it stands."""
+    if not spec.reads_tree:
+        return {}
+    at = torch.arange(ids.size(1)).expand(ids.shape) if valid is None else count_positions(valid)
+    return {"tree": TREE[at]}

@@ -8,6 +8,7 @@ import torch
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
+from transept.families.orders import ordered
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Seq2Seq
@@ -25,6 +26,7 @@ from transept.topology import Topology
 
 HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description
+    "position": "positions: sinusoid",
     "place": "norm: after",
     "norm": "norm: after",
     "order": "order: halves",
@@ -59,6 +61,7 @@ def declare(
     activation: Activation = "relu",
     norm: Literal["after", "before"] = "after",
     embeddings: Literal["tied", "separate"] = "tied",
+    positions: str = "sinusoid",
     order: Literal["halves", "interleaved"] = "halves",
     bias: bool = True,
     head_bias: bool = False,
@@ -71,8 +74,10 @@ def declare(
     `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end. `embeddings`
     "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves" is
     Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
-    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `form` "language_model"
-    is the decoder alone, without a source (Liu et al. 2018).
+    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `positions` is how order
+    is told (`families.orders`): "relative(16)" is Shaw et al. 2018, and "structural + relative(16) + tree(16)" Wang et
+    al. 2019, whose encoder reads dependency trees. `form` "language_model" is the decoder alone, without a source (Liu
+    et al. 2018).
     """
     attend = Attention(heads, kv_heads=kv_heads, bias=bias, dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
@@ -82,11 +87,9 @@ def declare(
     last = Norm() if norm == "before" else None
     tied = embeddings == "tied"
     if form == "language_model":
-        alone = replace(encoder, parts=(replace(attend, pattern=Causal()), feed))
-        return Model(
-            width, embed, Stack(alone, decoder_depth or depth, last), Vocabulary(vocab, tied, head_bias), initial
-        )
-    return Seq2Seq(
+        alone = Stack(replace(encoder, parts=(replace(attend, pattern=Causal()), feed)), decoder_depth or depth, last)
+        return ordered(Model(width, embed, alone, Vocabulary(vocab, tied, head_bias), initial), positions, "sinusoid")
+    spec = Seq2Seq(
         width,
         embed,
         Stack(encoder, depth, last),
@@ -95,6 +98,7 @@ def declare(
         source=None if tied else embed,
         initial=initial,
     )
+    return ordered(spec, positions, "sinusoid")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

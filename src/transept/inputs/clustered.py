@@ -35,7 +35,8 @@ class ClusteredLayer(TokensLayer):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         table: Tensor | None = None,
+        tree: Tensor | None = None,
     ) -> Entered:
         assert table is None, "tokens in clusters were given a table"
-        x = self.placed(self.clusters(ids), valid, positions, segments)
+        x = self.placed(self.clusters(ids), valid, positions, segments, tree)
         return Entered(x, valid, clusters=self.clusters.factors())

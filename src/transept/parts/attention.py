@@ -10,7 +10,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts import lowrank, pattern_text, planner  # noqa: F401 a description may name any pattern and any core
+
+# A description may name any pattern, any core and any position: they are known because they are loaded here.
+from transept.parts import grid, lowrank, pattern_text, planner  # noqa: F401
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -87,6 +89,8 @@ class Attention(Sublayer):
             raise InvalidConfig("an attention of a stream to itself that projects nothing has nothing to learn")
         if self.place is not None and self.source == "self":
             raise InvalidConfig("Attention.place is where in a memory a query is: a stream to itself has window(n)")
+        if self.position is not None and self.position.reads_tree and self.shorten is not None:
+            raise InvalidConfig("a shortened key is of several words, and has no place in a tree")
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
 
@@ -169,7 +173,7 @@ class AttentionLayer(Layer):
         self.o = self.matrix("o", spec.heads * value_width, width, outward)
         self.rotation = spec.position if isinstance(spec.position, Rotating) else None
         keyed = spec.position if isinstance(spec.position, Keyed) else None
-        self.position = keyed.build(self.head_width, spec.heads, width) if keyed else None
+        self.position = keyed.told(self.head_width, value_width, spec.heads, width) if keyed else None
         self.place = spec.place.build(width) if spec.place else None
         self.shorten = spec.shorten.build(self.kv_heads, self.head_width, value_width) if spec.shorten else None
         self.core = spec.core.chosen(spec).build(spec.heads, self.head_width)
@@ -232,7 +236,8 @@ class AttentionLayer(Layer):
             if self.rotation is not None:  # by where they stand now
                 k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
-            allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k, known) * self.scale)
+            valued = partial(self.position.mixed, allowed=allowed) if self.position.adds else None
+            allowed = allowed.plus(self.position.scores(q, k, allowed, known) * self.scale, valued)
         if self.place is not None:
             allowed = self.place(share, allowed)
         q, k, v, allowed = self.asked((q, k, v, allowed))

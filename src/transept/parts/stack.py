@@ -13,6 +13,7 @@ from transept.parts.cache import Slots
 from transept.parts.dropout import dropout
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
+from transept.parts.position import Position, demand_within
 from transept.parts.scored import Scored
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
@@ -91,6 +92,9 @@ class Stack(Trunk):
     def attentions(self) -> tuple[Attention, ...]:
         return tuple(part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
 
+    def orders(self) -> tuple[Position, ...]:
+        return super().orders() + (() if self.position is None else (self.position,))
+
     @property
     def noun(self) -> str:
         return "Transformer"
@@ -104,6 +108,7 @@ class Stack(Trunk):
 
     def limit(self) -> int | None:
         limits = [attention.core.limit() for attention in self.attentions() if attention.source == "self"]
+        limits += [position.limit() for position in self.orders()]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def build(self, width: int, memory: int | None = None) -> "StackLayer":
@@ -169,6 +174,8 @@ class StackLayer(TrunkLayer):
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, D)"""
+        if self.spec.position is not None and (limit := self.spec.position.limit()) is not None:
+            demand_within(view.positions, limit)
         skip = self.spec.skip if self.training else 0.0
         for i in range(len(self.order)):
             if skip and float(torch.rand(())) < skip:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transept.parts.attention import Attention
 from transept.parts.cache import Slots
 from transept.parts.memory import Memory
+from transept.parts.position import Position
 from transept.parts.view import View
 from transept.spec import Part
 
@@ -48,6 +49,15 @@ class Trunk(Part):
     def attentions(self) -> tuple[Attention, ...]:
         """Every attention in it."""
         return ()
+
+    def orders(self) -> tuple[Position, ...]:
+        """Every position in it."""
+        return tuple(attention.position for attention in self.attentions() if attention.position is not None)
+
+    @property
+    def reads_tree(self) -> bool:
+        """Whether an attention needs to be told where tokens stand in the trees of their sentences."""
+        return any(position.reads_tree for position in self.orders())
 
     def leaves(self, width: int, memory: int | None = None) -> int:
         """The width of the states that leave it."""

@@ -29,7 +29,8 @@ class View:
     positions (B or 1, S), valid (B, S) or None where all tokens are real. In a cached pass `at` (S,) holds the columns
     to write and `keys` the positions and validity (B, T) of everything that the cache holds. In a pass over a segment
     that others came before, `keys` are those of what was carried and of the segment, and nothing is written.
-    `documents` (B, S) tells the document of each token where a row holds several.
+    `documents` (B, S) tells the document of each token where a row holds several, `tree` (B, S, 3) where each stands in
+    its sentence's tree.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class View:
         keys: tuple[Tensor, Tensor] | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> None:
         self.positions, self.valid, self.memory, self.bias = positions, valid, memory, bias
-        self.at, self.keys, self.documents, self.looks = at, keys, documents, looks
+        self.at, self.keys, self.documents, self.looks, self.tree = at, keys, documents, looks, tree
         self._allowed: dict[tuple[Pattern, str, int | None], Allowed] = {}
         self._angles: dict[tuple[Rotating, int, int | None], tuple[Tensor, Tensor]] = {}
 
@@ -56,10 +58,11 @@ class View:
         bias: nn.Module | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> "View":
         """The view of a whole pass over x (B, S, ...), without a cache."""
         positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
-        return View(positions, valid, memory, bias, documents=documents, looks=looks)
+        return View(positions, valid, memory, bias, documents=documents, looks=looks, tree=tree)
 
     @property
     def carried(self) -> bool:
@@ -91,7 +94,7 @@ class View:
         if source == "self":
             if self.keys is None or last == self.positions.size(1):
                 own = Allowed(pattern, self.positions, self.positions, self.valid, bias=self.bias, looks=self.looks)
-                own.documents = self.documents
+                own.documents, own.tree = self.documents, self.tree
                 return own
             k, real = self.keys
             k, real = (k, real) if last is None else (k[:, -last:], real[:, -last:])
