@@ -81,6 +81,13 @@ class Tokenizer:
             made._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
         return made
 
+    def literal(self) -> "Tokenizer":
+        """The same for texts in which the signs of special tokens are letters like others: running text to learn from."""
+        made = copy(self)
+        made._backend = Backend.from_str(self._backend.to_str())
+        made._backend.encode_special_tokens = True
+        return made
+
     def demand(self, role: str) -> int:
         """The id of a special token. Raises InvalidData where there is none."""
         if role not in self.special:
@@ -190,7 +197,7 @@ class Tokenizer:
     def _made(self, length: int | None) -> dict[str, bytes]:
         """The files of a tokenizer that was made here."""
         names = dict(zip(self.special, self.tokens(list(self.special.values())), strict=True))
-        told = self.encodings(["a"], ["a"])[0].segments
+        told = self.encodings([""], [""])[0].segments
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **{f"{role}_token": token for role, token in names.items()},
