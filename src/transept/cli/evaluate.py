@@ -79,6 +79,11 @@ def evaluate(
     preparation = loaded.processor if isinstance(loaded.processor, Preparation) else None
     subject = Subject(model, loaded.model, loaded.tokenizer, search, preparation, loaded.longest)
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
+    if not exam.searched and (changes or out is not None or tokenize):
+        given = next(iter(changes), "--out" if out is not None else "--tokenize")
+        raise UsageError(
+            f"{given!r} is for models whose answers are scored", remedy="This one's loss is measured: leave it out."
+        )
     if out is not None and out.resolve() in {path.resolve() for path in exam.files}:
         raise UsageError("--out would replace what is scored", where=out, remedy="Write the answers elsewhere.")
     begun = time.monotonic()
@@ -89,16 +94,17 @@ def evaluate(
     files = [str(path) for path in exam.files]
     told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
-        emit(told | values(found) | {"search": search.model_dump(), "seconds": round(seconds, 3)})
+        searched = {"search": search.model_dump()} if exam.searched else {}
+        emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
         return
     print(f"{exam.name}: {exam.count:,} {exam.unit} of {', '.join(files)}")
-    print(f"search: {spoken(search.model_dump())}\n")
+    print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
     print(f"{'loss':<12} {found.loss:.4f} nats a token, perplexity {found.perplexity:.3f}, {found.tokens:,} tokens")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")
     for name, value in found.more.items():
-        print(f"{name.replace('_', ' '):<12} {value:.2f}")
+        print(f"{name.replace('_', ' '):<12} {value:.4g}")
     print(f"\nin {seconds:.1f} s, {exam.count / seconds:.1f} {exam.unit} a second")
 
 

@@ -171,10 +171,10 @@ TextEntry = Annotated[str | list[str] | None, AfterValidator(_files)]
 class Tokens(BaseModel):
     """How running text becomes tokens: a vocabulary that is learned on the training text, or one that is there.
 
-    `kind`     "byte_bpe" merges bytes inside words with the space before them (GPT-2), and gives every text back exactly;
-               "wordpiece" cuts words at the longest known pieces (BERT); "unigram" takes the likeliest pieces (T5), and
-               needs the library sentencepiece; "character" and "byte" have a token for each.
-    `size`     how many tokens there are at the most, special ones counted; characters and bytes are as many as they are.
+    `kind`     "byte_bpe" merges bytes inside words with the space before them (GPT-2), and gives every text back as it
+               was; "wordpiece" cuts words at the longest known pieces (BERT); "unigram" takes the likeliest pieces (T5),
+               and needs the library sentencepiece; "character" and "byte" have a token for each.
+    `size`     the most tokens, special ones counted; characters and bytes are as many as they are.
     `lower`    lower-case first; of "wordpiece" accents fall too.
     `min_frequency`  what is seen less often is not merged ("byte_bpe", "wordpiece").
     `file`     a tokenizer to take instead: a model directory, or the folder of a tokenizer.json.
@@ -193,17 +193,17 @@ class TextsData(BaseModel):
     """Texts without labels: which files hold them, and how they are laid into rows.
 
     `dir`       the folder that file names start from; without it they start from where you are.
-    `train`, `valid`, `test`  a file or several; `.gz` is found by itself. Plain text, JSON lines, or a CSV or TSV with the
-                names of its columns in the first line, told by the file's name, else by its first line.
+    `train`, `valid`, `test`  a file or several; `.gz` is found by itself. Plain text, JSON lines, or a CSV or TSV with
+                the names of its columns in the first line, told by the file's name, else by its first line.
     `hold_out`  without `valid`: which share of the training text, its end, is kept back to validate on.
     `column`    the key of JSON lines, or the column of a table, that holds the text. A row is a document.
-    `documents` what a document is in plain text: the "whole" file, lines up to a "blank" one, each "line", or an "article"
-                that a line `= Title =` begins (WikiText). A whole file has no end that a model learns.
+    `documents` what a document is in plain text: the "whole" file, lines up to a "blank" one, each "line", or an
+                "article" that a line `= Title =` begins (WikiText). A whole file has no end that a model learns.
     `empty`     what becomes of an empty line or row where each is a document: "refuse" names it, "drop" counts it.
     `length`    tokens of a row.
-    `rows`      how documents become rows: "windows" cut the text end to end, each epoch from another place; "packed" puts
-                documents beside each other that do not see each other; "padded" has one document a row. A document that
-                is longer than a row becomes several.
+    `rows`      how documents become rows: "windows" cut the text end to end, each epoch from another place; "packed"
+                puts documents beside each other that do not see each other; "padded" has one document a row. A document
+                that is longer than a row becomes several.
     `cache`     a folder for token caches; null: none is written.
     """
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -86,9 +87,7 @@ class Documents:
             replace(self, texts=texts[part], places=places[part]) for part in (slice(0, at), slice(at, None))
         )
         if not all(text.strip() for text in (first.texts[0], last.texts[0])):
-            raise InvalidData(
-                f"{len(self.texts[0]):,} characters are too few to hold a part back", where=self.where(0)
-            )
+            raise InvalidData(f"{len(self.texts[0]):,} characters are too few to hold a part back", where=self.where(0))
         return first, replace(last, blank=0)
 
 
@@ -180,7 +179,7 @@ def _article(lines: Sequence[str], ended: bool) -> Found:
     """An article is what follows its heading; a heading stands alone between empty lines."""
     heads = [i for i, line in enumerate(lines) if HEADING.fullmatch(line) and _alone(lines, i)]
     bounds = [*([0] if not heads or heads[0] else []), *heads, len(lines)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         kept = [line for line in lines[first:last] if line.strip()]
         if kept:
             begin = next(i for i in range(first, last) if lines[i].strip())
@@ -214,7 +213,7 @@ def sentences(text: str, how: Sentences) -> list[str]:
     if how == "stop":
         cuts |= {match.end() for match in STOP.finditer(text)}
     bounds = [0, *sorted(cuts - {0}), len(text)]
-    parts = [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    parts = [text[a:b] for a, b in pairwise(bounds) if a < b]
     joined = list[str]()
     for part in parts:
         if part.strip() and joined and not joined[-1].strip():

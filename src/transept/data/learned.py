@@ -1,8 +1,8 @@
 """Vocabularies for running text, learned here: pieces of bytes, of words, unigrams, characters, bytes.
 
 The same texts give the same tokenizer, byte for byte, in every process: a resumed run learns it again. That is why the
-alphabet is named to the library's trainer, which else numbers it in the order of a hash map, and why unigrams are learned
-by SentencePiece, whose sums have one order.
+alphabet is named to the library's trainer, which else numbers it in the order of a hash map, and why unigrams are
+learned by SentencePiece, whose sums have one order.
 """
 
 import importlib
@@ -22,7 +22,9 @@ from transept.data.tokenizer import Tokenizer
 from transept.data.vocabularies import SPACE
 from transept.errors import InvalidConfig, TranseptError
 
-ALPHABET = 1000  # characters that word pieces and unigrams are made of; BERT's and SentencePiece's rare ones are unknown
+ALPHABET = (
+    1000  # characters that word pieces and unigrams are made of; BERT's and SentencePiece's rare ones are unknown
+)
 
 # GPT-2's pieces, inside which bytes are merged (Radford et al. 2019, section 2.2, and the released code).
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -58,9 +60,7 @@ class Signs:
 
 NOTHING = Signs()
 END = Signs((("bos eos", "<|endoftext|>"),))  # GPT-2's: between texts, and before the first
-BERT = Signs(
-    (("pad", "[PAD]"), ("unk", "[UNK]"), ("cls", "[CLS]"), ("sep", "[SEP]"), ("mask", "[MASK]")), frame="bert"
-)
+BERT = Signs((("pad", "[PAD]"), ("unk", "[UNK]"), ("cls", "[CLS]"), ("sep", "[SEP]"), ("mask", "[MASK]")), frame="bert")
 BART = Signs(
     (("bos cls", "<s>"), ("pad", "<pad>"), ("eos sep", "</s>"), ("unk", "<unk>")), (("mask", "<mask>"),), "roberta"
 )
@@ -81,16 +81,16 @@ def learn(texts: Sequence[str], settings: Tokens, signs: Signs) -> Tokenizer:
         backend, signs = LEARN[settings.kind](texts, settings, signs)
     words = signs.words()
     backend.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in words])
-    ids = {word: backend.token_to_id(word) for word in words}
-    special = {role: ids[word] for roles, word in (*signs.first, *signs.last) for role in roles.split()}
-    _put_between(backend, signs.frame, special)
+    ids: dict[str, int] = backend.get_vocab(with_added_tokens=True)
+    spelt = {role: word for roles, word in (*signs.first, *signs.last) for role in roles.split()}
+    special = {role: ids[word] for role, word in spelt.items()}
+    _put_between(backend, signs.frame, spelt, special)
     return Tokenizer(backend, special)
 
 
-def _put_between(backend: Backend, frame: Frame, special: dict[str, int]) -> None:
+def _put_between(backend: Backend, frame: Frame, words: dict[str, str], special: dict[str, int]) -> None:
     if frame == "none":
         return
-    words = {role: backend.id_to_token(index) for role, index in special.items()}
     if frame == "roberta":
         first, last = ((words[role], special[role]) for role in ("cls", "sep"))
         backend.post_processor = processors.RobertaProcessing(last, first, trim_offsets=False, add_prefix_space=False)
@@ -102,9 +102,7 @@ def _put_between(backend: Backend, frame: Frame, special: dict[str, int]) -> Non
     else:
         end = words["eos"]
         single, pair, used = ["$A", end], ["$A", end, "$B", end], {end: special["eos"]}
-    backend.post_processor = processors.TemplateProcessing(
-        single=single, pair=pair, special_tokens=list(used.items())
-    )
+    backend.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=list(used.items()))
 
 
 Made = tuple[Backend, Signs]
@@ -263,7 +261,7 @@ LEARN: dict[str, Callable[[Sequence[str], Tokens, Signs], Made]] = {
 
 def _too_small(settings: Tokens, least: int) -> InvalidConfig:
     return InvalidConfig(
-        f"data.tokenizer.size: {settings.size:,} tokens do not hold the {least:,} that stand for special tokens and for "
-        f"the alphabet of a {settings.kind} vocabulary",
+        f"data.tokenizer.size: {settings.size:,} tokens do not hold the {least:,} that stand for special tokens and "
+        f"for the alphabet of a {settings.kind} vocabulary",
         remedy=f"Raise it: data.tokenizer.size={max(2 * least, 1000)}.",
     )

@@ -1,9 +1,10 @@
-"""How running text is laid into rows: windows cut end to end, and pieces of documents, alone or packed beside each other.
+"""How running text is laid into rows: windows cut end to end, and pieces of documents, alone or packed together.
 
 A span is (first, last): the tokens `ids[first:last]` that a row, or a part of one, is made from.
 """
 
 from bisect import bisect_left, insort
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ def shifted(count: int, length: int, generator: np.random.Generator) -> Spans:
     most = count % length if count < 2 * length else length - 1
     spans = windows(count, length, int(generator.integers(0, most + 1)))
     spans = spans[spans[:, 1] - spans[:, 0] == length]
-    return spans[generator.permutation(len(spans))]
+    drawn: Spans = spans[generator.permutation(len(spans))]
+    return drawn
 
 
 def pieces(bounds: Numbers, length: int) -> Spans:
@@ -43,7 +45,7 @@ def pieces(bounds: Numbers, length: int) -> Spans:
 def whole_sentences(parts: Numbers, documents: Numbers, length: int) -> Spans:
     """As `pieces`, cut between sentences where that can be: as many in a row as fit, a longer one cut itself."""
     found: list[tuple[int, int]] = []
-    for first, last in zip(documents[:-1], documents[1:], strict=True):
+    for first, last in pairwise(documents):
         at, stop = int(parts[first]), int(parts[last])
         while stop - at > length:
             # The last sentence that ends within reach.

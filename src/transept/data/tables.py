@@ -92,8 +92,11 @@ def _text(row: dict[str, object], name: str, where: str) -> str:
 def _cells(lines: Sequence[str], path: Path, names: Sequence[str], between: str) -> Iterator[tuple[int, list[str]]]:
     """Rows of CSV, whose cells may be quoted and hold line breaks; rows of TSV, which has no quoting."""
     csv.field_size_limit(LONGEST_CELL)
-    quoting = csv.QUOTE_MINIMAL if between == "," else csv.QUOTE_NONE
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=between, quoting=quoting, strict=between == ",")
+    given = (f"{line}\n" for line in lines)
+    if between == ",":
+        reader = csv.reader(given, strict=True)
+    else:
+        reader = csv.reader(given, delimiter=between, quoting=csv.QUOTE_NONE)
     begun, at, head = 1, list[int](), list[str]()
     try:
         for cells in reader:

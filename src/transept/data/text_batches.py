@@ -5,6 +5,7 @@ Shapes: B rows, S tokens of the longest.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,13 +45,9 @@ class TextBatch:
 
     def to(self, device: torch.device | str) -> "TextBatch":
         """The same batch on a device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return TextBatch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
-
-    def told(self) -> dict[str, Tensor]:
-        """What a pass is told beside the inputs and what is real of them, by its own words."""
-        given = {"documents": self.documents, "segments": self.segments}
-        return {name: tensor for name, tensor in given.items() if tensor is not None}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in found.items()}
+        return TextBatch(**moved)
 
 
 def filled(rows: Sequence[Ids], fill: int, width: int = 0) -> Tensor:

@@ -149,7 +149,7 @@ def _unfit(text: Documents, tokenizer: Tokenizer, error: InvalidData) -> Invalid
                 return InvalidData(
                     f"the character {letter!r} is not in the vocabulary of {tokenizer.vocab:,} tokens",
                     where=text.place(row, at),
-                    remedy="Learn from text that has it, or take a vocabulary that knows all: data.tokenizer.kind=byte_bpe.",
+                    remedy="Learn from text that has it, or take a vocabulary of all: data.tokenizer.kind=byte_bpe.",
                 )
     return error
 

@@ -82,7 +82,7 @@ class Tokenizer:
         return made
 
     def literal(self) -> "Tokenizer":
-        """The same for texts in which the signs of special tokens are letters like others: running text to learn from."""
+        """The same for texts in which the signs of special tokens are letters like others: text to learn from."""
         made = copy(self)
         made._backend = Backend.from_str(self._backend.to_str())
         made._backend.encode_special_tokens = True
@@ -169,6 +169,11 @@ class Tokenizer:
         with guarded("the ids cannot be decoded"):
             text = str(self._backend.decode(list(ids), skip_special_tokens=True))
         return tidied(text) if self._tidy else text
+
+    def shown(self, ids: Sequence[int]) -> str:
+        """The text of ids with its special tokens, for a person to see."""
+        with guarded("the ids cannot be decoded"):
+            return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of rows of ids."""

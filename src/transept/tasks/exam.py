@@ -54,10 +54,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Exam:
-    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it."""
+    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it.
+
+    `searched` tells whether answers are searched for, so that the settings of the search count.
+    """
 
     name: str
     unit: str
     files: Sequence[Path]
     count: int
     take: Callable[[], Measured]
+    searched: bool = True

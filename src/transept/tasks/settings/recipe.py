@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -33,6 +34,12 @@ class Recipe(Settings):
         return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
 
     __hash__ = None  # type: ignore[assignment]  # a model is a dictionary
+
+    @classmethod
+    def plain(cls, data: Mapping[str, Any], batch_tokens: int) -> Self:
+        """A recipe of defaults, to judge a model beside which none lies."""
+        train = {"stop": "1u", "batch_tokens": batch_tokens, "schedule": {"name": "constant", "rate": 1.0}}
+        return cls.model_validate({"run": "none", "model": {}, "data": dict(data), "train": train})
 
     def where(self, key: str) -> str | None:
         """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
