@@ -25,6 +25,7 @@ def add(app: typer.Typer) -> None:
         "transept eval runs/multi30k",
         "transept eval runs/multi30k --split valid method=greedy",
         "transept eval runs/mine --data test.en --data test.de --tokenize none --json",
+        "transept eval runs/char-shakespeare --data play.txt",
         kind=Searching,
         name="eval",
     )(evaluate)
@@ -40,7 +41,7 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="FILE",
-            help="One file of pairs or of pictures, or two aligned files (twice --data).",
+            help="One file of pairs or of pictures, two aligned files (twice --data), or files of text.",
         ),
     ] = None,
     split: Annotated[
@@ -54,9 +55,10 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model: loss, BLEU, chrF, exact match.
+    """Score a model: loss, and BLEU, chrF and exact match, or what else its task measures.
 
-    BLEU and chrF are sacreBLEU's, with 95 % intervals and the signatures that repeat them.
+    Of a model of running text that is perplexity and bits a character, or how many masked tokens are told right. BLEU
+    and chrF are sacreBLEU's, with 95 % intervals and the signatures that repeat them.
     """
     from transept.data.pictures import Preparation
     from transept.decode.config import Search
@@ -75,7 +77,8 @@ def evaluate(
         demand_free(out, overwrite)
     loaded, recipe = load(model, device=device, say=note), recipe_of(model)
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
-    search = loaded.settings(**changes)
+    # What writes no text has no search, and then no setting of one.
+    search = loaded.settings(**changes) if changes or loaded.generation is not None else Search()
     preparation = loaded.processor if isinstance(loaded.processor, Preparation) else None
     subject = Subject(model, loaded.model, loaded.tokenizer, search, preparation, loaded.longest)
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))

@@ -195,7 +195,7 @@ class TextsData(BaseModel):
     `dir`       the folder that file names start from; without it they start from where you are.
     `train`, `valid`, `test`  a file or several; `.gz` is found by itself. Plain text, JSON lines, or a CSV or TSV with
                 the names of its columns in the first line, told by the file's name, else by its first line.
-    `hold_out`  without `valid`: which share of the training text, its end, is kept back to validate on.
+    `hold_out`  without `valid`: the share of the training text, its end, that is kept back to validate on.
     `column`    the key of JSON lines, or the column of a table, that holds the text. A row is a document.
     `documents` what a document is in plain text: the "whole" file, lines up to a "blank" one, each "line", or an
                 "article" that a line `= Title =` begins (WikiText). A whole file has no end that a model learns.

@@ -211,6 +211,8 @@ class Tokenizer:
             "truncation_side": "right",
             "model_input_names": ["input_ids", *(["token_type_ids"] if any(told) else []), "attention_mask"],
         } | ({} if length is None else {"model_max_length": length})
+        if "unk" not in names:
+            config["unk_token"] = None  # a reader would take the kind's own for it
         return {"tokenizer.json": self._json(), "tokenizer_config.json": (json.dumps(config, indent=2) + "\n").encode()}
 
     def _json(self) -> bytes:

@@ -64,8 +64,9 @@ def load_recipe(
 
     It is of the class of its task (`recipe_class`). What stands under `variants` in a file is other values of some
     keys, which "variant=NAME" among the overrides chooses; the others are laid over them. `overrides` are
-    "train.seed=2", read as the key's type wants it; `values` are texts, taken as they are. Raises UsageError for an unknown recipe and InvalidConfig with file, line and
-    the nearest name for what is wrong in it.
+    "train.seed=2", read as the key's type wants it; `values` are texts, taken as they
+    are. Raises UsageError for an unknown recipe and InvalidConfig with file, line and the nearest name for what is
+    wrong in it.
     """
     name, text = _find(str(name_or_file))
     document = yaml12.read(text, name)

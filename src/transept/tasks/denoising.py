@@ -192,7 +192,8 @@ class Denoising(TextTask[DenoisingRecipe]):
         ids, noise, own = np.asarray(tokens.ids[first:last], np.int64), self.recipe.noise, self.tokenizer
         if self.by_spans:
             source, target = corrupt_spans(ids, self.sentinels, generator, noise.rate, noise.span)
-            return np.append(source, own.eos), np.append(target, own.eos)
+            end = own.demand("eos")
+            return np.append(source, end), np.append(target, end)
         read = ids
         for kind in noise.kinds:
             if kind == "permute":  # the first, if at all: then sentences are where they were

@@ -158,7 +158,7 @@ class TextTask(Generic[SomeRecipe]):
         """The test split where there is one, what the vocabulary does not know, and the beginning of a text."""
         told = [("test", self.test.text.report())] if self.data.test is not None else []
         unknown = self.tokenizer.unk
-        if unknown is not None:
+        if unknown is not None and unknown != self.tokenizer.eos:  # GPT-2's are one token
             missed = int((np.asarray(self.valid.ids) == unknown).sum())
             told.append(
                 ("coverage", f"{missed:,} of {len(self.valid.ids):,} tokens of the validation text are unknown")
