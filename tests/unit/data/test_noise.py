@@ -1,6 +1,5 @@
 """Noise: what was there can be found again, as much is gone as was asked for, and what is drawn is drawn evenly."""
 
-import re
 from collections import Counter
 from itertools import groupby
 from math import comb
@@ -123,8 +122,13 @@ def test_masks_of_spans_can_be_filled_to_give_the_text(
         mean = 0.2  # a mean of nothing has no end
     begins = None if every is None else np.arange(count) % every == 0
     found = infill(text(count), begins, MARKS, drawn(seed), rate, mean)
-    pattern = "".join(".*" if token == MASK else f"<{token}>" for token in found.tolist())
-    assert re.fullmatch(pattern, "".join(f"<{token}>" for token in text(count)))
+    at, marked = 10, False
+    for token in [*found.tolist(), count + 10]:
+        if token == MASK:
+            marked = True
+            continue
+        assert token == at or (marked and token > at), "what is gone is under a mask"
+        at, marked = token + 1, False
     kept = set(found.tolist()) - {MASK}
     missing = [i for i in range(count) if i + 10 not in kept]
     words = count if begins is None else int(begins.sum())
@@ -145,7 +149,7 @@ def test_spans_take_their_share_in_spans_of_their_mean() -> None:
     share = gone / (300 * 400)
     # Spans begin at places that are drawn and may meet, or reach beyond the end: somewhat less than asked for.
     assert 0.24 < share < 0.30
-    assert 300 * 35 < masks < 300 * 45, "0.3 * 400 / 3 = 40 spans, those of nothing among them"
+    assert 300 * 31 < masks < 300 * 36, "0.3 * 400 / 3 = 40 spans, less those whose first word is in another"
 
 
 def test_a_text_grows_no_longer_than_it_may() -> None:
