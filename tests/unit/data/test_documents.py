@@ -87,7 +87,7 @@ def test_a_split_that_is_not_named_is_told(tmp_path: Path) -> None:
         read_documents(data(tmp_path).model_copy(update={"train": "b.txt"}), "train")
 
 
-@given(st.text(alphabet="ab .!?\"\n\u3002", min_size=1, max_size=60), st.sampled_from(["none", "line", "stop"]))
+@given(st.text(alphabet='ab .!?"\n\u3002', min_size=1, max_size=60), st.sampled_from(["none", "line", "stop"]))
 def test_sentences_are_the_text_again(text: str, how: str) -> None:
     parts = sentences(text, how)  # type: ignore[arg-type]
     assert "".join(parts) == text

@@ -76,7 +76,10 @@ def test_an_epoch_of_orders_holds_every_token_once_where_nothing_is_cut() -> Non
 def test_epochs_differ_and_repeat_themselves() -> None:
     found = tokens()
     told = [
-        [(p.first.tolist(), p.second.tolist(), p.answer) for p in text_pairs(found, "next", 60, np.random.default_rng(s))]
+        [
+            (p.first.tolist(), p.second.tolist(), p.answer)
+            for p in text_pairs(found, "next", 60, np.random.default_rng(s))
+        ]
         for s in (1, 1, 2)
     ]
     assert told[0] == told[1] != told[2]

@@ -1,6 +1,7 @@
 """Language models, masked ones and denoisers: what is asked for, losses however rows are laid, and what is refused."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_a_mutant_that_looks_beyond_its_document_is_noticed(tmp_path: Path) -> N
     batches = [batch for batch in packed.batches("train", 0)]
     for batch in batches:
         object.__setattr__(batch, "documents", None)
-    assert abs(whole(packed, plain, batches)[0] - right[0]) > 1e-3 * right[0]
+    assert abs(whole(packed, plain, batches)[0] - right[0]) > 1e-4 * right[0], "a hundred times what is let pass"
 
 
 @pytest.mark.parametrize("model", [GPT2, LSTM, CONVS2S], ids=lambda model: model["family"])
@@ -141,7 +142,7 @@ def test_what_is_measured_is_the_loss_of_the_whole_text(tmp_path: Path, model: d
     for row in range(len(task.valid)):
         ids = torch.tensor([[task.valid.end, *task.valid.document(row).tolist()]])
         scores = built(ids[:, :-1]).logits[0].log_softmax(-1)
-        total -= float(scores.gather(1, ids[0, 1:, None]).sum())
+        total -= scores.gather(1, ids[0, 1:, None]).sum().item()
         count += ids.size(1) - 1
     assert (found.tokens, found.loss) == (count, pytest.approx(total / count, rel=1e-5))
     assert found.more["bits_per_character"] == pytest.approx(total / math.log(2) / sum(map(len, TEXTS)), rel=1e-5)
@@ -288,11 +289,9 @@ def test_the_decoder_writes_what_was_there(tmp_path: Path, model: dict[str, Any]
             ids = task.train.ids[first:last].tolist()
             seen += len(ids)
             if task.by_spans:
-                spans: dict[int, list[int]] = {}
-                for token in target[:-1]:
-                    spans[token] = [] if token in task.sentinels else spans[list(spans)[-1]].append(token) or []
-                    if token not in task.sentinels:
-                        del spans[token]
+                cut = [i for i, token in enumerate(target) if token in task.sentinels] + [len(target) - 1]
+                spans = {target[a]: target[a + 1 : b] for a, b in pairwise(cut)}
+                assert [t for token in source[:-1] for t in spans.get(token, [token])] == ids
             else:
                 assert target == [own.bos, *ids, own.eos]
     assert seen >= (1 if rows == "windows" else len(task.train.ids))
@@ -322,7 +321,7 @@ def test_the_decoder_writes_what_was_there(tmp_path: Path, model: dict[str, Any]
         ("masked", BERT, ("mask.second=next",), "rows of two texts are padded"),
         ("masked", BERT, ("data.tokenizer.kind=character", "mask.second=order", "data.rows=padded",
                           "mask.words=whole"), "no token of this vocabulary says where a word begins"),
-        ("denoising", GPT2, (), "an encoder that reads text and a decoder that writes it"),
+        ("denoising", GPT2, ("data.tokenizer.size=400",), "an encoder that reads text and a decoder that writes it"),
         ("denoising", T5, ("data.rows=packed", "data.tokenizer.size=400"), "for models of one stack"),
         ("denoising", T5, ("data.tokenizer.file=nowhere",), "there is no tokenizer at nowhere"),
         ("denoising", T5, ("noise={kinds: [mask, spans]}",), "go with no other kind of noise"),
@@ -357,7 +356,7 @@ def test_a_packed_model_is_handed_on_as_everybody_reads_it(tmp_path: Path) -> No
     stored = read(tmp_path / "out")
     assert stored.model.spec == task.spec
     assert stored.beside["model_type"] == "gpt2"
-    ids = torch.tensor([task.valid.ids[:9].astype(np.int64)])
+    ids = torch.from_numpy(task.valid.ids[:9].astype(np.int64))[None]
     torch.testing.assert_close(stored.model(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-5)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "bits per character" in card and "It goes on with a text." in card
