@@ -16,6 +16,7 @@ from transept.heads.head import Head, HeadLayer
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
+from transept.parts.attention import Attention
 from transept.parts.cache import Cache
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
@@ -25,6 +26,7 @@ from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
+from transept.spec import Part, edit, replace
 from transept.topology import Built, Output, Topology
 
 if TYPE_CHECKING:
@@ -60,6 +62,25 @@ def _demand_documents(spec: "Model") -> None:
         raise UsageError(
             f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
         )
+
+
+def kept_apart(spec: "Model") -> "Model":
+    """The model whose attentions see nothing beyond their own document, of the same weights: for rows of several.
+
+    Raises InvalidConfig where something beside attention carries one token to another.
+    """
+    if not isinstance(spec.stack, Stack):
+        raise InvalidConfig(
+            f"packed documents are kept apart by attention, and a {type(spec.stack).__name__} has none",
+            remedy="Take data.rows=padded, or windows.",
+        )
+
+    def apart(part: Part) -> Part:
+        if not isinstance(part, Attention) or any(isinstance(word, Documents) for word in part.pattern.parts()):
+            return part
+        return replace(part, pattern=part.pattern & Documents())
+
+    return edit(spec, apart)
 
 
 def _least(*limits: int | None) -> int | None:

@@ -11,7 +11,14 @@ from safetensors.torch import load_file
 
 from journeys.conftest import Ended
 
-SMALL = ("train.stop=20u", "train.validate_every=10u", "train.threads=1", "train.device=cpu", "train.samples=2")
+SMALL = (
+    "train.stop=20u",
+    "train.validate_every=10u",
+    "train.threads=1",
+    "train.device=cpu",
+    "train.samples=2",
+    "train.precision=float32",
+)
 TASKS = {
     "char-shakespeare": ("model.width=16", "model.heads=2", "model.depth=1", "evaluate.written=5"),
     "bert-mini-wikitext": ("variant=quick", "model={family: bert, width: 16, hidden: 24, heads: 2, depth: 1}",

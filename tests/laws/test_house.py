@@ -41,6 +41,7 @@ HOUSE = {
     "tasks.task": {"parts.loss"},
     "tasks": {
         "parts.loss",
+        "parts.entered",
         "parts.looks",
         "parts.hard",
         "inputs",

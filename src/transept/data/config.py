@@ -172,8 +172,8 @@ class Tokens(BaseModel):
     """How running text becomes tokens: a vocabulary that is learned on the training text, or one that is there.
 
     `kind`     "byte_bpe" merges bytes inside words with the space before them (GPT-2), and gives every text back as it
-               was; "wordpiece" cuts words at the longest known pieces (BERT); "unigram" takes the likeliest pieces (T5),
-               and needs the library sentencepiece; "character" and "byte" have a token for each.
+               was; "wordpiece" cuts words at the longest known pieces (BERT); "unigram" takes the likeliest pieces
+               (T5), and needs the library sentencepiece; "character" and "byte" have a token for each.
     `size`     the most tokens, special ones counted; characters and bytes are as many as they are.
     `lower`    lower-case first; of "wordpiece" accents fall too.
     `min_frequency`  what is seen less often is not merged ("byte_bpe", "wordpiece").

@@ -203,7 +203,7 @@ class Tokenizer:
         """The files of a tokenizer that was made here."""
         names = dict(zip(self.special, self.tokens(list(self.special.values())), strict=True))
         told = self.encodings([""], [""])[0].segments
-        config = {
+        config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **{f"{role}_token": token for role, token in names.items()},
             "clean_up_tokenization_spaces": self._tidy,

@@ -26,15 +26,11 @@ from transept.heads.vocabulary import VocabularyLayer
 from transept.hub.directory import LONGEST, save
 from transept.hub.generation import Generation
 from transept.hub.kinds import writes_text
-from transept.models import Model, ModelLayer
-from transept.parts.attention import Attention
+from transept.models import Model, ModelLayer, kept_apart
 from transept.parts.loss import Loss, Smoothing
-from transept.parts.pattern import Documents
-from transept.parts.stack import Stack
-from transept.spec import edit, replace
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.language import LanguageRecipe
-from transept.tasks.texts import TextTask, demand_rows, demand_vocabulary
+from transept.tasks.texts import TextTask, demand_apart, demand_rows, demand_vocabulary
 from transept.topology import Topology
 
 
@@ -112,15 +108,10 @@ class Language(TextTask[LanguageRecipe]):
                 where=where("data.rows"),
                 remedy="Take data.rows=windows, or say where documents end: data.documents=blank.",
             )
-        if self.data.rows == "packed" and not isinstance(spec.stack, Stack):
-            raise InvalidConfig(
-                f"data.rows: packed documents are kept apart by attention, and a {type(spec.stack).__name__} has none",
-                where=where("data.rows"),
-                remedy="Take data.rows=padded, or windows.",
-            )
+        demand_apart(self.data, spec, where)
 
     def trained(self) -> Topology:
-        return kept_apart(self.spec) if self.data.rows == "packed" else self.spec
+        return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec
 
     # ------------------------------------------------------------------ batches
 
@@ -235,17 +226,6 @@ def next_token_loss(model: nn.Module, batch: TextBatch, smoothing: Smoothing) ->
     states, entered = built.hidden(batch.inputs, batch.valid, documents=batch.documents)
     assert isinstance(built.head, VocabularyLayer), "what writes text scores a vocabulary"
     return built.head.loss(states, entered, batch.labels, smoothing)
-
-
-def kept_apart(spec: Topology) -> Topology:
-    """The description whose attentions look at nothing beyond their own document, of the same weights."""
-
-    def apart(part: Any) -> Any:
-        if not isinstance(part, Attention) or any(isinstance(word, Documents) for word in part.pattern.parts()):
-            return part
-        return replace(part, pattern=part.pattern & Documents())
-
-    return edit(spec, apart)
 
 
 def _demand_window(tokens: TokenTexts, length: int) -> None:

@@ -28,14 +28,12 @@ from transept.heads.classes import Classes
 from transept.heads.vocabulary import Vocabulary, VocabularyLayer
 from transept.hub.directory import save
 from transept.inputs.tokens import Tokens
-from transept.models import Model, ModelLayer
+from transept.models import Model, ModelLayer, kept_apart
 from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing
-from transept.parts.stack import Stack
-from transept.tasks.language import kept_apart
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.masked import MaskedRecipe
-from transept.tasks.texts import TextTask, demand_rows, demand_signs, demand_vocabulary
+from transept.tasks.texts import TextTask, demand_apart, demand_rows, demand_signs, demand_vocabulary
 from transept.topology import Topology
 
 Row = NDArray[np.int64]
@@ -147,11 +145,10 @@ class Masked(TextTask[MaskedRecipe]):
                 where=where("data.rows"),
                 remedy="Take data.rows=padded, or mask.second=none.",
             )
-        if self.data.rows == "packed" and not isinstance(spec.stack, Stack):
-            raise InvalidConfig("data.rows: packed documents are kept apart by attention, and this model has none")
+        demand_apart(self.data, spec, where)
 
     def trained(self) -> Topology:
-        return kept_apart(self.spec) if self.data.rows == "packed" else self.spec
+        return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec
 
     # ------------------------------------------------------------------ batches
 

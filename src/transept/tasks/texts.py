@@ -24,6 +24,7 @@ from transept.families.declared import declared
 from transept.hub.card import Record, Text
 from transept.hub.directory import read
 from transept.hub.kinds import rows_of
+from transept.models import Model, kept_apart
 from transept.tasks.card import recorded, weights_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured
@@ -275,6 +276,16 @@ def demand_rows(recipe: Recipe, data: TextsData, spec: Topology, where: Callable
             where=where("train.batch_tokens"),
             remedy=f"Raise it: train.batch_tokens={data.length * 16}.",
         )
+
+
+def demand_apart(data: TextsData, spec: Topology, where: Callable[[str], str | None]) -> None:
+    """Refuse to pack documents for a model that cannot keep them apart."""
+    if data.rows != "packed" or not isinstance(spec, Model):
+        return
+    try:
+        kept_apart(spec)
+    except InvalidConfig as error:
+        raise InvalidConfig(f"data.rows: {error.what}", where=where("data.rows"), remedy=error.remedy) from None
 
 
 def demand_signs(tokenizer: Tokenizer, roles: Sequence[str], task: str, where: str | Path | None) -> None:

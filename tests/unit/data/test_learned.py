@@ -1,4 +1,4 @@
-"""Vocabularies for running text: what each kind gives back, that it is learned alike everywhere, and what others read."""
+"""Vocabularies for running text: what each gives back, that all processes learn the same, and what others read."""
 
 import os
 import subprocess

@@ -11,8 +11,12 @@ from transept.data.learned import BERT, END, NOTHING, learn
 from transept.data.texts import tokenise_texts
 from transept.errors import InvalidData
 
-TEXT = Documents(["A dog. It barks.", "A cat.\nIt sleeps. It is a cat.", "x"], (Path("f.txt"),), [(0, 1), (0, 3), (0, 6)],
-                 ("plain text, an empty line ends one",))  # fmt: skip
+TEXT = Documents(
+    ["A dog. It barks.", "A cat.\nIt sleeps. It is a cat.", "x"],
+    (Path("f.txt"),),
+    [(0, 1), (0, 3), (0, 6)],
+    ("plain text, an empty line ends one",),
+)
 BYTES = learn(TEXT.texts, Tokens(kind="byte"), END)
 
 

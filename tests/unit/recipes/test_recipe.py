@@ -101,7 +101,7 @@ def test_a_variant_is_laid_over_a_recipe_and_what_is_typed_over_it(small: Path, 
     quick = load_recipe(small, ["train.seed=3", "variant=quick", "model.depth=2"])
     assert (quick.train.stop, quick.train.schedule.rate, quick.train.schedule.name) == ("5u", 0.5, "constant")
     assert (quick.train.seed, quick.model["depth"], quick.model["size"]) == (3, 2, "tiny")
-    assert quick.where("train.stop") == f"{small}:11"
+    assert quick.where("train.stop") == f"{small}:12"
     assert "variant" not in resolve(quick)
     with pytest.raises(InvalidConfig, match=r"there is no variant 'quik'\. Did you mean 'quick'\?"):
         load_recipe(small, ["variant=quik"])

@@ -128,7 +128,7 @@ def test_a_mutant_that_looks_beyond_its_document_is_noticed(tmp_path: Path) -> N
     right = whole(packed, model, packed.batches("train", 0))
     plain = packed.spec.build().eval()
     plain.load_state_dict(model.state_dict())
-    batches = [batch for batch in packed.batches("train", 0)]
+    batches = list(packed.batches("train", 0))
     for batch in batches:
         object.__setattr__(batch, "documents", None)
     assert abs(whole(packed, plain, batches)[0] - right[0]) > 1e-4 * right[0], "a hundred times what is let pass"
@@ -161,13 +161,13 @@ def test_a_stride_lets_every_token_look_back_and_asks_for_each_once(tmp_path: Pa
     loss = next_token_loss(model, batch, Smoothing())
     scores = model(ids[None, -33:-1]).logits[0].log_softmax(-1)
     last = -float(scores[-1, ids[-1]])
-    row = TextRow(batch)
+    row = last_asked(batch)
     alone = next_token_loss(model, row, Smoothing())
     assert loss.count >= alone.count == 1
     assert float(alone.nll) == pytest.approx(last, rel=1e-4)
 
 
-def TextRow(batch: Any) -> Any:  # noqa: N802
+def last_asked(batch: Any) -> Any:
     """The last row of a batch, asked for its last token alone."""
     labels = torch.full_like(batch.labels[-1:], IGNORED)
     at = int((batch.labels[-1] != IGNORED).nonzero()[-1])
