@@ -1,9 +1,9 @@
-"""How fast models of running text train: a GPT of letters beside a plain loop as nanoGPT's, and BERT-mini beside theirs.
+"""How fast models of running text train: a GPT of letters beside a plain loop, and BERT-mini beside Hugging Face's.
 
 Every side has the same weights to begin with, the same batches and dropout, and AdamW with the same decay and clipping;
-a step is forward, loss, backward and optimiser. Transept's step is the one that `transept train` takes. The plain loop of
---task language is a GPT-2 of torch's modules and its fused attention, written here as such loops are; that of --task
-masked is Hugging Face's BertForMaskedLM in each of its attentions and number formats.
+a step is forward, loss, backward and optimiser. Transept's step is the one that `transept train` takes. The plain loop
+of --task language is a GPT-2 of torch's modules and its fused attention, as nanoGPT is; that of --task masked is Hugging
+Face's BertForMaskedLM in each of its attentions and number formats.
 """
 
 from __future__ import annotations
@@ -311,6 +311,7 @@ UNIT = "tokens/s"
 
 def main() -> None:
     parser = peers.arguments("How fast models of running text train, beside plain loops.")
+    parser.set_defaults(size="mini")
     parser.add_argument("--task", choices=sorted(LOSS), default="language", help="next letters, or masked word pieces")
     parser.add_argument("--steps", type=int, default=40, help="measured steps of a turn")
     parser.add_argument("--rows", type=int, default=0, help="rows of a batch; 0: 12 of letters, 32 of word pieces")
