@@ -2,8 +2,8 @@
 
 Every side has the same weights to begin with, the same batches and dropout, and AdamW with the same decay and clipping;
 a step is forward, loss, backward and optimiser. Transept's step is the one that `transept train` takes. The plain loop
-of --task language is a GPT-2 of torch's modules and its fused attention, as nanoGPT is; that of --task masked is Hugging
-Face's BertForMaskedLM in each of its attentions and number formats.
+of --task language is a GPT-2 of torch's modules and its fused attention, as nanoGPT is; that of --task masked is
+Hugging Face's BertForMaskedLM in each of its attentions and number formats.
 """
 
 from __future__ import annotations
