@@ -160,7 +160,7 @@ def test_a_stride_lets_every_token_look_back_and_asks_for_each_once(tmp_path: Pa
     batch = batches[len(batches) - 1]
     loss = next_token_loss(model, batch, Smoothing())
     scores = model(ids[None, -33:-1]).logits[0].log_softmax(-1)
-    last = -float(scores[-1, ids[-1]])
+    last = -scores[-1, ids[-1]].item()
     row = last_asked(batch)
     alone = next_token_loss(model, row, Smoothing())
     assert loss.count >= alone.count == 1
