@@ -78,6 +78,11 @@ def kept_apart(spec: "Model") -> "Model":
     def apart(part: Part) -> Part:
         if not isinstance(part, Attention) or any(isinstance(word, Documents) for word in part.pattern.parts()):
             return part
+        if part.shorten is not None:
+            raise InvalidConfig(
+                "a shortened key is made of tokens side by side, and in packed rows those may be of two documents",
+                remedy="Take data.rows=padded, or windows.",
+            )
         return replace(part, pattern=part.pattern & Documents())
 
     return edit(spec, apart)

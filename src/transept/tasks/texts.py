@@ -283,7 +283,7 @@ def demand_apart(data: TextsData, spec: Topology, where: Callable[[str], str | N
     if data.rows != "packed" or not isinstance(spec, Model):
         return
     try:
-        kept_apart(spec)
+        outline(kept_apart(spec))
     except InvalidConfig as error:
         raise InvalidConfig(f"data.rows: {error.what}", where=where("data.rows"), remedy=error.remedy) from None
 

@@ -12,8 +12,12 @@ import torch
 from transept.data.batches import IGNORED
 from transept.errors import InvalidConfig, TranseptError
 from transept.hub.directory import read
+from transept.models import kept_apart
+from transept.parts.attention import Attention
 from transept.parts.loss import Smoothing
+from transept.parts.shorten import Shorten
 from transept.recipes.recipe import load_recipe
+from transept.spec import edit, replace
 from transept.tasks.denoising import Denoising
 from transept.tasks.language import Language, next_token_loss
 from transept.tasks.masked import Masked, masked_loss
@@ -146,6 +150,15 @@ def test_what_is_measured_is_the_loss_of_the_whole_text(tmp_path: Path, model: d
         count += ids.size(1) - 1
     assert (found.tokens, found.loss) == (count, pytest.approx(total / count, rel=1e-5))
     assert found.more["bits_per_character"] == pytest.approx(total / math.log(2) / sum(map(len, TEXTS)), rel=1e-5)
+
+
+def test_shortened_keys_are_not_packed(tmp_path: Path) -> None:
+    short = edit(
+        made(tmp_path, "language", GPT2).spec,
+        lambda part: replace(part, shorten=Shorten(3)) if isinstance(part, Attention) else part,
+    )
+    with pytest.raises(InvalidConfig, match="those may be of two documents"):
+        kept_apart(short)
 
 
 def test_a_stride_lets_every_token_look_back_and_asks_for_each_once(tmp_path: Path) -> None:
