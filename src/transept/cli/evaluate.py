@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="FILE",
-            help="One file of pairs or of pictures, or two aligned files (twice --data).",
+            help="One file of pairs, or a table or folder of pictures or sounds, or two aligned files (twice --data).",
         ),
     ] = None,
     split: Annotated[
@@ -54,11 +54,10 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model: loss, BLEU, chrF, exact match.
+    """Score a model: its loss, and BLEU, chrF, accuracy, F1 or word errors, as it is.
 
-    BLEU and chrF are sacreBLEU's, with 95 % intervals and the signatures that repeat them.
+    With 95 % intervals and signatures that repeat them; BLEU and chrF are sacreBLEU's.
     """
-    from transept.data.pictures import Preparation
     from transept.decode.config import Search
     from transept.hub.kinds import verb_of
     from transept.tasks.exam import Asked, Subject
@@ -75,9 +74,11 @@ def evaluate(
         demand_free(out, overwrite)
     loaded, recipe = load(model, device=device, say=note), recipe_of(model)
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
-    search = loaded.settings(**changes)
-    preparation = loaded.processor if isinstance(loaded.processor, Preparation) else None
-    subject = Subject(model, loaded.model, loaded.tokenizer, search, preparation, loaded.longest)
+    writes = loaded.generation is not None
+    search = loaded.settings(**changes) if writes or changes else Search()
+    subject = Subject(
+        model, loaded.model, loaded.tokenizer, search, loaded.processor, loaded.longest, loaded.labels
+    )
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
     if out is not None and out.resolve() in {path.resolve() for path in exam.files}:
         raise UsageError("--out would replace what is scored", where=out, remedy="Write the answers elsewhere.")
@@ -89,11 +90,13 @@ def evaluate(
     files = [str(path) for path in exam.files]
     told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
-        emit(told | values(found) | {"search": search.model_dump(), "seconds": round(seconds, 3)})
+        searched = {"search": search.model_dump()} if writes else {}
+        emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
         return
     print(f"{exam.name}: {exam.count:,} {exam.unit} of {', '.join(files)}")
-    print(f"search: {spoken(search.model_dump())}\n")
-    print(f"{'loss':<12} {found.loss:.4f} nats a token, perplexity {found.perplexity:.3f}, {found.tokens:,} tokens")
+    print(f"search: {spoken(search.model_dump())}\n" if writes else "")
+    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if exam.each == "token" else ""
+    print(f"{'loss':<12} {found.loss:.4f} nats a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")

@@ -67,14 +67,19 @@ def names(tokens: TokenPairs) -> str:
 
 
 def notes(told: Mapping[str, Any], search: Search) -> list[str]:
-    """What a reader of the numbers must know."""
+    """What a reader of the numbers must know, where texts were written by a search."""
+    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
+    return trained(told, "target tokens", f", by {way}")
+
+
+def trained(told: Mapping[str, Any], unit: str, way: str = "") -> list[str]:
+    """Which weights these are, on how much of a `unit` they were trained, and what the results are of."""
     made = told["checkpoints"]
     which = f"update {made[0]:,}" if len(made) == 1 else f"updates {', '.join(f'{update:,}' for update in made)}"
     weights = "The weights are those of" if len(made) == 1 else "The weights are the mean of the checkpoints of"
-    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
     return [
         f"{weights} {which}. Training {told['stopped']}.",
-        f"{told['tokens']:,} target tokens were trained on in {told['seconds']:,.0f} seconds.",
-        f"The results above are of the validation split, which chose the checkpoints, by {way}; "
+        f"{told['tokens']:,} {unit} were trained on in {told['seconds']:,.0f} seconds.",
+        f"The results above are of the validation split, which chose the checkpoints{way}; "
         "a test split has no such advantage: score one with `transept eval`.",
     ]
