@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from transept.train.run import Mode
 
 
-INPUTS = {"caption": "PICTURE", "see": "PICTURE", "transcribe": "SOUND", "show": ""}  # what a verb takes; the others take a text
+# What a verb takes; the others take a text.
+INPUTS = {"caption": "PICTURE", "see": "PICTURE", "hear": "SOUND", "transcribe": "SOUND", "show": ""}
 
 
 def add(app: typer.Typer) -> None:

@@ -43,7 +43,7 @@ SCORING = Classes | Attended | Averaged
 class Classification(Counted):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
-    name, verb, verbs = "classification", "see", ("see", "classify")
+    name, verb, verbs = "classification", "see", ("see", "hear")
 
     def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -52,7 +52,7 @@ class Classification(Counted):
         self.higher = self.score != "loss"
         stored = opened(recipe, say)
         kind = kind_of(stored.model.spec if stored else self._declared(2), recipe)
-        self.verb = "see" if kind == "pictures" else "classify"
+        self.verb = "see" if kind == "pictures" else "hear"
         data = Labelled(recipe, kind, say)
         self.labels, count = data.names, max(len(data.names), 1)
         if stored is None:
