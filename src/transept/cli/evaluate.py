@@ -76,9 +76,7 @@ def evaluate(
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
     writes = loaded.generation is not None
     search = loaded.settings(**changes) if writes or changes else Search()
-    subject = Subject(
-        model, loaded.model, loaded.tokenizer, search, loaded.processor, loaded.longest, loaded.labels
-    )
+    subject = Subject(model, loaded.model, loaded.tokenizer, search, loaded.processor, loaded.longest, loaded.labels)
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
     if out is not None and out.resolve() in {path.resolve() for path in exam.files}:
         raise UsageError("--out would replace what is scored", where=out, remedy="Write the answers elsewhere.")

@@ -32,7 +32,7 @@ def parted(
         if speakers is None:
             raise InvalidConfig(
                 "data.hold.speakers names speakers, and nobody says who speaks",
-                remedy='Name a column by data.columns.speaker, or a place in file names: data.names="{label}_{speaker}".',
+                remedy='Name a column by data.columns.speaker, or a place in names: data.names="{label}_{speaker}".',
             )
         known = sorted(set(speakers))
         for name in hold.speakers:

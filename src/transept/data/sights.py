@@ -114,18 +114,21 @@ class Sights:
     def pixels(self, rows: Sequence[int]) -> Bytes:
         """Some of them, (B, H, W, C); kept in memory, where there is room for all."""
         if isinstance(self.pictures, Arrays) and self._as_they_are(self.pictures):
-            return self.pictures.images[np.asarray(rows)]
+            whole: Bytes = self.pictures.images[np.asarray(rows)]
+            return whole
         found = [self._one(row) for row in rows]
         shapes = {one.shape for one in found}
         if len(shapes) > 1:
-            raise InvalidData(f"pictures of {len(shapes)} sizes cannot be one batch", where=self.pictures.where(rows[0]))
+            raise InvalidData(
+                f"pictures of {len(shapes)} sizes cannot be one batch", where=self.pictures.where(rows[0])
+            )
         return np.stack(found)
 
     def _as_they_are(self, arrays: Arrays) -> bool:
         """Whether nothing need be done to the pixels."""
         how, (height, width, channels) = self.preparation, arrays.images.shape[1:]
         same = how.size == (height, width) or (how.size is None and how.shortest is None)
-        return same and how.crop is None and channels == self.channels
+        return bool(same and how.crop is None and channels == self.channels)
 
     def _one(self, row: int) -> Bytes:
         if self._kept is not None and self._there[row]:
@@ -153,5 +156,5 @@ class Sights:
                 "pictures are prepared by Pillow", remedy="Install it: pip install 'transept[images]'"
             ) from None
         image = self.pictures.images[row]
-        shown = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        return shown.convert("RGB" if self.channels == 3 else "L")
+        made: Image.Image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        return made.convert("RGB" if self.channels == 3 else "L")

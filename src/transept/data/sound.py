@@ -56,8 +56,8 @@ def length_of(path: str, file: BinaryIO) -> tuple[int, int, int]:
             return sound.getnframes(), sound.getframerate(), sound.getnchannels()
     except (wave.Error, EOFError):
         file.seek(0)
-        sound = read_sound(path, file)
-        return len(sound.samples), sound.rate, sound.samples.shape[1]
+        found = read_sound(path, file)
+        return len(found.samples), found.rate, found.samples.shape[1]
 
 
 def _wave(path: Path | str, opened: BinaryIO | None) -> Sound:

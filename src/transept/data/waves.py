@@ -113,7 +113,9 @@ def sped(samples: Floats, factor: float, least: int = 1) -> Floats:
     return found
 
 
-def longest_of(lengths: NDArray[np.int64], perturb: Perturb, rate: int, frames: Callable[[int], int]) -> NDArray[np.int32]:
+def longest_of(
+    lengths: NDArray[np.int64], perturb: Perturb, rate: int, frames: Callable[[int], int]
+) -> NDArray[np.int32]:
     """The most frames that each sound can have while training."""
     most = lengths / (1 - perturb.speed) + perturb.shift * rate + 1
     return np.array([frames(int(samples)) for samples in np.ceil(most)], np.int32)

@@ -3,11 +3,10 @@ own."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from transept.heads.letters import Letters
 from transept.hub.directory import Stored, read
 from transept.inputs.waveform import Waveform, WaveformLayer
 from transept.models import Model, ModelLayer
-from transept.spec import replace
+from transept.spec import fits, replace
 from transept.tasks.settings.classification import Tune
 from transept.tasks.settings.recipe import Recipe
 from transept.topology import outline
@@ -55,8 +54,12 @@ class Begun:
 def words_known(recipe: Recipe, words: Mapping[str, Any]) -> dict[str, Any]:
     """What of some words the recipe's family can be told, and the recipe does not tell itself."""
     name = recipe.model.get("family")
-    known = inspect.signature(family(name).declare).parameters if isinstance(name, str) else {}
-    return {word: value for word, value in words.items() if word in known and word not in recipe.model}
+    hints = get_type_hints(family(name).declare) if isinstance(name, str) else {}
+    return {
+        word: value
+        for word, value in words.items()
+        if word in hints and word not in recipe.model and fits(value, hints[word])
+    }
 
 
 def declared_model(recipe: Recipe, words: Mapping[str, Any], needs: str) -> Model:

@@ -62,7 +62,9 @@ class Classification(Counted):
         else:
             was = stored.model.spec
             assert isinstance(was, Model)
-            whole = isinstance(was.head, SCORING) and (stored.labels == self.labels or (numbers and count_of(was.head) == 1))
+            whole = isinstance(was.head, SCORING) and (
+                stored.labels == self.labels or (numbers and count_of(was.head) == 1)
+            )
             head = was.head if whole else scoring(was.head, count, was.embed)
             spec = tuned(changed(was, head=head, second=None), recipe.tune, recipe)
             self.begun = taken(stored, spec, whole, recipe, say)
@@ -212,7 +214,9 @@ class Classification(Counted):
         budget, where = self.recipe.train.batch_tokens, self.valid.names()
         found, answers = measure_classes(one_stack(model), self.valid, self.labels, budget, RESAMPLES)
         said = trained(told, "examples")
-        if self.labels and (pairs := often_confused(answers, self.valid.own.astype(np.int64), self.labels)):
+        if self.labels and (
+            pairs := often_confused(answers.astype(np.int64), self.valid.own.astype(np.int64), self.labels)
+        ):
             said.append(f"Most often wrong on the validation split: {', '.join(pairs)}.")
         made = recorded(told, found, where, said)
         loss = "cross-entropy, nats an example" if self.labels else "mean squared error"
@@ -231,7 +235,11 @@ class Classification(Counted):
     def exam(subject: Subject, asked: Asked) -> Exam:
         """The examples that `transept eval` scores a model on. Raises UsageError where a model classifies none."""
         spec = subject.model.spec
-        if not isinstance(spec, Model) or not isinstance(spec.head, SCORING) or reads(spec) not in ("pictures", "sound"):
+        if (
+            not isinstance(spec, Model)
+            or not isinstance(spec.head, SCORING)
+            or reads(spec) not in ("pictures", "sound")
+        ):
             raise UsageError("only a model that classifies pictures or sounds is scored so", where=subject.path)
         recipe = asked.recipe
         if recipe is None or not isinstance(recipe, ClassificationRecipe):
@@ -273,7 +281,7 @@ def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:
 
 
 def blank(subject: Subject) -> ClassificationRecipe:
-    """What is said of a model that has no run beside it: how many examples go together, and whether they are numbers."""
+    """What is said of a model without a run beside it: how many examples go together, and whether they are numbers."""
     train = {"stop": "1u", "batch_tokens": 2048 if isinstance(subject.processor, Preparation) else 20_000}
     number = len(subject.labels) == 1
     return ClassificationRecipe.model_validate(

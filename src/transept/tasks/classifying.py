@@ -37,8 +37,8 @@ def scores_of(model: ModelLayer, batch: ClassBatch, *, learning: bool = True) ->
 
 
 def class_loss(scores: Tensor, targets: Tensor, smoothing: Smoothing, weights: Tensor | None = None) -> Loss:
-    """-sum_c w_c q_c log p_c, summed over examples. q are the targets, classes (B,) or shares (B, C), smoothed; w weighs
-    classes, None all alike. `nll` is without smoothing and weights."""
+    """-sum_c w_c q_c log p_c, summed over examples. q are the targets, classes (B,) or shares (B, C), smoothed; w
+    weighs classes, None all alike. `nll` is without smoothing and weights."""
     logs, classes = scores.log_softmax(-1), scores.size(-1)
     shares = targets if targets.is_floating_point() else F.one_hot(targets, classes).to(logs.dtype)
     true, every = smoothing.weights(classes)
@@ -76,12 +76,12 @@ def task_loss(
 
 def measure_classes(
     model: ModelLayer, data: Examples, names: Sequence[str], budget: int, resamples: int = 0
-) -> tuple[Measured, NDArray[np.int64] | NDArray[np.float64]]:
+) -> tuple[Measured, NDArray[np.float64]]:
     """Everything about a model on these examples, and what it answers to each: classes (N,), or numbers.
 
     The loss is cross-entropy in nats an example, or the mean squared error. Nothing is changed of the examples.
     """
-    found = np.empty(len(data), np.int64 if data.count else np.float64)
+    found = np.empty(len(data))
     total = 0.0
     with judging(model):
         for batch in each(ClassBatches(data, data.plan(budget, 0, 0, False))):
@@ -90,19 +90,18 @@ def measure_classes(
             loss = class_loss(scores, given.targets, Smoothing()) if data.count else number_loss(scores, given.targets)
             total += float(loss.nll)
             found[batch.rows] = (scores.argmax(-1) if data.count else scores[:, 0]).cpu().numpy()
-    loss_of = total / len(data)
+    mean, right = total / len(data), data.own
     if not data.count:
-        more = {"rmse": float(np.sqrt(loss_of))}
         outputs = [f"{number:.6g}" for number in found.tolist()]
-        measured = Measured(loss_of, len(data), outputs, correlations(found, data.own, resamples), more)
-        return measured, found
-    right = data.own.astype(np.int64)
-    scored = {
-        "accuracy": accuracy(found, right),
-        "f1": f1(found, right, data.count, resamples),
-        "mcc": mcc(found, right, data.count, resamples),
+        graded = correlations(found, right.astype(np.float64), resamples)
+        return Measured(mean, len(data), outputs, graded, {"rmse": float(np.sqrt(mean))}), found
+    chosen, wanted = found.astype(np.int64), right.astype(np.int64)
+    graded = {
+        "accuracy": accuracy(chosen, wanted),
+        "f1": f1(chosen, wanted, data.count, resamples),
+        "mcc": mcc(chosen, wanted, data.count, resamples),
     }
-    return Measured(loss_of, len(data), [names[i] for i in found.tolist()], scored), found
+    return Measured(mean, len(data), [names[i] for i in chosen.tolist()], graded), found
 
 
 def each(batches: ClassBatches) -> Iterator[ClassBatch]:

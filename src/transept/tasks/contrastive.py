@@ -28,8 +28,8 @@ from transept.tasks.card import recorded, trained
 from transept.tasks.classifying import one_stack
 from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
-from transept.tasks.score import Score, wilson
 from transept.tasks.measure import Measured, judging
+from transept.tasks.score import Score, wilson
 from transept.tasks.settings.contrastive import ContrastiveRecipe
 from transept.tasks.speech import heard_facts
 from transept.tasks.utterances import SoundBatch, SoundBatches, Spoken, Utterances

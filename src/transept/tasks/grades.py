@@ -55,9 +55,7 @@ def _mcc(table: NDArray[Any]) -> float:
     return float((hits * count - found @ right) / spread) if spread else 0.0
 
 
-def _drawn(
-    name: str, signature: str, measure: Callable[[NDArray[Any]], float], table: Whole, resamples: int
-) -> Score:
+def _drawn(name: str, signature: str, measure: Callable[[NDArray[Any]], float], table: Whole, resamples: int) -> Score:
     """A score of a table of confusions. Drawing examples anew draws the table's cells from a multinomial."""
     count = int(table.sum())
     interval = None

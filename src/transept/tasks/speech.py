@@ -178,7 +178,9 @@ class Speech(Counted):
         spec, letters, hears = subject.model.spec, subject.tokenizer, subject.processor
         embed = spec.embed if isinstance(spec, Model) and isinstance(spec.head, spelling_head.Letters) else None
         if not isinstance(embed, Waveform):
-            raise UsageError("only a model that scores letters at every frame of sound is scored so", where=subject.path)
+            raise UsageError(
+                "only a model that scores letters at every frame of sound is scored so", where=subject.path
+            )
         if not isinstance(letters, Letters) or not isinstance(hears, Hearing):
             raise InvalidData("its letters, or how sound is prepared for it, are not there", where=subject.path)
         recipe = asked.recipe if isinstance(asked.recipe, SpeechRecipe) else None
@@ -238,9 +240,7 @@ def ctc_loss(model: ModelLayer, batch: SoundBatch, *, learning: bool = True) -> 
     return Loss(total, total.detach(), batch.tokens)
 
 
-def measure_speech(
-    model: ModelLayer, data: Utterances, letters: Letters, budget: int, resamples: int = 0
-) -> Measured:
+def measure_speech(model: ModelLayer, data: Utterances, letters: Letters, budget: int, resamples: int = 0) -> Measured:
     """Everything about a model on these sounds: texts are those of the best letter at every frame."""
     head, total, count = model.head, 0.0, 0
     assert isinstance(head, spelling_head.LettersLayer)

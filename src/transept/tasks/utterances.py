@@ -55,7 +55,7 @@ class SoundBatch:
 
 @dataclass(frozen=True, eq=False)
 class Utterances:
-    """Some sounds, in order: `rows` of `waves`. `texts` and `ids` (of every sound) are what is said, and its letters."""
+    """Some sounds, in order: `rows` of `waves`. `texts` and `ids` (of every sound) are what is said, and in letters."""
 
     waves: Waves
     features: Convolutions

@@ -96,21 +96,21 @@ def test_a_table_is_refused_with_its_line(colours: Path, text: str, line: int, r
 
 
 def test_other_faults_of_files_are_named(colours: Path, tmp_path: Path) -> None:
+    (colours / "t.csv").write_text("file,label\nred/000.png,a\n")
     with pytest.raises(InvalidData, match="there is no column 'lable'. Did you mean 'label'"):
-        (colours / "t.csv").write_text("file,label\nred/000.png,a\n")
         listed(colours / "t.csv", columns=Columns(label="lable"))
     (colours / "t.csv").unlink()
     (colours / "alone.png").write_bytes(b"")
     with pytest.raises(InvalidData, match="alone.png: this file is in no folder that names its class"):
         listed(colours)
+    (tmp_path / "torn.zip").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "torn.tar.gz").write_bytes(gzip.compress(b"x" * 2000)[:40])
     with pytest.raises(InvalidData, match="no whole .zip file"):
-        (tmp_path / "torn.zip").write_bytes(b"PK\3\4 and no more")
         listed(tmp_path / "torn.zip")
     with pytest.raises(InvalidData, match="no whole .tar file"):
-        (tmp_path / "torn.tar.gz").write_bytes(gzip.compress(b"x" * 2000)[:40])
         listed(tmp_path / "torn.tar.gz")
+    write_wav(tmp_path / "nine.wav", np.zeros(100))
     with pytest.raises(InvalidData, match=r"its name is not as data.names says"):
-        write_wav(tmp_path / "nine.wav", np.zeros(100))
         listed(tmp_path, names="{label}_{speaker}")
 
 

@@ -62,9 +62,9 @@ class ClassificationRecipe(Recipe):
     @model_validator(mode="after")
     def _fits(self) -> ClassificationRecipe:
         numbers = self.classify.target == "number"
-        if self.evaluate.best is not None and (self.evaluate.best in ("pearson", "spearman")) != numbers:
-            if self.evaluate.best != "loss":
-                raise ValueError(f"evaluate.best is {self.evaluate.best}, and classify.target a {self.classify.target}")
+        best = self.evaluate.best
+        if best not in (None, "loss") and (best in ("pearson", "spearman")) != numbers:
+            raise ValueError(f"evaluate.best is {best}, and classify.target a {self.classify.target}")
         if numbers and self.data.augment.mixup:
             raise ValueError("data.augment.mixup mixes classes, and classify.target is a number")
         return self
