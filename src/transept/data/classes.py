@@ -11,10 +11,8 @@ from transept.errors import InvalidData, nearest
 SHOWN = 12  # names in a message
 
 
-def class_names(labels: Sequence[str], given: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The classes in order: as they were given, else those that occur, by size where all are numbers."""
-    if given is not None:
-        return tuple(given)
+def class_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes that occur, in order: by size where all are numbers."""
     found = set(labels)
     return tuple(sorted(found, key=int) if all(map(is_whole, found)) else sorted(found))
 

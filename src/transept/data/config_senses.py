@@ -130,8 +130,8 @@ class LabelledData(FilesData):
             raise ValueError("mean and std come together")
         if self.std and not all(self.std):
             raise ValueError(f"std {self.std} divides, and must not be 0")
-        if self.classes is not None and len(set(self.classes)) != len(self.classes):
-            raise ValueError("a class is named twice")
+        if self.classes is not None and (len(set(self.classes)) != len(self.classes) or len(self.classes) < 2):
+            raise ValueError(f"classes {self.classes} must be two or more, each named once")
         return self
 
 

@@ -18,6 +18,7 @@ from transept.heads.classes import Averaged, Classes
 from transept.heads.head import Head
 from transept.heads.letters import Letters
 from transept.hub.directory import Stored, read
+from transept.hub.processor import Hearing
 from transept.inputs.waveform import Waveform, WaveformLayer
 from transept.models import Model, ModelLayer
 from transept.spec import fits, replace
@@ -167,6 +168,19 @@ def demand_sound(spec: Model, recipe: Recipe) -> Waveform:
         named = recipe.where("model.family") if recipe.start is None else recipe.start
         raise InvalidConfig(f"this model hears no sound, as {recipe.task} needs", where=named)
     return spec.embed
+
+
+def hearing_of(stored: Stored | None, rate: int, recipe: Recipe, say: Say) -> Hearing:
+    """How sound becomes what a model takes: as the model that is taken up had it, which is said where the recipe asks
+    for another rate; else at the recipe's."""
+    if stored is None or not isinstance(stored.processor, Hearing):
+        return Hearing(rate, True, True)
+    if stored.processor.rate != rate:
+        say(
+            f"the model of {recipe.start} hears {stored.processor.rate:,} samples a second, and so it does here:"
+            f" data.rate ({rate:,}) has no say"
+        )
+    return stored.processor
 
 
 def refused(recipe: Recipe, wanted: type[Head]) -> InvalidConfig:

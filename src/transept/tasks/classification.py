@@ -68,7 +68,7 @@ class Classification(Counted):
             head = was.head if whole else scoring(was.head, count, was.embed)
             spec = tuned(changed(was, head=head, second=None), recipe.tune, recipe)
             self.begun = taken(stored, spec, whole, recipe, say)
-        self.preparation = prepared_by(self.spec, recipe, stored.processor if stored else None)
+        self.preparation = prepared_by(self.spec, recipe, stored, say)
         self.data = data
         self.train, self.valid = data.examples(self.spec, self.preparation)
         self.weights = self._weights()
@@ -85,6 +85,11 @@ class Classification(Counted):
     @property
     def spec(self) -> Model:
         return self.begun.spec
+
+    @property
+    def counts(self) -> str:
+        """What the size of a batch is counted in."""
+        return "pictures" if isinstance(self.preparation, Preparation) else "frames"
 
     @property
     def unit(self) -> str:

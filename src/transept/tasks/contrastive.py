@@ -23,7 +23,7 @@ from transept.hub.processor import Hearing
 from transept.inputs.waveform import Waveform, WaveformLayer
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
-from transept.tasks.begun import Begun, declared_model, demand_sound, opened, refused, taken
+from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken
 from transept.tasks.card import recorded, trained
 from transept.tasks.classifying import one_stack
 from transept.tasks.counted import Counted
@@ -40,7 +40,7 @@ SEED = 12345  # of what is hidden while a model is measured
 class Contrastive(Counted):
     """The task of a recipe: its sounds, its model. `say` hears what is found on the way."""
 
-    name, verb = "contrastive", "show"
+    name, verb, counts = "contrastive", "show", "frames"
 
     def __init__(self, recipe: ContrastiveRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -59,8 +59,7 @@ class Contrastive(Counted):
         embed = demand_sound(self.spec, recipe)
         if not embed.times.share:
             raise InvalidConfig("nothing is hidden from this model", where=recipe.where("model.masked"))
-        hears = stored.processor if stored and isinstance(stored.processor, Hearing) else None
-        self.hears = hears or Hearing(recipe.data.rate, True, True)
+        self.hears = hearing_of(stored, recipe.data.rate, recipe, say)
         self.spoken = Spoken(recipe.data, self.hears, embed.features, (), say)
         self.train, self.valid = self.spoken.both()
         if not (self.valid.lengths(False) >= 2 * embed.times.span).any():

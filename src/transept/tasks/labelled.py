@@ -17,10 +17,12 @@ from transept.data.pictures import Preparation
 from transept.data.sights import Pictures, Sights, read_pictures
 from transept.data.waves import Waves
 from transept.errors import InvalidConfig, InvalidData
-from transept.hub.processor import Hearing, Processor
+from transept.hub.directory import Stored
+from transept.hub.processor import Processor
 from transept.inputs.seen import Seen
 from transept.inputs.waveform import Waveform
 from transept.models import Model
+from transept.tasks.begun import hearing_of
 from transept.tasks.examples import Examples, PictureSource, SoundSource, Source
 from transept.tasks.settings.classification import ClassificationRecipe
 
@@ -60,8 +62,10 @@ class Labelled:
         """The classes, in order; none where labels are numbers."""
         if self.recipe.classify.target == "number":
             return ()
+        if self.recipe.data.classes is not None:
+            return tuple(self.recipe.data.classes)
         labels = self.train.said["label"]
-        names = class_names([labels[row] for row in self.halves[0]], self.recipe.data.classes)
+        names = class_names([labels[row] for row in self.halves[0]])
         if len(names) < 2:
             raise InvalidData(
                 f"every label is {names[0]!r}: there is nothing to tell apart",
@@ -122,13 +126,16 @@ class Labelled:
         return Examples(source, np.arange(len(found)), self.answers(found), len(self.names))
 
 
-def prepared_by(spec: Model, recipe: ClassificationRecipe, stored: Processor | None) -> Processor:
+def prepared_by(spec: Model, recipe: ClassificationRecipe, stored: Stored | None, say: Say) -> Processor:
     """How examples become what a model takes: as the model that is taken up had it, else as the recipe says."""
-    if stored is not None:
-        return stored
     data = recipe.data
     if isinstance(spec.embed, Waveform):
-        return Hearing(data.rate, True, True)
+        return hearing_of(stored, data.rate, recipe, say)
+    if stored is not None and isinstance(stored.processor, Preparation):
+        own = (listed(stored.processor.mean), listed(stored.processor.std))
+        if data.mean is not None and (data.mean, data.std) != own:
+            say(f"pictures are prepared as the model of {recipe.start} had them: data.mean and data.std have no say")
+        return stored.processor
     assert isinstance(spec.embed, Seen)
     for key, values in (("mean", data.mean), ("std", data.std)):
         if values is not None and len(values) != spec.embed.channels:
@@ -138,3 +145,7 @@ def prepared_by(spec: Model, recipe: ClassificationRecipe, stored: Processor | N
             )
     mean, std = (None if values is None else tuple(values) for values in (data.mean, data.std))
     return Preparation(size=spec.embed.size, mean=mean, std=std)
+
+
+def listed(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else list(values)

@@ -25,7 +25,7 @@ from transept.inputs.waveform import Waveform
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.spec import replace as changed
-from transept.tasks.begun import Begun, declared_model, demand_sound, opened, refused, taken, tuned
+from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken, tuned
 from transept.tasks.card import recorded, trained
 from transept.tasks.classifying import one_stack
 from transept.tasks.counted import Counted
@@ -42,7 +42,7 @@ EXAM = 20_000  # frames that are scored together, where no recipe says it
 class Speech(Counted):
     """The task of a recipe: its sounds and texts, its letters, its model. `say` hears what is found on the way."""
 
-    name, verb = "speech", "transcribe"
+    name, verb, counts = "speech", "transcribe", "frames"
 
     def __init__(self, recipe: SpeechRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -51,8 +51,7 @@ class Speech(Counted):
         stored = opened(recipe, say)
         was = stored.model.spec if stored else self._declared(2)
         assert isinstance(was, Model)
-        hears = stored.processor if stored and isinstance(stored.processor, Hearing) else None
-        self.hears = hears or Hearing(recipe.data.rate, True, True)
+        self.hears = hearing_of(stored, recipe.data.rate, recipe, say)
         spoken = Spoken(recipe.data, self.hears, demand_sound(was, recipe).features, ("text",), say)
         train, valid = spoken.both()
         self.spoken, old = spoken, stored.tokenizer if stored else None
