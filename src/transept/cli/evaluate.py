@@ -54,7 +54,7 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model: its loss, and BLEU, chrF, accuracy, F1 or word errors, as it is.
+    """Score a model: loss, BLEU, accuracy, word errors.
 
     With 95 % intervals and signatures that repeat them; BLEU and chrF are sacreBLEU's.
     """
@@ -88,11 +88,11 @@ def evaluate(
     files = [str(path) for path in exam.files]
     told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
-        searched = {"search": search.model_dump()} if writes else {}
+        searched = {"search": search.model_dump()} if exam.searched else {}
         emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
         return
     print(f"{exam.name}: {exam.count:,} {exam.unit} of {', '.join(files)}")
-    print(f"search: {spoken(search.model_dump())}\n" if writes else "")
+    print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
     rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if exam.each == "token" else ""
     print(f"{'loss':<12} {found.loss:.4f} nats a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
     for score in found.scores.values():

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from transept.data.archive import Archive, is_archive
 from transept.data.config import Split
 from transept.data.config_senses import SPOKEN, Columns, FilesData
 from transept.data.lines import read_bytes, split_lines
-from transept.data.store import Store, is_archive
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -36,7 +36,7 @@ class Listing:
     """
 
     source: Path
-    store: Store
+    store: Archive
     names: Sequence[str]
     said: Mapping[str, Sequence[str]]
     lines: Sequence[int] | None = None
@@ -100,9 +100,9 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
     `endings` are those of the files that count; `say` hears how it was read. Raises InvalidData with file and line.
     """
     if _ending(path) in TABLES:
-        found = _table(path, read_bytes(path), Store(path.parent), "", data.columns, wanted, say)
+        found = _table(path, read_bytes(path), Archive(path.parent), "", data.columns, wanted, say)
     elif path.is_dir() or is_archive(path):
-        store = Store(path)
+        store = Archive(path)
         table = next((name for name in store.names if PurePosixPath(name).name in WITHIN), None)
         if data.names is not None:
             found = _named(store, data.names, endings, say)
@@ -135,7 +135,7 @@ def _ending(path: Path) -> str:
 
 
 def _table(
-    path: Path, raw: bytes, store: Store, base: str, columns: Columns, wanted: Sequence[str], say: Say
+    path: Path, raw: bytes, store: Archive, base: str, columns: Columns, wanted: Sequence[str], say: Say
 ) -> Listing:
     """The rows of a table, whose file names start from the folder `base` of the store."""
     kind = _ending(Path(path.name.rpartition(": ")[2]))
@@ -239,14 +239,14 @@ def _row(cells: list[str], head: list[str], where: str) -> dict[str, str]:
 # ------------------------------------------------------------------ folders and names
 
 
-def _media(store: Store, endings: Sequence[str]) -> list[str]:
+def _media(store: Archive, endings: Sequence[str]) -> list[str]:
     found = [name for name in store.names if name.lower().endswith(tuple(endings))]
     if not found:
         raise InvalidData(f"no file in it ends with {', '.join(endings)}", where=store.path)
     return found
 
 
-def _folders(store: Store, wanted: Sequence[str], endings: Sequence[str], say: Say) -> Listing:
+def _folders(store: Archive, wanted: Sequence[str], endings: Sequence[str], say: Say) -> Listing:
     """A folder for each class; what lies around all of these folders is no class."""
     names = _media(store, endings)
     if "label" not in wanted:
@@ -266,7 +266,7 @@ def _folders(store: Store, wanted: Sequence[str], endings: Sequence[str], say: S
     return Listing(store.path, store, names, {"label": labels})
 
 
-def _named(store: Store, pattern: str, endings: Sequence[str], say: Say) -> Listing:
+def _named(store: Archive, pattern: str, endings: Sequence[str], say: Say) -> Listing:
     """What the names of files tell, but for their endings."""
     pieces = re.split(r"\{(\w+)\}", pattern)
     words = [word for word in pieces[1::2] if word in SPOKEN]

@@ -132,7 +132,8 @@ class Sights:
 
     def _one(self, row: int) -> Bytes:
         if self._kept is not None and self._there[row]:
-            return self._kept[row]
+            kept: Bytes = self._kept[row]
+            return kept
         try:
             made = self.preparation.pixels(self._picture(row))
         except InvalidData as error:

@@ -26,7 +26,7 @@ from transept.models import Model
 from transept.parts.loss import Loss, Smoothing
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, count_of, declared_model, opened, refused, scoring, taken, tuned
-from transept.tasks.card import recorded, trained
+from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import measure_classes, one_stack, task_loss
 from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
@@ -218,7 +218,7 @@ class Classification(Counted):
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         budget, where = self.recipe.train.batch_tokens, self.valid.names()
         found, answers = measure_classes(one_stack(model), self.valid, self.labels, budget, RESAMPLES)
-        said = trained(told, "examples")
+        said = [*weights_of(told, "examples"), results_of()]
         if self.labels and (
             pairs := often_confused(answers.astype(np.int64), self.valid.own.astype(np.int64), self.labels)
         ):
@@ -271,7 +271,7 @@ class Classification(Counted):
             return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
 
         name = "data" if asked.data else split
-        return Exam(name, data.source.unit, data.source.files, len(data), take, "example")
+        return Exam(name, data.source.unit, data.source.files, len(data), take, searched=False, each="example")
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:

@@ -24,7 +24,7 @@ from transept.inputs.waveform import Waveform, WaveformLayer
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken
-from transept.tasks.card import recorded, trained
+from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
@@ -145,7 +145,7 @@ class Contrastive(Counted):
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         found, where = self.measure(model, "valid"), self.valid.names()
-        made = recorded(record, found, where, trained(record, "hidden frames"))
+        made = recorded(record, found, where, [*weights_of(record, "hidden frames"), results_of()])
         splits = (("train", self.train), ("valid", self.valid))
         card = replace(
             made,
@@ -173,7 +173,7 @@ class Contrastive(Counted):
         def take() -> Measured:
             return measure_contrast(one_stack(subject.model), data, recipe.train.batch_tokens)
 
-        return Exam(split, "sounds", data.waves.listing.files, len(data), take, "hidden frame")
+        return Exam(split, "sounds", data.waves.listing.files, len(data), take, searched=False, each="hidden frame")
 
 
 def hidden_of(model: ModelLayer, batch: SoundBatch, draws: torch.Generator | None = None) -> Tensor:

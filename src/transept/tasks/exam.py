@@ -62,12 +62,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Exam:
-    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it. `each` is what the loss
-    is told of."""
+    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it.
+
+    `searched` tells whether answers are searched for, so that the settings of the search count; `each` is what the loss
+    is counted in.
+    """
 
     name: str
     unit: str
     files: Sequence[Path]
     count: int
     take: Callable[[], Measured]
+    searched: bool = True
     each: str = "token"

@@ -26,7 +26,7 @@ from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken, tuned
-from transept.tasks.card import recorded, trained
+from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
@@ -160,7 +160,9 @@ class Speech(Counted):
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         where = self.valid.names()
         found = self.measure(model, "valid", RESAMPLES)
-        made = recorded(told, found, where, trained(told, "letters", ", by the best letter at every frame"))
+        made = recorded(
+            told, found, where, [*weights_of(told, "letters"), results_of("by the best letter at every frame")]
+        )
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
             made,
@@ -203,7 +205,7 @@ class Speech(Counted):
             budget = recipe.train.batch_tokens if recipe else EXAM
             return measure_speech(one_stack(subject.model), data, letters, budget, RESAMPLES)
 
-        return Exam(name, "sounds", data.waves.listing.files, len(data), take, "letter")
+        return Exam(name, "sounds", data.waves.listing.files, len(data), take, searched=False, each="letter")
 
 
 def heard_facts(train: Utterances, valid: Utterances, longest: float, held: bool) -> dict[str, str]:

@@ -19,7 +19,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((".zip", *TARS))
 
 
-class Store:
+class Archive:
     """The files under a place. `files` are its files, or the archive, for messages and cards."""
 
     def __init__(self, path: Path) -> None:
