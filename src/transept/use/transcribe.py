@@ -1,7 +1,6 @@
 """Transcription: speech written down, by the best letter at every frame or the likeliest text of all."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import torch
