@@ -105,6 +105,8 @@ def test_a_language_model_writes_and_scores_other_text(cli: Callable[..., Ended]
     assert json.loads(scored.out.splitlines()[-1])["tokens"] == 11
     refused = cli("eval", run, "--data", other, "--out", tmp_path / "out")
     assert refused.code == 2 and "whose answers are scored" in refused.err
+    refused = cli("eval", run, "--data", other, "beam=2")
+    assert refused.code == 2 and "'beam' is for models that search" in refused.err
 
 
 @pytest.mark.parametrize(

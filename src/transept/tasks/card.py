@@ -72,22 +72,26 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def weights_of(told: Mapping[str, Any]) -> list[str]:
-    """Which weights a model has, and how much was trained on."""
+def notes(told: Mapping[str, Any], search: Search) -> list[str]:
+    """What a reader of the numbers must know, where texts were written by a search."""
+    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
+    return [*weights_of(told), results_of(f"by {way}")]
+
+
+def weights_of(told: Mapping[str, Any], unit: str = "target tokens") -> list[str]:
+    """Which weights a model has, and how much of a `unit` was trained on."""
     made = told["checkpoints"]
     which = f"update {made[0]:,}" if len(made) == 1 else f"updates {', '.join(f'{update:,}' for update in made)}"
     weights = "The weights are those of" if len(made) == 1 else "The weights are the mean of the checkpoints of"
     return [
         f"{weights} {which}. Training {told['stopped']}.",
-        f"{told['tokens']:,} target tokens were trained on in {told['seconds']:,.0f} seconds.",
+        f"{told['tokens']:,} {unit} were trained on in {told['seconds']:,.0f} seconds.",
     ]
 
 
-def notes(told: Mapping[str, Any], search: Search) -> list[str]:
-    """What a reader of the numbers must know."""
-    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
-    return [
-        *weights_of(told),
-        f"The results above are of the validation split, which chose the checkpoints, by {way}; "
-        "a test split has no such advantage: score one with `transept eval`.",
-    ]
+def results_of(way: str = "") -> str:
+    """What the results of a card are of."""
+    return (
+        f"The results above are of the validation split, which chose the checkpoints{f', {way}' if way else ''}; "
+        "a test split has no such advantage: score one with `transept eval`."
+    )

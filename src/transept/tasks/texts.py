@@ -214,7 +214,12 @@ class TextTask(Generic[SomeRecipe]):
         task = cls.judging(recipe, subject, asked.say)
         asked.say(documents.report())
         tokens = task._tokenised(documents)
-        return Exam(name, cls.unit, documents.files, len(tokens), lambda: task.measure(subject.model, tokens), False)
+
+        def take() -> Measured:
+            found: Measured = task.measure(subject.model, tokens)
+            return found
+
+        return Exam(name, cls.unit, documents.files, len(tokens), take, searched=False, answers=False)
 
     @classmethod
     def judging(cls, recipe: Any, subject: Subject, say: Callable[[str], None]) -> Any:
