@@ -119,9 +119,10 @@ def test_a_model_that_listens_is_scored_used_and_handed_on(heard: Path, tmp_path
     assert used.out.splitlines() == (tmp_path / "out.txt").read_text().splitlines()  # what was scored
     first = run("eval", heard / "pre", "--json")
     assert first.code == 0 and json.loads(first.out)["codes"] >= 1
-    for name, given, told in (("run", ("beam=2",), "'beam'"), ("pre", ("--out", tmp_path / "none.txt"), "--out")):
-        refused = run("eval", heard / name, *given)
-        assert refused.code == 2 and f"{told} is for models" in refused.err, refused.err
+    refused = run("eval", heard / "run", "--tokenize", "none")
+    assert refused.code == 2 and "'--tokenize' is for models that search" in refused.err, refused.err
+    refused = run("eval", heard / "pre", "--out", tmp_path / "none.txt")
+    assert refused.code == 2 and "--out is for models whose answers are scored" in refused.err, refused.err
     assert not (tmp_path / "none.txt").exists()
     card = (heard / "run" / "model" / "README.md").read_text()
     assert "| WER |" in card and "nats a letter" in card

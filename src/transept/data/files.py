@@ -17,7 +17,7 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
     if isinstance(entry, list):
         return tuple(find(data.dir, name, key) for name in entry)
     path = _base(data.dir, entry)
-    if _stem(path).suffix in ROWS:
+    if ending(path) in ROWS:
         return (find(data.dir, entry, key),)
     sides = [f"{entry}.{language}" for language in (data.source, data.target) if language]
     aligned = len(sides) == 2 and all(_existing(_base(data.dir, side)) for side in sides)
@@ -34,21 +34,22 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
 
 def is_json(path: Path) -> bool:
     """Whether a file's name says JSON lines."""
-    return _stem(path).suffix in (".jsonl", ".json")
+    return ending(path) in (".jsonl", ".json")
 
 
 def is_tsv(path: Path) -> bool:
     """Whether a file's name says tab-separated rows."""
-    return _stem(path).suffix == ".tsv"
+    return ending(path) == ".tsv"
 
 
 def is_csv(path: Path) -> bool:
     """Whether a file's name says comma-separated rows."""
-    return _stem(path).suffix == ".csv"
+    return ending(path) == ".csv"
 
 
-def _stem(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix == ".gz" else path
+def ending(path: Path) -> str:
+    """What a file's name ends with, in small letters; of a gzipped one, what comes before."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
 def _base(folder: Path | None, name: str) -> Path:

@@ -1,10 +1,9 @@
 """Files with what is said of them: by the lines of a table, by the folder that each is in, or by their names."""
 
-import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,9 @@ from typing import BinaryIO
 from transept.data.archive import Archive, is_archive
 from transept.data.config import Split
 from transept.data.config_senses import SPOKEN, Columns, FilesData
+from transept.data.files import ending
 from transept.data.lines import read_bytes, split_lines
+from transept.data.tables import no_column, read_table, text_of
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -99,7 +100,7 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 
     `endings` are those of the files that count; `say` hears how it was read. Raises InvalidData with file and line.
     """
-    if _ending(path) in TABLES:
+    if ending(path) in TABLES:
         found = _table(path, read_bytes(path), Archive(path.parent), "", data.columns, wanted, say)
     elif path.is_dir() or is_archive(path):
         store = Archive(path)
@@ -127,10 +128,6 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
     return found
 
 
-def _ending(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-
-
 # ------------------------------------------------------------------ tables
 
 
@@ -138,12 +135,11 @@ def _table(
     path: Path, raw: bytes, store: Archive, base: str, columns: Columns, wanted: Sequence[str], say: Say
 ) -> Listing:
     """The rows of a table, whose file names start from the folder `base` of the store."""
-    kind = _ending(Path(path.name.rpartition(": ")[2]))
-    rows = {".jsonl": _json_rows, ".tsv": _tab_rows, ".csv": _comma_rows}[kind](raw, path)
-    found = [(line, row) for line, row in rows]
+    table = read_table(split_lines(raw, path), path)
+    found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
-    known = list(found[0][1])
+    known = [name for name in table.head or found[0][1] if name]
     chosen = {word: _column(word, getattr(columns, word), known, path, word in ("file", *wanted)) for word in USUAL}
     told = {word: name for word, name in chosen.items() if name is not None}
     called = ", ".join(f"the {word} is '{name}'" for word, name in told.items())
@@ -151,8 +147,8 @@ def _table(
     names, said = list[str](), {word: list[str]() for word in SPOKEN if word in told}
     for line, row in found:
         for word, column in told.items():
-            value = row.get(column)
-            if value is None or not value.strip():
+            value = "" if row.get(column) is None else text_of(row, column, f"{path}:{line}")
+            if not value.strip():
                 if word == "speaker" or word not in ("file", *wanted):
                     value = ""
                 else:
@@ -169,11 +165,7 @@ def _table(
 def _column(word: str, given: str | None, known: Sequence[str], path: Path, needed: bool) -> str | None:
     """What a table calls a word: as the recipe says, else by a usual name; None where it is not there."""
     if given is not None and given not in known:
-        raise InvalidData(
-            f"there is no column {given!r}.{nearest(given, known)}",
-            where=f"{path}:1",
-            remedy=f"There are: {', '.join(known)}. data.columns.{word} names one.",
-        )
+        raise no_column(given, known, f"{path}:1", f"data.columns.{word} names one.")
     found = given or next((usual for usual in USUAL[word] if usual in known), None)
     if found is None and needed:
         raise InvalidData(
@@ -182,58 +174,6 @@ def _column(word: str, given: str | None, known: Sequence[str], path: Path, need
             remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME.",
         )
     return found
-
-
-def _comma_rows(raw: bytes, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader((f"{line}\n" for line in split_lines(raw, path)), strict=True)
-    head: list[str] | None = None
-    begun = 1
-    try:
-        for cells in reader:
-            line, begun = begun, reader.line_num + 1
-            if head is None:
-                head = _head(cells, path)
-            elif cells:
-                yield line, _row(cells, head, f"{path}:{line}")
-    except csv.Error as error:
-        raise InvalidData(f"no row of a CSV file: {error}", where=f"{path}:{reader.line_num}") from None
-
-
-def _tab_rows(raw: bytes, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    head: list[str] | None = None
-    for line, text in enumerate(split_lines(raw, path), 1):
-        if head is None:
-            head = _head(text.split("\t"), path)
-        elif text:
-            yield line, _row(text.split("\t"), head, f"{path}:{line}")
-
-
-def _json_rows(raw: bytes, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, text in enumerate(split_lines(raw, path), 1):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidData(f"not JSON: {error}", where=f"{path}:{line}") from None
-        if not isinstance(row, dict):
-            raise InvalidData("not an object", where=f"{path}:{line}")
-        yield line, {key: value if isinstance(value, str) else json.dumps(value) for key, value in row.items()}
-
-
-def _head(cells: list[str], path: Path) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    if len(set(names)) != len(names) or not all(names):
-        raise InvalidData(
-            f"the first line must name each column, and reads {', '.join(map(repr, names))}", where=f"{path}:1"
-        )
-    return names
-
-
-def _row(cells: list[str], head: list[str], where: str) -> dict[str, str]:
-    if len(cells) != len(head):
-        raise InvalidData(f"{len(cells)} columns, and the first line names {len(head)}", where=where)
-    return dict(zip(head, cells, strict=True))
 
 
 # ------------------------------------------------------------------ folders and names

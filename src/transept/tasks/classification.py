@@ -248,7 +248,7 @@ class Classification(Counted):
             raise UsageError("only a model that classifies pictures or sounds is scored so", where=subject.path)
         recipe = asked.recipe
         if recipe is None or not isinstance(recipe, ClassificationRecipe):
-            recipe = blank(subject)
+            recipe = plain(subject)
         if subject.processor is None:
             raise UsageError("nobody says how its examples are prepared", where=subject.path)
         split: Split = "test"
@@ -285,19 +285,11 @@ def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:
     raise InvalidConfig(f"classification is of pictures or of sounds here, and this model reads {kind}", where=named)
 
 
-def blank(subject: Subject) -> ClassificationRecipe:
+def plain(subject: Subject) -> ClassificationRecipe:
     """What is said of a model without a run beside it: how many examples go together, and whether they are numbers."""
-    train = {"stop": "1u", "batch_tokens": 2048 if isinstance(subject.processor, Preparation) else 20_000}
-    number = len(subject.labels) == 1
-    return ClassificationRecipe.model_validate(
-        {
-            "task": "classification",
-            "run": "run",
-            "model": {},
-            "train": train | {"schedule": {"name": "constant", "rate": 1.0}},
-            "classify": {"target": "number" if number else "class"},
-        }
-    )
+    target = "number" if len(subject.labels) == 1 else "class"
+    together = 2048 if isinstance(subject.processor, Preparation) else 20_000
+    return ClassificationRecipe.plain(together, classify={"target": target})
 
 
 TASK = Classification

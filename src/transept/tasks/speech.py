@@ -184,25 +184,22 @@ class Speech(Counted):
             )
         if not isinstance(letters, Letters) or not isinstance(hears, Hearing):
             raise InvalidData("its letters, or how sound is prepared for it, are not there", where=subject.path)
-        recipe = asked.recipe if isinstance(asked.recipe, SpeechRecipe) else None
-        blank = SpeechRecipe.model_fields["data"].default
+        recipe = asked.recipe if isinstance(asked.recipe, SpeechRecipe) else SpeechRecipe.plain(EXAM)
         features = embed.features
         if asked.data:
             if len(asked.data) > 1:
                 raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
-            own = recipe.data if recipe else blank
-            read = own.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
+            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
             name, data = "data", Spoken(read, hears, features, ("text",), asked.say).read("test")
         else:
-            split = asked.choose(recipe is not None and recipe.data.test is not None)
-            assert recipe is not None
+            split = asked.choose(recipe.data.test is not None)
             spoken = Spoken(recipe.data, hears, features, ("text",), asked.say)
             held = split == "valid" and recipe.data.hold is not None
             name, data = split, spoken.both()[1] if held else spoken.read(split)
         data = data.lettered(letters)
 
         def take() -> Measured:
-            budget = recipe.train.batch_tokens if recipe else EXAM
+            budget = recipe.train.batch_tokens
             return measure_speech(one_stack(subject.model), data, letters, budget, RESAMPLES)
 
         return Exam(name, "sounds", data.waves.listing.files, len(data), take, searched=False, each="letter")

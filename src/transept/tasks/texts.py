@@ -204,7 +204,7 @@ class TextTask(Generic[SomeRecipe]):
         recipe: Any = asked.recipe
         if recipe is None:
             length = min(subject.longest, LONGEST)
-            recipe = cls.settings.plain({"length": length}, batch_tokens=max(BATCH, length))
+            recipe = cls.settings.plain(max(BATCH, length), data={"length": length})
         data = _texts_of(recipe)
         if asked.data:
             name, documents = "data", _named(data.model_copy(update={"dir": None}), asked.data)

@@ -68,6 +68,18 @@ def test_a_table_names_files_and_labels_by_its_columns(colours: Path, kind: str)
     assert found.where(1) == f"{colours}/table.{kind}:{first + 1}"
 
 
+def test_empty_lines_are_no_rows_and_null_is_nothing(colours: Path) -> None:
+    rows = '{"file": "red/000.png", "label": 3}\n\n{"file": "red/001.png", "label": true}\n'
+    (colours / "T.JSONL").write_text(rows)
+    found = listed(colours / "T.JSONL")
+    assert found.said["label"] == ["3", "true"] and found.where(1) == f"{colours / 'T.JSONL'}:3"
+    (colours / "u.jsonl").write_text('{"file": "red/000.png", "label": null}\n')
+    with pytest.raises(InvalidData, match=r"u.jsonl:1: the label \('label'\) is empty"):
+        listed(colours / "u.jsonl")
+    (colours / "v.csv").write_text(",file,label\n0,red/000.png,a\n\n1,red/001.png,b\n")
+    assert listed(colours / "v.csv").said["label"] == ["a", "b"]
+
+
 def test_a_table_in_a_folder_describes_it(colours: Path, tmp_path: Path) -> None:
     (colours / "metadata.csv").write_text("file_name,label\nred/000.png,warm\n")
     assert listed(colours).said["label"] == ["warm"]

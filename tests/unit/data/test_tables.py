@@ -38,9 +38,23 @@ def test_a_cell_of_csv_may_hold_line_breaks_and_its_row_begins_where_it_begins(t
     assert (found.texts, found.lines) == (["one\n\ntwo", "three"], [2, 5])
 
 
+def test_unnamed_columns_stand_in_nobodys_way_and_an_empty_line_is_an_empty_row(tmp_path: Path) -> None:
+    for name, text in (("a.csv", ",text,\n0,one,\n\n1,two,\n"), ("A.TSV", " \t text\t\n0\tone\t\n\n1\ttwo\t\n")):
+        found = read_columns(written(tmp_path / name, text), ["text"])["text"]
+        assert (found.texts, found.lines) == (["one", "", "two"], [2, 3, 4])
+
+
+def test_numbers_and_truth_values_of_json_are_texts(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", '{"a": 1.5}\n{"a": true}\n{"a": "x"}\n')
+    assert read_columns(path, ["a"])["a"].texts == ["1.5", "true", "x"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "place", "words"),
     [
+        ("a.csv", "", 1, "the first line must name each column, once, and reads nothing"),
+        ("a.tsv", "text\ttext\nx\ty\n", 1, "must name each column, once, and reads 'text', 'text'"),
+        ("a.csv", "label\n", 1, "there is no column 'text'"),
         ("a.csv", "label,txet\n1,x\n", 1, "there is no column 'text'. Did you mean 'txet'?"),
         ("a.jsonl", '{"text": "x"}\n{"txt": "y"}\n', 2, "there is no column 'text'. Did you mean 'txt'?"),
         ("a.jsonl", '{"text": "x"}\n{"text": 3,\n', 2, "not JSON"),

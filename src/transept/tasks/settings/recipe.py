@@ -36,10 +36,11 @@ class Recipe(Settings):
     __hash__ = None  # type: ignore[assignment]  # a model is a dictionary
 
     @classmethod
-    def plain(cls, data: Mapping[str, Any], batch_tokens: int) -> Self:
-        """A recipe of defaults, to judge a model beside which none lies."""
+    def plain(cls, batch_tokens: int, **sections: Mapping[str, Any]) -> Self:
+        """A recipe of defaults but for some `sections`, to judge a model beside which none lies."""
+        task = cls.__module__.rpartition(".")[2]  # each task's recipe stands in the file of its name
         train = {"stop": "1u", "batch_tokens": batch_tokens, "schedule": {"name": "constant", "rate": 1.0}}
-        return cls.model_validate({"run": "none", "model": {}, "data": dict(data), "train": train})
+        return cls.model_validate({"task": task, "run": "none", "model": {}, "train": train, **sections})
 
     def where(self, key: str) -> str | None:
         """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
