@@ -16,16 +16,43 @@ from transept.fitting import demand_distances, demand_documents, demand_order, d
 from transept.heads.head import Head, HeadLayer
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
+from transept.parts.attention import Attention
 from transept.parts.cache import Cache
 from transept.parts.carried import Carried, carry
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.looks import Looks
 from transept.parts.memory import Memory
+from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
+from transept.spec import Part, edit, replace
 from transept.topology import Built, Output, Topology
+
+
+def kept_apart(spec: "Model") -> "Model":
+    """The model whose attentions see nothing beyond their own document, of the same weights: for rows of several.
+
+    Raises InvalidConfig where something beside attention carries one token to another.
+    """
+    if not isinstance(spec.stack, Stack):
+        raise InvalidConfig(
+            f"packed documents are kept apart by attention, and a {type(spec.stack).__name__} has none",
+            remedy="Take data.rows=padded, or windows.",
+        )
+
+    def apart(part: Part) -> Part:
+        if not isinstance(part, Attention) or any(isinstance(word, Documents) for word in part.pattern.parts()):
+            return part
+        if part.shorten is not None:
+            raise InvalidConfig(
+                "a shortened key is made of tokens side by side, and in packed rows those may be of two documents",
+                remedy="Take data.rows=padded, or windows.",
+            )
+        return replace(part, pattern=part.pattern & Documents())
+
+    return edit(spec, apart)
 
 
 def _least(*limits: int | None) -> int | None:

@@ -38,12 +38,14 @@ HOUSE = {
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
     | {"data", "decode", "hub"},
     "recipes": {"tasks.settings"},
-    "tasks.settings": {"data.config", "decode.config", "train.config"},
+    "tasks.settings": {"data.config", "data.config_senses", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
     "tasks": {
         "parts.loss",
+        "parts.entered",
         "parts.looks",
         "parts.hard",
+        "parts.convolution",
         "inputs",
         "heads",
         "families",
@@ -65,6 +67,7 @@ TORCH_FREE = (
     "durable",
     "spec",
     "data.config",
+    "data.config_senses",
     "train.config",
     "decode.config",
     "tasks.settings",

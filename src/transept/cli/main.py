@@ -20,6 +20,7 @@ from transept.cli import (
     evaluate,
     fill,
     generate,
+    hear,
     hub,
     recipes,
     see,
@@ -69,7 +70,7 @@ def root(
 
 
 TRAINING = (demo, train, check, recipes)
-USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
+USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, hear, caption, transcribe)
 for verbs in (*TRAINING, *USING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from transept.train.run import Mode
 
 
-INPUTS = {"caption": "PICTURE", "see": "PICTURE", "transcribe": "SOUND"}  # what a verb takes; the others take a text
+# What a verb takes; the others take a text.
+INPUTS = {"caption": "PICTURE", "see": "PICTURE", "hear": "SOUND", "transcribe": "SOUND", "show": ""}
 
 
 def add(app: typer.Typer) -> None:
@@ -91,5 +92,5 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
     if leads and result.finished:
         if task.verb:
-            print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}")
+            print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}".rstrip())
         print(f"score it: transept eval {run.path}")

@@ -90,7 +90,7 @@ class PatchesLayer(EntryLayer):
         """pictures (B, C, H, W); every square is real and has its place, so there is no `valid` and no `positions`."""
         refuse_more(valid, positions, more)
         grid = self.cut(demand_channels(pictures, self.spec.channels))
-        x = self.project(pictures.to(self.project.weight.dtype)).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, N, D)
+        x = self.projected(pictures.to(self.project.weight.dtype), grid)
         front = [token.expand(len(x), 1, -1) for token in (self.token, self.distilled) if token is not None]
         x = torch.cat([*front, x], 1)
         if isinstance(self.position, nn.Module):
@@ -98,6 +98,16 @@ class PatchesLayer(EntryLayer):
         elif self.position is not None:
             x = x + self.table(self.position, grid)
         return Entered(dropout(x, self.spec.dropout if self.training else 0.0))
+
+    def projected(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The squares of pictures, row by row, times one matrix: (B, C, H, W) -> (B, N, D).
+
+        A convolution whose strides are its kernel is that product, and takes two to three times as long on a processor.
+        """
+        batch, (rows, columns), (height, width) = len(pictures), grid, self.spec.patch
+        x = pictures.reshape(batch, self.spec.channels, rows, height, columns, width)
+        x = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)  # (B, C, h, P, w, Q) -> (B, N, C*P*Q)
+        return F.linear(x, self.project.weight.flatten(1), self.project.bias)
 
     def cut(self, size: tuple[int, int]) -> tuple[int, int]:
         """The grid of squares of such pictures. Raises InvalidData with the sizes where the model cannot take them."""

@@ -180,7 +180,11 @@ class Sequences:
         assert isinstance(recipe, SequencesRecipe)
         answering(subject.model.spec, recipe)
         count = recipe.data.valid * len({*range(recipe.data.least, recipe.data.most + 1), *recipe.data.lengths})
-        return Exam(split, "sequences", [], count, lambda: measure(subject.model, recipe.data, split).as_measured())
+
+        def take() -> Measured:
+            return measure(subject.model, recipe.data, split).as_measured()
+
+        return Exam(split, "sequences", [], count, take, searched=False, each="vector", answers=False)
 
 
 def answering(spec: Topology, recipe: SequencesRecipe) -> Model:

@@ -26,6 +26,7 @@ NEEDS = {
     "answer": "an answer is found by a head that scores where it begins and ends, or written by a T5",
     "embed": "a text is embedded by a model that reads tokens",
     "see": "a picture is classified by a model that reads pictures and scores classes",
+    "hear": "a sound is classified by a model that reads samples and scores classes",
     "caption": "a picture is described by a model that reads pictures and writes the tokens of a vocabulary",
     "transcribe": "speech is written down by a model that reads samples and scores letters",
 }
@@ -46,7 +47,7 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
     if isinstance(embed, Seen):
         return ("see",) if isinstance(head, Classes | Attended | Averaged) else ()
     if isinstance(embed, Waveform):
-        return ("transcribe",) if isinstance(head, Letters) else ()
+        return ("transcribe",) if isinstance(head, Letters) else ("hear",) if isinstance(head, Classes) else ()
     if not isinstance(embed, Tokens):
         return ()
     own = {Classes: "classify", Tags: "tag", Spans: "answer"}.get(type(head))
