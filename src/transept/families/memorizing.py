@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from transept.errors import InvalidConfig
+from transept.families.orders import ordered
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Model
@@ -40,6 +41,7 @@ def declare(
     depth: int,
     hidden: int,
     recalls: int,
+    positions: str = "buckets",
     segment: int = 512,
     neighbours: int = 32,
     size: int = 65_536,
@@ -52,6 +54,7 @@ def declare(
 
     Layer `recalls`, counted from 1, finds `neighbours` among the last `size` tokens before a `segment`. `carries` adds
     Transformer-XL's states: a token then sees so many before it, and none but its segment's where it is None.
+    `positions` is how order is told.
     """
     if not 1 <= recalls <= depth:
         raise InvalidConfig(f"recalls={recalls} is none of the layers 1 to {depth}")
@@ -61,4 +64,6 @@ def declare(
     recall = replace(attend, recall=Recall(neighbours, segment, size, search))
     layers = (plain,) * (recalls - 1) + (replace(plain, parts=(recall, feed)),) + (plain,) * (depth - recalls)
     stack = Stack(layers, depth, Norm(), Buckets(heads, sees="past"), carries=carries)
-    return Model(width, Tokens(vocab, dropout=dropout), stack, Vocabulary(vocab), initial)
+    return ordered(
+        Model(width, Tokens(vocab, dropout=dropout), stack, Vocabulary(vocab), initial), positions, "buckets"
+    )

@@ -20,7 +20,7 @@ from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.grid import Grid, GridBias, GridRotary
 from transept.parts.position import Added, Learned, Position, Sinusoid, Structural
-from transept.parts.relative import Keyed, RelativeKeys, Several
+from transept.parts.relative import Distances, Keyed, RelativeKeys, Several
 from transept.parts.rotary import Interpolated, Rebased, Rotary, Rotating, Yarn
 from transept.parts.scored import Alibi, Buckets, Scored
 from transept.parts.stack import Stack
@@ -97,6 +97,7 @@ WORDS: dict[str, Callable[..., Position]] = {
     "relative_keys": lambda there, reach=16: RelativeKeys(reach),
     "relative_both": lambda there, reach=16: RelativeKeys(reach, "both"),
     "tree": lambda there, reach=16: RelativeKeys(reach, values="relative", along="tree"),
+    "distances": lambda there, far=None: Distances(sees="past" if there.causal else "both", far=far),
     "alibi": lambda there: Alibi(there.heads),
     "buckets": _buckets,
     "rotary": lambda there, base=10_000.0: Rotary(base),

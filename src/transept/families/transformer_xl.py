@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from transept.families.orders import ordered
 from transept.heads.adaptive import Adaptive
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.clustered import Clustered
@@ -45,6 +46,7 @@ def declare(
     depth: int,
     hidden: int,
     carries: int | None,
+    positions: str = "distances",
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
     place: Literal["before", "after"] = "after",
@@ -58,7 +60,7 @@ def declare(
 
     `carries` is how many states of earlier segments each layer reads, None for a decoder without recurrence; `biases`
     tells whether layers share u and v; `far` cuts distances beyond it. From each of `cutoffs` on, tokens are a rarer
-    cluster of an adaptive softmax, and their vectors are `divisor` times narrower.
+    cluster of an adaptive softmax, and their vectors are `divisor` times narrower. `positions` is how order is told.
     """
     order = Distances(biases=biases, far=far, dropout=dropout)
     attend = Attention(heads, Causal(), bias=False, dropout=attention_dropout, position=order)
@@ -69,4 +71,4 @@ def declare(
         clusters = Clusters(cutoffs, divisor)
         head = Adaptive(vocab, bias=True, clusters=clusters)
         embed = Clustered(vocab, scale=width**0.5, dropout=dropout, clusters=clusters) if divisor > 1 else embed
-    return Model(width, embed, stack, head, initial)
+    return ordered(Model(width, embed, stack, head, initial), positions, "distances")

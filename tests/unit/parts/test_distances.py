@@ -1,6 +1,7 @@
 """Transformer-XL's attention: beside XLNet's of Hugging Face, and by the paper's equations written out."""
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -173,15 +174,16 @@ def test_shortened_keys_keep_their_distances() -> None:
     layer = Attention(H, Causal(), position=Distances(), shorten=Shorten(2)).build(D).eval()
     lively(layer)
     x = torch.randn(1, 9, D)
-    kept = []
-    layer.position.register_forward_hook(lambda module, given, scores: kept.append((given, scores)))  # type: ignore[union-attr]
-    layer(x, View.of(x))
-    (q, _, at_q, at_k, _), scores = kept[0]
+    with patch.object(layer.position, "scores", side_effect=layer.position.scores) as asked:  # type: ignore[union-attr]
+        layer(x, View.of(x))
+    q, k, allowed, known = asked.call_args.args
+    at_q, at_k = allowed.q, allowed.k
+    scores = layer.position.scores(q, k, allowed, known)  # type: ignore[union-attr]
     u, v = layer.position.vectors()  # type: ignore[union-attr]
     away = int(at_q[0, 8] - at_k[0, 0])
     assert away == 8 > len(at_k[0]) - 1
     r = layer.position.distance.weight @ torch.tensor(sinusoid(away))  # type: ignore[union-attr]
-    ((q_last, key),) = [(q[0, :, 8], kept[0][0][1][0, :, 0])]
+    ((q_last, key),) = [(q[0, :, 8], k[0, :, 0])]
     wanted = ((q_last + v) * r.unflatten(0, (H, E))).sum(-1) + (u * key).sum(-1)
     assert_close(scores[0, :, 8, 0], wanted, rtol=1e-5, atol=1e-5)
 
