@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,19 @@ def test_the_numbers_of_nanogpt_are_its() -> None:
     assert {key: small.model[key] for key in ("width", "heads", "depth", "dropout")} == {
         "width": 128, "heads": 4, "depth": 4, "dropout": 0.0
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "sections"),
+    [("language", {"data": {"length": 16}}), ("classification", {"classify": {"target": "number"}}), ("speech", {})],
+)
+def test_a_plain_recipe_is_of_its_task_and_has_the_defaults(name: str, sections: dict[str, dict[str, object]]) -> None:
+    kind = importlib.import_module(f"transept.tasks.settings.{name}").RECIPE
+    plain = kind.plain(77, **sections)
+    assert (type(plain), plain.task, plain.train.batch_tokens) == (kind, name, 77)
+    found = plain.model_dump()
+    assert all(found[part][key] == value for part, given in sections.items() for key, value in given.items())
+    assert plain.evaluate == kind.model_fields["evaluate"].default
 
 
 def test_overrides_are_typed_by_the_key(small: Path) -> None:
