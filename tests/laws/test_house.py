@@ -33,7 +33,7 @@ HOUSE = {
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models", "topology"},
     "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "topology", "data", "decode"},
-    "inspect": {"parts"},
+    "inspect": {"parts", "models"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
     | {"data", "decode", "hub"},
     "recipes": {"tasks.settings"},
