@@ -33,9 +33,9 @@ HOUSE = {
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models", "topology"},
     "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "topology", "data", "decode"},
-    "inspect": {"parts", "models"},
+    "inspect": {"parts", "inputs", "heads", "models", "topology"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
-    | {"data", "decode", "hub"},
+    | {"data", "decode", "hub", "inspect"},
     "recipes": {"tasks.settings"},
     "tasks.settings": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},

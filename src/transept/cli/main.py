@@ -8,6 +8,7 @@ import typer
 
 import transept
 from transept.cli import (
+    align,
     answer,
     average,
     caption,
@@ -70,7 +71,8 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
-for verbs in (*TRAINING, *USING, evaluate, show, average, hub, convert, doctor):
+EXPLAINING = (align,)
+for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 
 

@@ -84,12 +84,13 @@ def written(day: date, language: str, style: Style) -> tuple[str, dict[str, Span
     """The same, and where in it each of its fields stands: weekday, day, month and year."""
     text, spans, values = "", dict[str, Span](), DateTimeFormat(day, _locale(language))
     for kind, value in tokenize_pattern(_pattern(language, style).pattern):
-        if kind == "chars":
-            text += str(value).translate(TYPED)
+        if isinstance(value, str):
+            assert kind == "chars"
+            text += value.translate(TYPED)
             continue
         letter, count = value
-        piece = str(values[letter * int(count)]).translate(TYPED)
-        spans[FIELDS[str(letter)]] = (len(text), len(text) + len(piece))
+        piece = str(values[letter * count]).translate(TYPED)
+        spans[FIELDS[letter]] = (len(text), len(text) + len(piece))
         text += piece
     return text, spans
 

@@ -7,7 +7,7 @@
 A target word is linked to the source word that the head looks at most while the word is predicted (or, in a head of
 another kind, while it is read: Chen et al. 2020, "Accurate word alignment induction"). Words are merged from pieces.
 
-Shapes: H heads, I words of the target, J words of the source; both without what stands around the text, except where said.
+Shapes: H heads, I words of the target, J of the source; both without what stands around the text, unless it is said.
 """
 
 from collections import Counter, defaultdict
@@ -135,19 +135,20 @@ def padded(rows: Sequence[Tensor], device: torch.device) -> tuple[Tensor, Tensor
     return ids.to(device), (torch.arange(ids.size(1)) < lengths[:, None]).to(device)
 
 
-def align(weights: Tensor, source: Row, target: Row, least: float = 0.0) -> Links:
+def align(weights: Tensor, source: Row, target: Row, *, least: float = 0.0, null: bool = False) -> Links:
     """The links of a map (I, J + around): each target word with the source word that it looks at most.
 
-    A word that looks more at what stands around the source than at all of its words has no link, nor one whose best
-    word has less than `least`.
+    A word whose best word has less weight than `least` has no link; with `null`, nor one that looks more at what stands
+    around the source, its end token say, than at all of its words.
     """
     around = [at for at, word in enumerate(source.words) if word.special]
     words = [at for at, word in enumerate(source.words) if not word.special]
     assert weights.size(0) == len(content(target))
     found = set()
-    for i, row in enumerate(weights):
+    for i, row in enumerate(weights if words else ()):
         own = row[words]
-        if len(words) and float(own.sum()) >= float(row[around].sum()) and float(own.max()) >= least:
+        parked = null and float(own.sum()) < float(row[around].sum())
+        if not parked and float(own.max()) >= least:
             found.add((int(own.argmax()), i))
     return frozenset(found)
 
@@ -200,7 +201,7 @@ def agreement(links: Sequence[tuple[str, str]]) -> float | None:
         if not (total := sum(n * (n - 1) for n in pairs)):
             return None
         sides.append(alike / total)
-    return (sides[0] * sides[1]) ** 0.5
+    return float((sides[0] * sides[1]) ** 0.5)
 
 
 # ------------------------------------------------------------------ scores
@@ -209,7 +210,7 @@ def agreement(links: Sequence[tuple[str, str]]) -> float | None:
 def error_rate(found: Iterable[Links], sure: Iterable[Links], possible: Iterable[Links] | None = None) -> float:
     """The alignment error rate, 1 - (|A & S| + |A & P|) / (|A| + |S|), over all pairs (Och & Ney 2003, equation 26).
 
-    `possible` are the links that are right though nobody need find them, the sure ones with them; None is the sure ones.
+    `possible` are links that are right though nobody need find them, the sure ones with them; None is the sure ones.
     """
     alignments, golden = list(found), list(sure)
     allowed = golden if possible is None else [p | s for p, s in zip(possible, golden, strict=True)]
@@ -240,7 +241,7 @@ def recall(found: Iterable[Links], sure: Iterable[Links]) -> float:
 
 def read_pharaoh(line: str, where: str) -> tuple[Links, Links]:
     """Sure and possible links of a line such as `0-0 1-2 3p4`: source-target, from 0. Raises UsageError."""
-    sure, possible = set(), set()
+    sure, possible = set[tuple[int, int]](), set[tuple[int, int]]()
     for word in line.split():
         mark = "-" if "-" in word else "p" if "p" in word else "?"
         one, _, other = word.partition(mark)

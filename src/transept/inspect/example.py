@@ -1,7 +1,7 @@
 """One row that a model reads, with its tokens and words, and an output of it that is asked about.
 
-Everything that explains an output takes an `Example` and a `Choice`. `transept.load(...).explain(text)` makes one of a text
-or of a picture; made by hand, it needs no tokenizer.
+Everything that explains an output takes an `Example` and a `Choice`. `transept.load(...).explain(text)` makes one of a
+text or of a picture; made by hand, it needs no tokenizer.
 
 Shapes: S tokens of the source, T of the target, V vocabulary, C classes.
 """

@@ -1,8 +1,8 @@
 """What a head does, in numbers and in a word: how sharp it is, how far it looks, what it looks at.
 
-The numbers are of one map, (S, T), whose rows sum to 1, or of several; entropies are in nats, distances in tokens (or in
-words, for maps of words). Rows that see nothing count for nothing. Labels after Clark et al. 2019, section 3, Kovaleva et
-al. 2019 and Voita et al. 2019.
+The numbers are of one map, (S, T), whose rows sum to 1, or of several; entropies are in nats, distances in tokens (or
+in words, for maps of words). Rows that see nothing count for nothing. Labels after Clark et al. 2019, section 3,
+Kovaleva et al. 2019 and Voita et al. 2019.
 
 Shapes: S queries, T keys, leading dimensions are kept.
 """
@@ -26,8 +26,9 @@ SHARP = 0.5  # of what a map could tell at most of where a query looks
 
 
 def entropy(weights: Tensor) -> Tensor:
-    """-sum_j a_j ln a_j of each row, in nats: 0 where one key has all, ln T where all have the same. (..., T) -> (...)"""
-    return torch.special.entr(weights.float()).sum(-1)
+    """-sum_j a_j ln a_j of each row, in nats: 0 where one key has all, ln T where all are alike. (..., T) -> (...)"""
+    each: Tensor = torch.special.entr(weights.float())
+    return each.sum(-1)
 
 
 def evenness(weights: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def evenness(weights: Tensor) -> Tensor:
 
 
 def distance(weights: Tensor) -> Tensor:
-    """sum_j a_ij |i - j| of each row: how far it looks, on average, in its own row (Vig & Belinkov 2019). (S, T) -> (S)"""
+    """sum_j a_ij |i - j| of each row: how far it looks on average (Vig & Belinkov 2019). (S, T) -> (S)"""
     away = torch.arange(weights.size(-1)) - torch.arange(weights.size(-2))[:, None]
     return (weights.float() * away.abs().to(weights.device)).sum(-1)
 
@@ -68,7 +69,8 @@ def _mean(values: Tensor, rows: Tensor) -> Tensor:
 class Report:
     """What a head does in a map: means over its rows. `shares` is how much weight goes to which kind of key.
 
-    `interest` is content * (1 - evenness) * distance / T: where a person had best look first. `information` in nats.
+    `distance` is in tokens, `reach` the share of the row that it is; `parked` is the weight on what is no content.
+    `interest`, content * sharpness * reach, tells where a person had best look first.
     """
 
     label: Label
@@ -76,12 +78,13 @@ class Report:
     entropy: float
     evenness: float
     distance: float
+    reach: float
     information: float
     parked: float
 
     @property
     def interest(self) -> float:
-        return (1 - self.parked) * (1 - self.evenness) * self.distance
+        return (1 - self.parked) * (1 - self.evenness) * self.reach
 
 
 def report(
@@ -114,10 +117,10 @@ def report(
         each = (entropy(weights), evenness(weights), distance(weights), far, parted)
         numbers.append((*(float(_mean(value, rows)) for value in each), float(information(weights)), float(told)))
     shares = {name: sum(kind.get(name, 0.0) for kind in kinds) / len(kinds) for name in kinds[0]}
-    sharp, even, away, far_share, aside_share, tells, told_share = (
+    sharp, even, away, reach, aside_share, tells, told_share = (
         sum(column) / len(numbers) for column in zip(*numbers, strict=True)
     )
-    return Report(_label(shares, even, told_share, own), shares, sharp, even, away, tells, aside_share)
+    return Report(_label(shares, even, told_share, own), shares, sharp, even, away, reach, tells, aside_share)
 
 
 def _shares(

@@ -5,9 +5,10 @@
     with patch(model, {"encoder.blocks.1": states["encoder.blocks.1"][0]}):
         model(other, target)
 
-Activation patching: what one pass gave, put into another, shows which part carries a difference (Vig et al. 2020; Meng et
-al. 2022, "causal tracing"). Everything of a model with a name can be watched that gives a tensor: a block gives the stream
-(B, S, D) after it, a sublayer what it adds to the stream, the tap `mix` of an attention its heads' results (B, H, S, E).
+Activation patching: what one pass gave, put into another, shows which part carries a difference (Vig et al. 2020; Meng
+et al. 2022, "causal tracing"). Everything of a model with a name can be watched that gives a tensor: a block gives the
+stream (B, S, D) after it, a sublayer what it adds to the stream, the tap `mix` of an attention its heads' results
+(B, H, S, E).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from transept.errors import UsageError, nearest
 
 @contextmanager
 def watch(model: nn.Module, *names: str, gradients: bool = False) -> Iterator[Mapping[str, list[Tensor]]]:
-    """Keep what the modules give whose names match, as a shell matches, by name: one tensor for each time it was called.
+    """Keep what the modules give whose names match, as a shell matches: by name, a tensor for each time it was called.
 
     `gradients` keeps the tensors of the pass themselves, else they are cut off from it. Raises UsageError where nothing
     matches.
@@ -64,8 +65,8 @@ class Instead:
 def patch(model: nn.Module, values: Mapping[str, Tensor | Instead | Sequence[Tensor]]) -> Iterator[None]:
     """Put values in place of what modules give, by their names, until the block ends, however it ends.
 
-    A list has a value for each call in its order, as `watch` keeps them. Raises UsageError for a name that is not there,
-    a value of another shape, or more calls than values.
+    A list has a value for each call in its order, as `watch` keeps them. Raises UsageError for a name that is not
+    there, a value of another shape, or more calls than values.
     """
     there = {name: module for name, module in model.named_modules() if name}
     with ExitStack() as undo:

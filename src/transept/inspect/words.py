@@ -1,8 +1,8 @@
 """Words from pieces: which tokens are which word, and maps of tokens made maps of words.
 
-What a word looks at is the mean over its pieces that look; what is looked at, the sum over the pieces looked at (Clark et
-al. 2019, section 4.1). So the rows of a merged map still sum to 1. What stands around a text, [CLS] or an end token, is
-no word: each stays a column of its own, `special`.
+What a word looks at is the mean over its pieces that look; what is looked at, the sum over the pieces looked at (Clark
+et al. 2019, section 4.1). So the rows of a merged map still sum to 1. What stands around a text, [CLS] or an end token,
+is no word: each stays a column of its own, `special`.
 """
 
 import unicodedata
@@ -72,8 +72,8 @@ def words_of(text: str, spans: Sequence[Span], tokens: Sequence[str], cuts: Sequ
     """The words of a row: every token is in exactly one.
 
     spans (one for each token) are where in the text it stands, (0, 0) for what stands around it; `tokens` are how the
-    vocabulary spells them, for these. `cuts` are the words where another rule than `units` cuts them. A token belongs to
-    the word that it shares most characters with; one that is a space alone to the word after it.
+    vocabulary spells them, for these. `cuts` are the words where another rule than `units` cuts them. A token belongs
+    to the word that it shares most characters with; one that is a space alone to the word after it.
     """
     places = units(text) if cuts is None else list(cuts)
     members: list[list[int]] = [[] for _ in places]

@@ -21,10 +21,10 @@ from transept.use.see import prepared
 if TYPE_CHECKING:
     from transept.use.opened import Opened
 
-Given = str | Path | Tensor
+Given = str | tuple[str, str] | Path | Tensor
 
 
-def explain(loaded: "Opened", given: Given | tuple[str, str], target: str | None) -> Example:
+def explain(loaded: "Opened", given: Given, target: str | None) -> Example:
     """What a model reads of a text. See `Loaded.explain`."""
     spec = loaded.spec
     if isinstance(spec, Seq2Seq):
@@ -100,7 +100,7 @@ def named(loaded: "Opened", ids: list[int]) -> Row:
     return Row(torch.tensor([ids]), names, [Word(name, 0, 0, (at,)) for at, name in enumerate(names)])
 
 
-def picture_row(loaded: "Opened", picture: Given) -> Row:
+def picture_row(loaded: "Opened", picture: str | Path | Tensor) -> Row:
     """A picture with its places as tokens: `3,5` is the sixth of the fourth row."""
     values = picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture))
     with torch.no_grad():
@@ -109,7 +109,7 @@ def picture_row(loaded: "Opened", picture: Given) -> Row:
         assert isinstance(entry, torch.nn.Module)
         count = entry(values[None].to(model.device)).x.size(1)
     spec = loaded.spec.source if isinstance(loaded.spec, Seq2Seq) else loaded.spec.embed  # type: ignore[attr-defined]
-    rows, columns = spec.grid if isinstance(spec, Seen) else (1, count)
+    rows, columns = spec.grid() if isinstance(spec, Seen) else (1, count)
     rows, columns = (rows, columns) if rows * columns <= count else (1, count)
     before = count - rows * columns  # [CLS] and its like
     names = [f"[{at}]" for at in range(before)] + [f"{y},{x}" for y in range(rows) for x in range(columns)]
