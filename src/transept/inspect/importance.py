@@ -57,12 +57,11 @@ def importance(
         with torch.enable_grad(), gated(model) as gates:
             value = loss(batch)
             names = list(gates)
-            found = torch.autograd.grad(value, [gates[name] for name in names], allow_unused=True)
+            found = torch.autograd.grad(value, [gates[name] for name in names], materialize_grads=True)
         for name, gradient in zip(names, found, strict=True):
-            own = torch.zeros_like(gates[name]) if gradient is None else gradient
-            totals[name] = totals.get(name, 0) + own[:, :, 0, 0].abs().sum(0).detach().cpu()
+            totals[name] = totals.get(name, 0) + gradient[:, :, 0, 0].abs().sum(0).detach().cpu()
         rows += max((gate.size(0) for gate in gates.values()), default=0)
-    if rows == 0:
+    if not totals:
         raise UsageError("nothing was given that importance could be measured on")
     scores = {name: total / rows for name, total in totals.items()}
     return {name: one / one.norm().clamp(min=1e-12) for name, one in scores.items()} if normalise else scores
