@@ -22,6 +22,8 @@ from transept.cli import (
     fill,
     generate,
     hub,
+    probe,
+    prune,
     recipes,
     see,
     show,
@@ -71,7 +73,7 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
-EXPLAINING = (align,)
+EXPLAINING = (align, probe, prune)
 for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 

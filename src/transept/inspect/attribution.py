@@ -176,8 +176,13 @@ def integrated_gradients(
 
 def neutral(example: Example, token: int) -> dict[str, Tensor]:
     """A baseline: what enters where every token is this one, a mask or a pad, in its place. (S, D) by side"""
-    rows = {side: replace(row, inputs=torch.full_like(row.inputs, token)) for side, row in example.sides.items()}
-    return {side: x[0] for side, x in _entered(replace(example, **rows)).items()}
+
+    def filled(row: Row) -> Row:
+        return replace(row, inputs=torch.full_like(row.inputs, token))
+
+    target = None if example.target is None else filled(example.target)
+    other = replace(example, source=filled(example.source), target=target)
+    return {side: x[0] for side, x in _entered(other).items()}
 
 
 def _entered(example: Example) -> dict[str, Tensor]:

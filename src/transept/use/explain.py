@@ -135,3 +135,25 @@ def fielded(text: str, fields: Sequence[Span]) -> list[Span]:
     inside = {at for start, end in fields for at in range(start, end)}
     rest = [(a, b) for a, b in units("".join(" " if at in inside else letter for at, letter in enumerate(text)))]
     return sorted([*fields, *rest])
+
+
+def worded(loaded: "Opened", words: Sequence[str]) -> Example | None:
+    """A sentence whose words are known, with spaces between them; None where it is too long, or a word has no token.
+
+    Of two stacks it is what the first one reads; the second has only what opens a target.
+    """
+    text, cuts, at = " ".join(words), list[Span](), 0
+    for word in words:
+        cuts.append((at, at + len(word)))
+        at += len(word) + 1
+    (one,) = demand_tokenizer(loaded).encodings([text])
+    if len(one.ids) > loaded.longest:
+        return None
+    row = text_row(loaded, one, text, cuts)
+    if sum(not word.special for word in row.words) != len(words):
+        return None
+    if isinstance(loaded.spec, Seq2Seq):
+        return Example(loaded.model, row, named(loaded, [loaded.start]))
+    assert isinstance(loaded.spec, Model)
+    segments = isinstance(loaded.spec.embed, Tokens) and loaded.spec.embed.segments > 1
+    return Example(loaded.model, row, None, {"segments": torch.tensor([one.segments])} if segments else {})
