@@ -36,7 +36,10 @@ def heat(
 ) -> None:
     """A map (S, T) with its words: dark is much. `sides` names what the rows and the columns are."""
     kind, (down, across) = demand_kind(file), sides.split(",")
-    width, height = (min(24.0, 1.8 + 0.28 * len(names)) for names in (columns, rows))
+    aside = [0.09 * max(map(len, names), default=0) for names in (rows, columns)]  # what the names themselves take
+    width, height = (
+        min(24.0, 1.8 + 0.28 * len(names) + room) for names, room in zip((columns, rows), aside, strict=True)
+    )
     figure = _figure(width, height)
     axes = figure.subplots()
     signed = bool((values < 0).any())
