@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import UsageError
-from transept.inspect.cut import Side, reading, rows_hidden
+from transept.inspect.cut import Hidden, Side, hide, reading
 from transept.inspect.example import Choice, Example, Measure, Row, scored
 from transept.inspect.words import Word
 from transept.models import ModelLayer, Seq2SeqLayer
@@ -238,6 +238,6 @@ def _without(example: Example, choice: Choice, measure: Measure, side: str, toke
     with ExitStack() as undo:
         undo.callback(trunk.register_forward_pre_hook(blank).remove)
         for name, layer in readers.items():
-            rows_hidden(layer, name, hidden, undo)
+            hide(layer, name, Hidden(key=tokens.to(hidden.device)), undo)
         logits = repeated(example, len(tokens)).float()
     return torch.stack([scored(row, choice, measure) for row in logits]).cpu()
