@@ -158,11 +158,12 @@ def test_each_kind_of_cut_changes_the_pass_and_is_undone(name: str) -> None:
         assert hooks_of(model) == 0  # nothing is cut: nothing hangs on the model
     for at, layer in attentions(model).items():
         kinds = [HeadAt(at, 0), Whole(at)]
+        links = [] if isinstance(layer.core, LowRankLayer) else [Link(at, 0, 0)]
         for one in kinds:
             with cut(model, one):
                 changed = ask()
             assert not torch.equal(changed, plain), f"{one} changed nothing"
-        with pytest.raises(ZeroDivisionError), cut(model, *kinds, Link(at, 0, 0)):
+        with pytest.raises(ZeroDivisionError), cut(model, *kinds, *links):
             ask().new_zeros(1).item() / 0
         assert hooks_of(model) == 0
         assert torch.equal(ask(), plain)
@@ -222,6 +223,8 @@ def test_a_cut_link_is_a_link_that_is_not_there(name: str) -> None:
 def test_positions_of_cuts_do_not_hang_on_padding(name: str) -> None:
     ask, model = Question(name), Question(name).model
     at = next(iter(attentions(model)))
+    if isinstance(attentions(model)[at].core, LowRankLayer):
+        pytest.skip("its keys are mixtures, of which no link can be cut")
     for cuts in ([TokenAt(1)], [Link(at, 2, 1)]):
         with cut(model, *cuts):
             together_ = logits_of(model, ask.source, ask.target, ask.source_valid, ask.valid)

@@ -35,6 +35,7 @@ def prunable(model: Built) -> dict[str, AttentionLayer]:
         for name, layer in attentions(model).items()
         if isinstance(getattr(model, name.partition(".")[0], None), StackLayer)
         and layer.spec.project == "qkvo"
+        and layer.spec.pattern.apart() == 1  # nobody's pattern tells its heads apart
         and layer.shorten is None
     }
 
@@ -48,7 +49,7 @@ def units(model: Built, scores: Scores) -> list[Unit]:
     found, tied = list[Unit](), dict[str, list[str]]()
     for name, layer in prunable(model).items():
         trunk = name.partition(".")[0]
-        if layer.spec.source == "self" and getattr(model, trunk).position is not None:
+        if layer.spec.source == "self" and hasattr(getattr(model, trunk).spec.position, "heads"):
             tied.setdefault(trunk, []).append(name)
             continue
         for heads in groups(layer):
@@ -87,7 +88,7 @@ def prune(model: Built, heads: Mapping[str, Sequence[int]]) -> Built:
         kept = {
             name.removeprefix(f"{trunk}.blocks."): own for name, own in keep.items() if name.startswith(f"{trunk}.")
         }
-        own = None if layer.position is None else _scored(layer, kept, trunk)
+        own = _scored(layer, kept, trunk) if hasattr(layer.spec.position, "heads") else None
         if own is not None:
             sliced[f"{trunk}.position.weight"] = sliced[f"{trunk}.position.weight"][:, own]
         spec = cast(Topology, replace(cast(Any, spec), **{trunk: _stack(layer, kept, trunk, own)}))

@@ -102,7 +102,7 @@ def named(loaded: "Opened", ids: list[int]) -> Row:
 
 def picture_row(loaded: "Opened", picture: str | Path | Tensor) -> Row:
     """A picture with its places as tokens: `3,5` is the sixth of the fourth row."""
-    values = picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture))
+    values = picture if isinstance(picture, Tensor) else prepared(loaded, Path(picture), 0)
     with torch.no_grad():
         model = loaded.model
         entry = getattr(model, "source", None) or model.embed
