@@ -20,6 +20,7 @@ from transept.cli import (
     fill,
     generate,
     hub,
+    look,
     recipes,
     see,
     show,
@@ -69,7 +70,7 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
-for verbs in (*TRAINING, *USING, evaluate, show, average, hub, doctor):
+for verbs in (*TRAINING, *USING, evaluate, show, look, average, hub, doctor):
     verbs.add(app)
 
 

@@ -1,0 +1,79 @@
+"""What the page asks for, whoever brings it: the scenes of one model, made when they are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from transept.errors import UsageError
+from transept.look.reading import Read, read
+from transept.look.scene import Scene, scene_of
+from transept.use.kinds import described
+from transept.use.loaded import Loaded
+
+KEPT = 24  # scenes that are held at a time; the oldest goes first
+
+
+class Stage:
+    """The scenes of a loaded model by their number. A model passes one input at a time: calls wait for each other."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self._scenes: dict[int, tuple[Read, Scene]] = {}
+        self._made, self._lock = 0, threading.Lock()
+
+    def told(self) -> dict[str, Any]:
+        """The model, and the scenes that there are."""
+        verbs = self.loaded.verbs
+        path = self.loaded.path.resolve()
+        return {
+            "model": path.parent.name if path.name == "model" else path.name,
+            "is": described(self.loaded.spec),
+            "verbs": verbs,
+            "reads": "pictures" if {"see", "caption"} & set(verbs) else "text",
+            "scenes": [self.scene(number) for number in self._scenes],
+        }
+
+    def open(self, given: str, target: Sequence[int] | None = None, most: int | None = None) -> int:
+        """The number of a new scene. Errors as `read` has them."""
+        with self._lock:
+            wanted = read(self.loaded, given, target, most)
+            self._made += 1
+            self._scenes[self._made] = wanted, scene_of(self.loaded.model, wanted)
+            for old in list(self._scenes)[:-KEPT]:
+                del self._scenes[old]
+            return self._made
+
+    def scene(self, number: int) -> dict[str, Any]:
+        """A scene for the page, without the weights."""
+        wanted, scene = self._found(number)
+        return {"id": number, "target": wanted.target} | scene.told()
+
+    def packed(self, number: int, layer: int) -> bytes:
+        """The weights of a layer, (H, S, T), a byte each: round(255 sqrt(p))."""
+        return self._layer(number, layer).packed()
+
+    def row(self, number: int, layer: int, head: int, row: int) -> bytes:
+        """One row of one head, float32, exactly as recorded."""
+        weights = self._layer(number, layer)
+        if not (0 <= head < weights.weights.shape[0] and 0 <= row < weights.weights.shape[1]):
+            raise UsageError(f"{weights.name} has no row {row} of a head {head}")
+        return weights.weights[head, row].astype("<f4").tobytes()
+
+    def weights(self, number: int, layer: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The weights of a layer, (H, S, T), float32."""
+        return self._layer(number, layer).weights
+
+    def _layer(self, number: int, layer: int) -> Any:
+        layers = self._found(number)[1].layers
+        if not 0 <= layer < len(layers):
+            raise UsageError(f"the scene has {len(layers)} attentions, and no number {layer}")
+        return layers[layer]
+
+    def _found(self, number: int) -> tuple[Read, Scene]:
+        if number not in self._scenes:
+            raise UsageError(f"there is no scene {number}; the last {KEPT} are kept", remedy="Ask for its text again.")
+        return self._scenes[number]
