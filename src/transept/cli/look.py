@@ -24,7 +24,8 @@ def look(
     model: ModelArgument,
     inputs: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.", show_default=False)] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write one file that needs no server, and end.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Write one file, which needs no server.", show_default=False),
     ] = None,
     most: Annotated[
         int | None, typer.Option(min=0, help="Tokens that the model writes at most.", show_default=False)

@@ -48,7 +48,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     told, left, used = stage.told(), [], 0
     for scene in told["scenes"]:
         for number, layer in enumerate(scene["layers"]):
-            packed = stage.packed(scene["id"], number)
+            packed = stage.packed(scene["id"], number, exact=True)
             if used + len(packed) > ROOM:
                 left.append(f"{layer['name']} of scene {scene['id']}")
                 layer["left out"] = True

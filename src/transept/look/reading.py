@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from transept.data.tokenizer import Encoding, Tokenizer
-from transept.decode.config import Search
 from transept.decode.search import describe, search
 from transept.errors import InvalidData, UsageError
 from transept.heads.vocabulary import Vocabulary
@@ -75,7 +73,7 @@ def read(loaded: Loaded, given: str, target: Sequence[int] | None = None, most: 
             return _continued(loaded, given, target or (), most)
         return _encoded(loaded, given)
     raise UsageError(
-        f"there is no view of what this model reads: {type(spec).__name__} of {type(getattr(spec, 'embed', spec)).__name__}",
+        f"there is no view of what this model reads, {type(getattr(spec, 'embed', spec)).__name__}",
         where=loaded.path,
         remedy="Record it in Python: transept.record(model).",
     )
@@ -168,7 +166,9 @@ def side_of(name: str, tokenizer: Tokenizer, one: Encoding, text: str) -> Side:
     return Side(name, tuple(shown), tuple(words))
 
 
-def written(tokenizer: Tokenizer, ids: Sequence[int], before: int = 0) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+def written(
+    tokenizer: Tokenizer, ids: Sequence[int], before: int = 0
+) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
     """The pieces of text that tokens add, one after another, and the number of the word that each is of.
 
     `before` tokens stand first that the model is given, and are no text.
@@ -184,7 +184,7 @@ def written(tokenizer: Tokenizer, ids: Sequence[int], before: int = 0) -> tuple[
             continue
         piece = continued(tokenizer.decode, list(ids[:at]), [token])
         number += broken or piece[:1].isspace()
-        broken = piece[-1:].isspace()
+        broken = bool(piece.strip()) and piece[-1].isspace()  # a space alone opens the word after it
         pieces.append(piece.strip() or piece)
         words.append(number)
     return tuple(pieces), tuple(words)
@@ -218,7 +218,9 @@ def _classified(loaded: Loaded, path: Path) -> Read:
     def passed() -> None:
         model.hidden(values[None].to(model.device))
 
-    return Read(str(path), (side_of_picture(model.spec.embed),), passed, answers=tuple(best), picture=shown(loaded, values))
+    return Read(
+        str(path), (side_of_picture(model.spec.embed),), passed, answers=tuple(best), picture=shown(loaded, values)
+    )
 
 
 def _described(loaded: Loaded, path: Path, target: Sequence[int]) -> Read:
@@ -233,8 +235,10 @@ def _described(loaded: Loaded, path: Path, target: Sequence[int]) -> Read:
 
 def shown(loaded: Loaded, values: Tensor) -> str:
     """A prepared picture (C, H, W) as an address that holds it: what the model saw, cut and resized as it was."""
+    from PIL import Image
+
     how = loaded.demand_preparation()
-    mean, std = (torch.tensor(found if found else [fallback])[:, None, None] for found, fallback in ((how.mean, 0.0), (how.std, 1.0)))
+    mean, std = (torch.tensor(found)[:, None, None] for found in (how.mean or (0.0,), how.std or (1.0,)))
     grey = (values.float() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     held = io.BytesIO()
     Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(held, "PNG")

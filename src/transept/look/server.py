@@ -63,8 +63,11 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(stage.told)
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
-            case ["api", "scene", number, "row", layer, head, row]:
-                self._answer(lambda: stage.row(int(number), int(layer), int(head), int(row)))
+            case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
+                chosen = members.split(",")
+                self._answer(
+                    lambda: stage.looked(int(number), int(layer), [int(at) for at in chosen], way == "columns")
+                )
             case _:
                 self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 

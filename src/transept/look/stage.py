@@ -10,7 +10,7 @@ import numpy as np
 
 from transept.errors import UsageError
 from transept.look.reading import Read, read
-from transept.look.scene import Scene, scene_of
+from transept.look.scene import Scene, Seen, scene_of
 from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
@@ -52,22 +52,32 @@ class Stage:
         wanted, scene = self._found(number)
         return {"id": number, "target": wanted.target} | scene.told()
 
-    def packed(self, number: int, layer: int) -> bytes:
-        """The weights of a layer, (H, S, T), a byte each: round(255 sqrt(p))."""
-        return self._layer(number, layer).packed()
+    def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
+        """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
+        return self._layer(number, layer).packed(exact)
 
-    def row(self, number: int, layer: int, head: int, row: int) -> bytes:
-        """One row of one head, float32, exactly as recorded."""
-        weights = self._layer(number, layer)
-        if not (0 <= head < weights.weights.shape[0] and 0 <= row < weights.weights.shape[1]):
-            raise UsageError(f"{weights.name} has no row {row} of a head {head}")
-        return weights.weights[head, row].astype("<f4").tobytes()
+    def looked(self, number: int, layer: int, members: Sequence[int], backward: bool) -> bytes:
+        """What one word looks at in every layer of a kind, (L, H, T), float32: the mean over its pieces.
+
+        `backward`: how much each token looks at it, (L, H, S): the sum over its pieces. The layers are those of the
+        given one's role, in their order.
+        """
+        scene, asked = self._found(number)[1], self._layer(number, layer)
+        most = asked.weights.shape[2 if backward else 1]
+        if not members or not all(0 <= at < most for at in members):
+            raise UsageError(f"{asked.name} has {most} {'columns' if backward else 'rows'}, not all of {list(members)}")
+        found = [
+            one.weights[:, :, members].sum(2) if backward else one.weights[:, members].mean(1)
+            for one in scene.layers
+            if one.is_like(asked)
+        ]
+        return np.concatenate([one.ravel() for one in found]).astype("<f4").tobytes()
 
     def weights(self, number: int, layer: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The weights of a layer, (H, S, T), float32."""
         return self._layer(number, layer).weights
 
-    def _layer(self, number: int, layer: int) -> Any:
+    def _layer(self, number: int, layer: int) -> Seen:
         layers = self._found(number)[1].layers
         if not 0 <= layer < len(layers):
             raise UsageError(f"the scene has {len(layers)} attentions, and no number {layer}")

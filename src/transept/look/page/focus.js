@@ -1,7 +1,8 @@
 // Word focus: one word, and what it looks at, in the running text.
 
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
-import { largest, lookedAtBy, looksAt } from "./words.js";
+import { alike } from "./data.js";
+import { gathered, largest } from "./words.js";
 
 const ARCS = 5;
 const LEAST = 0.01;
@@ -43,33 +44,29 @@ function arcs(svg, root, from, targets) {
     let path;
     if (bottom2 <= top) path = `M${x},${top} C${x},${(top + bottom2) / 2} ${x2},${(top + bottom2) / 2} ${x2},${bottom2}`;
     else if (top2 >= bottom) path = `M${x},${bottom} C${x},${(bottom + top2) / 2} ${x2},${(bottom + top2) / 2} ${x2},${top2}`;
-    else path = `M${x},${top} C${x},${top - 12 - Math.abs(x2 - x) / 6} ${x2},${top - 12 - Math.abs(x2 - x) / 6} ${x2},${top2}`;
+    else path = `M${x},${top} C${x},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top2}`;
     return drawn("path", { d: path, "stroke-width": width, "stroke-opacity": 0.25 + 0.6 * share });
   }));
 }
 
 // Every layer of the same kind, a row of dots each: the area is the share.
-async function strip(context, canvas, at, others) {
-  const { scene, layer, data, state, rows, columns, spokenLayer } = context;
-  const alike = scene.layers.map((other, i) => [other, i]).filter(([other]) => other.role === layer.role && other.shape[1] === layer.shape[1]);
+function strip(context, canvas, lines) {
+  const { scene, layer, spokenLayer } = context;
+  const layers = alike(scene, layer);
   const [left, step, wide] = [30, 18, canvas.parentElement.clientWidth];
-  const pen = sized(canvas, wide, step * alike.length + 4);
-  const maps = await Promise.all(alike.map(([, i]) => data.weights(scene, i)));
-  pen.clearRect(0, 0, wide, step * alike.length + 4);
-  pen.fillStyle = colour("--quiet");
+  const pen = sized(canvas, wide, step * layers.length + 4);
+  pen.clearRect(0, 0, wide, step * layers.length + 4);
   pen.font = "11px system-ui, sans-serif";
-  const width = (wide - left) / others.length;
-  alike.forEach(([other, i], r) => {
-    const y = 2 + step * (alike.length - 1 - r) + step / 2; // the last layer on top, as in the rail
-    const heads = state.now.head === null || state.now.head >= other.shape[0] ? [...Array(other.shape[0]).keys()] : [state.now.head];
-    const shares = state.now.backward ? lookedAtBy(maps[r], other.shape, heads, rows, columns[at]) : looksAt(maps[r], other.shape, heads, rows[at], columns);
-    pen.fillStyle = colour(other === layer ? "--text" : "--quiet");
+  const [text, quiet, tint] = ["--text", "--quiet", "--hue"].map(colour);
+  layers.forEach((other, r) => {
+    const y = 2 + step * (layers.length - 1 - r) + step / 2; // the last layer on top, as in the rail
+    pen.fillStyle = other === layer ? text : quiet;
     pen.fillText(String(other.number), 6, y + 4);
-    pen.fillStyle = colour("--hue");
-    shares.forEach((share, c) => {
-      const radius = Math.min((step / 2) * Math.sqrt(share), step / 2);
+    pen.fillStyle = tint;
+    const width = (wide - left) / lines[r].length;
+    lines[r].forEach((share, c) => {
       pen.beginPath();
-      pen.arc(left + width * (c + 0.5), y, Math.max(radius, 0.4), 0, 2 * Math.PI);
+      pen.arc(left + width * (c + 0.5), y, Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4), 0, 2 * Math.PI);
       pen.fill();
     });
   });
@@ -77,7 +74,7 @@ async function strip(context, canvas, at, others) {
 }
 
 function draw(root, context) {
-  const { layer, weights, heads, state, rows, columns, same } = context;
+  const { scene, layer, data, state, rows, columns, same } = context;
   const backward = state.now.backward;
   const [asking, asked] = backward ? [columns, rows] : [rows, columns];
   const [askingSide, askedSide] = backward ? [layer.columns, layer.rows] : [layer.rows, layer.columns];
@@ -99,10 +96,20 @@ function draw(root, context) {
   };
   const one = line(askingSide, "asking", asking, true, when);
   const other = same ? one : line(askedSide, "asked", asked, false, when);
-  const lines = el("div", { class: "lines" }, svg, ...(same ? [one.node] : backward ? [other.node, one.node] : [other.node, one.node]));
+  const board = el("div", { class: "lines" }, svg, ...(same ? [one.node] : [other.node, one.node]));
 
-  function paint(i) {
-    const shares = backward ? lookedAtBy(weights, layer.shape, heads, rows, columns[i]) : looksAt(weights, layer.shape, heads, rows[i], columns);
+  let wanted = null;
+
+  async function paint(i) {
+    wanted = i;
+    const lines = await data.looked(scene, layer, asking[i].members, backward);
+    if (wanted !== i) return; // the pointer has gone on
+    const found = alike(scene, layer).map((one, r) => {
+      const every = [...Array(one.shape[0]).keys()];
+      const chosen = state.now.head === null || state.now.head >= every.length ? every : [state.now.head];
+      return gathered(lines[r], { all: every.length, chosen }, asked, backward);
+    });
+    const shares = found[alike(scene, layer).indexOf(layer)];
     const tinted = shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share));
     const most = Math.max(...tinted, 1e-9);
     other.tokens.forEach((token, c) => {
@@ -112,20 +119,20 @@ function draw(root, context) {
     one.tokens.forEach((token, c) => token.classList.toggle("from", c === i));
     one.tokens.forEach((token, c) => token.setAttribute("aria-pressed", String(c === pinned())));
     const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
-    arcs(svg, lines, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
+    arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
     caption.textContent = told(context, asking[i], shares, asked, backward);
     const parked = shares.reduce((sum, share, c) => sum + (asked[c].parks ? share : 0), 0);
     parking.hidden = backward;
     parking.querySelector("i").style.width = `${100 * parked}%`;
     parking.lastChild.title = percent(parked, 1);
-    strip(context, canvas, i, asked);
+    strip(context, canvas, found);
   }
 
-  lines.addEventListener("pointerleave", () => {
+  board.addEventListener("pointerleave", () => {
     over = null;
     if (pinned() === null) paint(Math.max(first, 0));
   });
-  lines.addEventListener("keydown", (event) => {
+  board.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     const here = one.tokens.indexOf(document.activeElement);
     if (!step || here < 0) return;
@@ -134,7 +141,7 @@ function draw(root, context) {
     next.focus();
     event.preventDefault();
   });
-  root.replaceChildren(lines, caption, parking, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
+  root.replaceChildren(board, caption, parking, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
   root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
   root.resized = root.repaint;
   root.repaint();

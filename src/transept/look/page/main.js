@@ -10,7 +10,7 @@ import { matrix } from "./matrix.js";
 import { stage } from "./stage.js";
 import { picture } from "./picture.js";
 
-const VIEWS = [focus, atlas, stage, matrix, picture];
+const VIEWS = [focus, picture, stage, atlas, matrix];
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -104,7 +104,7 @@ async function draw() {
   at("note").textContent = view.note;
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
-    const weights = view.tools.length ? await data.weights(one, one.layers.indexOf(layer)) : null;
+    const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
     if (turn !== drawing) return;
     const { now } = state;
     const heads = now.head === null || now.head >= layer.shape[0] ? [...Array(layer.shape[0]).keys()] : [now.head];

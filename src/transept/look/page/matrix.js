@@ -163,6 +163,7 @@ function numbers(rows, columns, shares) {
 export const matrix = {
   name: "matrix",
   title: "Matrix",
+  maps: true,
   tools: ["heads", "pieces"],
   note: "The wheel zooms, dragging moves; arrows, + and − do the same on the keyboard.",
   fits: () => true,

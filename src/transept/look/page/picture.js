@@ -60,6 +60,7 @@ function draw(root, context) {
 export const picture = {
   name: "picture",
   title: "Picture",
+  maps: true,
   tools: ["heads"],
   note: "Squares are the model's own: nothing is smoothed. Point at one to see what it looks at; click to hold it.",
   shows: (layer, scene) => scene.sides.some((side) => side.grid !== null && side.name === layer.columns),

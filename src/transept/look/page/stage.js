@@ -89,6 +89,7 @@ function draw(root, context) {
 export const stage = {
   name: "stage",
   title: "Stage",
+  maps: true,
   tools: ["heads"],
   note: "Each token with what the layer looked at when it was written. Another token may be forced: the model goes on from there.",
   shows: (layer, scene) => layer.rows === scene.layers.at(-1).rows, // what a written token looked at

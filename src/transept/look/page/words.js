@@ -20,33 +20,27 @@ export function groups(side, pieces) {
   return found;
 }
 
-// The mean over heads of what each group of columns gets from one group of rows: numbers that add to the row's sum.
-export function looksAt(weights, [, S, T], heads, row, columns) {
-  const found = new Float64Array(columns.length);
-  for (const h of heads)
-    for (const s of row.members) {
-      const at = (h * S + s) * T;
-      columns.forEach(({ members }, c) => {
-        for (const t of members) found[c] += weights[at + t];
-      });
-    }
-  const many = heads.length * row.members.length;
-  return found.map((share) => share / many);
-}
-
-// The same the other way: how much each group of rows gives to one group of columns.
-export function lookedAtBy(weights, [, S, T], heads, rows, column) {
-  return Float64Array.from(rows, ({ members }) => {
+// Numbers of heads by tokens as numbers of groups, the mean over some heads: of what is looked at the sum over the pieces,
+// of what looks the mean.
+export function gathered(line, heads, found, looking) {
+  const many = line.length / heads.all;
+  return Float64Array.from(found, ({ members }) => {
     let sum = 0;
-    for (const h of heads) for (const s of members) for (const t of column.members) sum += weights[(h * S + s) * T + t];
-    return sum / (heads.length * members.length);
+    for (const h of heads.chosen) for (const i of members) sum += line[h * many + i];
+    return sum / (heads.chosen.length * (looking ? members.length : 1));
   });
 }
 
 // The whole map, rows by columns, for the heads together.
 export function map(weights, shape, heads, rows, columns) {
+  const [, S, T] = shape;
   const found = new Float32Array(rows.length * columns.length);
-  rows.forEach((row, r) => found.set(looksAt(weights, shape, heads, row, columns), r * columns.length));
+  rows.forEach((row, r) => {
+    const many = heads.length * row.members.length;
+    for (const h of heads) for (const s of row.members) columns.forEach(({ members }, c) => {
+      for (const t of members) found[r * columns.length + c] += weights[(h * S + s) * T + t] / many;
+    });
+  });
   return found;
 }
 
