@@ -156,10 +156,10 @@ def test_a_text_is_asked_for_and_a_long_one_refused(page: Page) -> None:
     with Shown(Stage(filler().loaded)) as address:
         page.goto(address)
         page.get_by_label("Text", exact=True).fill("a dog sat")
-        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Look", exact=True).click()
         page.get_by_role("button", name="dog").wait_for()
         page.get_by_label("Text", exact=True).fill("cat " * 60)
-        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Look", exact=True).click()
         page.locator("#status.wrong", has_text="62 tokens, and the model takes 48").wait_for()
 
 
