@@ -36,6 +36,7 @@ HOUSE = {
     "inspect": {"parts", "inputs", "heads", "models", "topology"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
     | {"data", "decode", "hub", "inspect"},
+    "look": {"inspect", "parts", "inputs", "heads", "models", "topology", "data", "decode", "use"},
     "recipes": {"tasks.settings"},
     "tasks.settings": {"data.config", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},

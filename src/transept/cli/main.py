@@ -22,6 +22,7 @@ from transept.cli import (
     fill,
     generate,
     hub,
+    look,
     probe,
     prune,
     recipes,
@@ -73,7 +74,7 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
-EXPLAINING = (align, probe, prune)
+EXPLAINING = (look, align, probe, prune)
 for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 
