@@ -34,9 +34,10 @@ HOUSE = {
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models", "topology"},
     "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "topology", "data", "decode"},
-    "inspect": {"parts"},
+    "inspect": {"parts", "inputs", "heads", "models", "topology"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
-    | {"data", "decode", "hub"},
+    | {"data", "decode", "hub", "inspect"},
+    "look": {"inspect", "parts", "inputs", "heads", "models", "topology", "data", "decode", "use"},
     "recipes": {"tasks.settings"},
     "tasks.settings": {"data.config", "data.config_senses", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},

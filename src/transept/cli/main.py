@@ -8,6 +8,7 @@ import typer
 
 import transept
 from transept.cli import (
+    align,
     answer,
     average,
     caption,
@@ -22,6 +23,9 @@ from transept.cli import (
     generate,
     hear,
     hub,
+    look,
+    probe,
+    prune,
     recipes,
     see,
     show,
@@ -71,7 +75,8 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, hear, caption, transcribe)
-for verbs in (*TRAINING, *USING, evaluate, show, average, hub, convert, doctor):
+EXPLAINING = (look, align, probe, prune)
+for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 
 

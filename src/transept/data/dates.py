@@ -7,7 +7,7 @@ month's name, `<short>` writes digits alone. A short date is never a source, for
 has one right target, and none asks for what the source does not say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 from babel import Locale
-from babel.dates import DateTimePattern
+from babel.dates import DateTimeFormat, DateTimePattern, tokenize_pattern
 
 from transept.data.config import Vocabulary
 from transept.durable import replace_file
@@ -31,6 +31,7 @@ TAGS = (*(f"<2{language}>" for language in LANGUAGES), *(f"<{style}>" for style 
 EXAMPLE = "<2de> 5 March 2026"
 # CLDR's own medium and short forms often say two digits of the year, or digits for the month's name.
 SKELETONS: dict[Style, str] = {"medium": "yMMMd", "short": "yMd"}
+FIELDS = {"E": "weekday", "c": "weekday", "d": "day", "M": "month", "L": "month", "y": "year"}  # by CLDR's letters
 FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 HELD_OUT_DATES = 0.1
 HELD_OUT_PAIRS = 10
@@ -38,14 +39,22 @@ HELD_OUT_PAIRS = 10
 TYPED = str.maketrans({"\u202f": " ", "\xa0": " ", "\u200f": None, "\u200e": None})
 
 
+Span = tuple[int, int]  # the first character and the one behind the last
+
+
 @dataclass(frozen=True)
 class DatePair:
-    """A tagged date and the date that it should become."""
+    """A tagged date and the date that it should become.
+
+    `fields` are what both say, the weekday, the day, the month and the year, each with its place in the source and in
+    the target: which word stands for which is known, so that an alignment can be scored.
+    """
 
     source: str
     target: str
     source_language: str
     target_language: str
+    fields: Mapping[str, tuple[Span, Span]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,22 @@ def dates_vocabulary() -> Vocabulary:
 
 def write(day: date, language: str, style: Style) -> str:
     """A date as a language writes it, in CLDR's form for the style, spelt with the signs of a keyboard."""
-    return str(_pattern(language, style).apply(day, _locale(language))).translate(TYPED)
+    return written(day, language, style)[0]
+
+
+def written(day: date, language: str, style: Style) -> tuple[str, dict[str, Span]]:
+    """The same, and where in it each of its fields stands: weekday, day, month and year."""
+    text, spans, values = "", dict[str, Span](), DateTimeFormat(day, _locale(language))
+    for kind, value in tokenize_pattern(_pattern(language, style).pattern):
+        if isinstance(value, str):
+            assert kind == "chars"
+            text += value.translate(TYPED)
+            continue
+        letter, count = value
+        piece = str(values[letter * count]).translate(TYPED)
+        spans[FIELDS[letter]] = (len(text), len(text) + len(piece))
+        text += piece
+    return text, spans
 
 
 def make_dates(count: int, seed: int, held_out: int = 1000) -> DateSets:
@@ -116,7 +140,14 @@ def _draw(
 def _pair(day: date, one: str, other: str, style: Style, asked: Style | None) -> DatePair:
     tags = f"<2{other}>" + (f" <{asked}>" if asked else "")
     wanted = asked or ("full" if style == "full" else "long")
-    return DatePair(f"{tags} {write(day, one, style)}", write(day, other, wanted), one, other)
+    (source, asked_of), (target, answered) = written(day, one, style), written(day, other, wanted)
+    before = len(tags) + 1
+    both = {
+        name: ((start + before, end + before), answered[name])
+        for name, (start, end) in asked_of.items()
+        if name in answered
+    }
+    return DatePair(f"{tags} {source}", target, one, other, both)
 
 
 @cache

@@ -6,8 +6,8 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from transept.parts.attention import Attention
     from transept.parts.place import Placed
 
+Rows = slice | Tensor  # some queries of all: a range, or their numbers
+
+
+class Cut(Protocol):
+    """What is hidden beside the pattern, by positions: so it finds its pairs in a window, a step and a loop too."""
+
+    def sees(self, q: Tensor, k: Tensor) -> Tensor:
+        """False for what is hidden: positions q (B or 1, S) and k (B or 1, T) -> (B or 1, 1 or H, S or 1, T or 1)."""
+
 
 @dataclass
 class Allowed:
@@ -33,7 +42,7 @@ class Allowed:
     the mix (B, H, S, E); `tree` (B, S, 3) is where the own tokens stand in the trees of their sentences; `placed` tells
     where each query is, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
     `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one. `looks` gathers
-    what the pass did, where somebody trains by it.
+    what the pass did, where somebody trains by it; `cuts` hide more than the pattern, where somebody asks what for.
     """
 
     pattern: Pattern
@@ -48,16 +57,18 @@ class Allowed:
     placed: "Placed | None" = None
     documents: Tensor | None = None
     looks: Looks | None = None
+    cuts: tuple[Cut, ...] = ()
     kept: dict[object, Tensor] = field(default_factory=dict, init=False, repr=False)  # what layers make once a pass
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
     _any_blind: bool = field(default=False, init=False, repr=False)
     _scores: Tensor | None = field(default=None, init=False, repr=False)
+    _asking: Tensor | None = field(default=None, init=False, repr=False)  # the documents of some of the queries
 
     def plain(self) -> bool:
         """Whether the pattern alone decides: no padding, no scores by position, no place."""
-        return self.valid is None and self.bias is None and self.keyed is None and self.placed is None
+        return self.valid is None and self.bias is None and self.keyed is None and not (self.placed or self.cuts)
 
     def plus(self, keyed: Tensor, valued: Callable[[Tensor], Tensor] | None = None) -> "Allowed":
         """The same with what one attention adds to scores and mix; the mask is made once for all."""
@@ -71,14 +82,33 @@ class Allowed:
         """What multiplies the weights after the softmax, (B, 1, S, T), or None."""
         return None if self.placed is None else self.placed.factor(self.k)
 
+    def of(self, rows: Rows) -> "Allowed":
+        """The same for some of the queries, for their weights: nothing is made for the others.
+
+        No kernel computes with it: `own` still says whose tokens the keys are, not that they are these queries.
+        """
+        few = replace(self, q=self.q[:, rows], placed=None if self.placed is None else self.placed.of(rows))
+        few.keyed = None if self.keyed is None else self.keyed[:, :, rows]
+        few._asking = None if self.documents is None else self.documents[:, rows]
+        return few
+
+    def without(self, cut: Cut) -> "Allowed":
+        """The same where a cut hides more. The keys count as another's: each core goes where a mask decides."""
+        return replace(self, cuts=(*self.cuts, cut), own=False)
+
+    def alone(self) -> "Allowed":
+        """A copy without what the pass has made of it so far, and without its gradients."""
+        placed = None if self.placed is None else self.placed.detach()
+        return replace(self, keyed=None if self.keyed is None else self.keyed.detach(), placed=placed, looks=None)
+
     def mask(self) -> Tensor:
         """True where a query may see a key; broadcasts to (B, H, S, T)."""
         if self._mask is None:
             if isinstance(self.pattern, Full) and self.valid is not None:
                 self._mask = self.valid[:, None, None, :]  # the same for every query: S times smaller
             else:
-                of = self.documents
-                asking = Places(self.q[:, :, None], None if of is None else of[:, :, None])
+                of, asking_of = self.documents, self.documents if self._asking is None else self._asking
+                asking = Places(self.q[:, :, None], None if asking_of is None else asking_of[:, :, None])
                 asked = Places(self.k[:, None, :], None if of is None else of[:, None, :])
                 heads = range(self.pattern.apart())
                 each = [self.pattern.of_head(head).relates(asking, asked)[:, None] for head in heads]
@@ -86,6 +116,8 @@ class Allowed:
                 self._mask = allows if self.valid is None else allows & self.valid[:, None, None, :]
             if self.placed is not None:
                 self._mask = self._mask & self.placed.near(self.k)
+            for cut in self.cuts:
+                self._mask = self._mask & cut.sees(self.q, self.k)
         return self._mask
 
     def hidden(self) -> Tensor:
@@ -152,16 +184,15 @@ class CoreLayer(nn.Module):
         """How well each query suits each key, before scaling: q (B, H, S, E), k (B, H, T, E) -> (B, H, S, T)."""
         return q @ k.transpose(-1, -2)
 
-    def shares(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """The softmax of the scores of some queries, (B, H, rows, T): a row sums to 1, or to 0 where it sees nothing.
+    def shares(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float) -> Tensor:
+        """The softmax of the scores, (B, H, S, T): a row sums to 1, or to 0 where it sees nothing.
 
         In float32 at the least: half precision loses the small weights.
         """
-        scores = self.score(q[:, :, rows], k.repeat_interleave(q.size(1) // k.size(1), 1), allowed) * scale
+        scores = self.score(q, k.repeat_interleave(q.size(1) // k.size(1), 1), allowed) * scale
         if (added := allowed.scores()) is not None:
-            scores = scores + added[:, :, rows]
+            scores = scores + added
         mask = allowed.mask()
-        mask = mask[:, :, rows] if mask.size(2) > 1 else mask
         # A row that may see nothing is all -inf, whose softmax is NaN; it becomes 0 before the product, so that neither
         # its value nor its gradient is NaN.
         scores = scores if scores.dtype == torch.float64 else scores.float()
@@ -169,20 +200,27 @@ class CoreLayer(nn.Module):
         seen = mask.any(-1, keepdim=True)
         return scores.masked_fill(~seen, 0.0).softmax(-1).masked_fill(~mask, 0.0)
 
-    def scaled(self, shares: Tensor, allowed: Allowed, rows: slice = slice(None)) -> Tensor:
-        """Shares multiplied by what a place multiplies them by, (B, H, rows, T)."""
-        return shares if (factor := allowed.factor) is None else shares * factor[:, :, rows]
+    def scaled(self, shares: Tensor, allowed: Allowed) -> Tensor:
+        """Shares multiplied by what a place multiplies them by."""
+        return shares if (factor := allowed.factor) is None else shares * factor
 
-    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """The attention of some queries, (B, H, rows, T): each row sums to 1, or to 0 where nothing may be seen.
+    def taken(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float) -> Tensor:
+        """What each query takes of each value, (B, H, S, T)."""
+        return self.scaled(self.shares(q, k, allowed, scale), allowed).to(q.dtype)
 
-        Where a place multiplies the weights after the softmax, the sum is less than 1.
+    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: Rows | None = None) -> Tensor:
+        """The attention of some queries, or of all, (B, H, rows, T). Nothing is made for the queries left out.
+
+        Each row sums to 1, or to 0 where nothing may be seen; where a place multiplies the weights after the softmax,
+        the sum is less than 1.
         """
-        return self.scaled(self.shares(q, k, allowed, scale, rows), allowed, rows).to(q.dtype)
+        if rows is None:
+            return self.taken(q, k, allowed, scale)
+        return self.taken(q[:, :, rows], k, allowed.of(rows), scale)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         """The mix, (B, H, S, E of the values); written out, where a core has nothing faster."""
-        weights = self.weights(q, k, allowed, scale)
+        weights = self.taken(q, k, allowed, scale)
         if allowed.looks is not None:
             allowed.looks.add(Look(weights))
         return self.mixed(dropout(weights, drop), v, allowed)

@@ -67,10 +67,10 @@ class HardLayer(CoreLayer):
     def score(self, q: Tensor, k: Tensor, allowed: Allowed) -> Tensor:
         return self.inner.score(q, k, allowed)
 
-    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """One for the likeliest key and zero for the others; in training what is drawn from, (B, H, rows, T)."""
-        shares = self.shares(q, k, allowed, scale, rows)
-        return self.scaled(shares if self.training else likeliest(shares), allowed, rows).to(q.dtype)
+    def taken(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float) -> Tensor:
+        """One for the likeliest key and zero for the others; in training what is drawn from, (B, H, S, T)."""
+        shares = self.shares(q, k, allowed, scale)
+        return self.scaled(shares if self.training else likeliest(shares), allowed).to(q.dtype)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         shares, looks = self.shares(q, k, allowed, scale), allowed.looks

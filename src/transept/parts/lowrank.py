@@ -101,11 +101,11 @@ class LowRankLayer(CoreLayer):
         columns = weight.t()[allowed.k.clamp(max=self.spec.length - 1).expand(allowed.valid.shape)]
         return columns.masked_fill(~allowed.valid[..., None], 0.0).transpose(1, 2)[:, None]
 
-    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """What each query takes of each value, (B, H, rows, T): rows need not sum to 1, and may be below 0."""
+    def taken(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float) -> Tensor:
+        """What each query takes of each value, (B, H, S, T): rows need not sum to 1, and may be below 0."""
         keys, values = (self.at(weight, allowed) for weight in self.matrices())
         mixed = (keys @ k).repeat_interleave(q.size(1) // k.size(1), 1)
-        return ((q[:, :, rows] * scale) @ mixed.transpose(-1, -2)).softmax(-1) @ values
+        return ((q * scale) @ mixed.transpose(-1, -2)).softmax(-1) @ values
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         keys, values = (self.at(weight, allowed) for weight in self.matrices())

@@ -95,7 +95,7 @@ class MultistepLayer(TrunkLayer):
         """The keys and values of each layer; those of the first alone where nothing projects them."""
         assert memory is not None, "a decoder that attends to a memory was given none"
         assert memory.entered is not None, "a memory that holds what entered the encoder"
-        z = divided(memory.states, 1 / (2 * self.depth))
+        z = divided(memory.states, 1 / (2 * self.depth)) if self.training else memory.states
         both = z + memory.entered
         values = both * HALF if self.spec.sums == "halved" else both
         own = set("kv") & set(self.spec.attend.project)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from transept.parts.core import Allowed, CoreLayer
+from transept.parts.core import Allowed, CoreLayer, Rows
 from transept.spec import Part
 
 
@@ -106,6 +106,14 @@ class Placed:
     centre: Tensor
     reach: int
     p: Tensor | None = None
+
+    def of(self, rows: Rows) -> "Placed":
+        """That of some of the queries."""
+        return Placed(self.centre[:, rows], self.reach, None if self.p is None else self.p[:, rows])
+
+    def detach(self) -> "Placed":
+        """The same without gradients."""
+        return Placed(self.centre, self.reach, None if self.p is None else self.p.detach())
 
     def near(self, k: Tensor) -> Tensor:
         """Whether each key, at the positions k (B or 1, T), is in the window: (B, 1, S, T)."""

@@ -73,13 +73,6 @@ class BlockwiseLayer(FusedLayer):
         super().__init__()
         self.core = spec
 
-    def weights(self, q: Tensor, k: Tensor, allowed: Allowed, scale: float, rows: slice = slice(None)) -> Tensor:
-        """As everywhere; of some queries it asks who may see whom for these alone."""
-        if allowed.documents is not None:
-            return super().weights(q, k, allowed, scale, rows)
-        few = Allowed(allowed.pattern, allowed.q[:, rows], allowed.k, allowed.valid, own=False, bias=allowed.bias)
-        return super().weights(q[:, :, rows], k, few, scale)
-
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         if not allowed.own:
             return super().forward(q, k, v, allowed, scale, drop)

@@ -52,6 +52,8 @@ class Stack(Trunk):
                 f"{sets} sets of weights do not spread over {len(self.cycle())} kinds of block and depth {self.depth}"
             )
         for attention in self.attentions():
+            if attention.source == "memory":  # whose positions nothing scores
+                continue
             if self.position is not None and not self.position.serves(attention.heads):
                 raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
             if self.position is not None and (reason := attention.core.objects(attention, scored=True)) is not None:

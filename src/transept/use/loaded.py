@@ -14,11 +14,13 @@ from transept.device import find_device
 from transept.errors import UsageError
 from transept.hub.card import read_card
 from transept.hub.directory import locate, read, save
+from transept.inspect.example import Example
 from transept.models import Seq2SeqLayer
 from transept.use import given
 from transept.use.answer import LONGEST, Answer, answer
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
+from transept.use.explain import Given, explain
 from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
 from transept.use.opened import changed
@@ -306,6 +308,16 @@ class Loaded(Senses):
         texts = given.texts(text)
         found = embed(self, texts, chosen(self, pool, normalise, prompt), say if truncate else None, first)
         return found[0] if isinstance(text, str) else found
+
+    # ------------------------------------------------------------------ what it is explained by
+
+    def explain(self, given: Given, target: str | None = None) -> Example:
+        """What the model reads of a text, a pair of texts or a picture, as the functions of `transept.inspect` take it.
+
+        A model of two stacks is given the source and the `target` to explain, one of its own or another's: without one,
+        nothing of it is written yet.
+        """
+        return explain(self, given, target)
 
 
 def load(

@@ -124,6 +124,7 @@ def check_values(built: Seq2SeqLayer) -> None:
 
 def check_gradients(built: Seq2SeqLayer) -> None:
     source, target = (rows[0] for rows in pair())
+    built.train()  # the gradients are divided for training alone: who explains a model wants the slopes themselves
     weights = list(built.parameters())
     wanted = torch.autograd.grad(Paper(built).logits(source.tolist(), target.tolist()).square().sum(), weights)
     got = torch.autograd.grad(built(source[None], target[None]).logits.square().sum(), weights)

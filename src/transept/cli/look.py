@@ -1,0 +1,71 @@
+"""`transept look`: what attends to what, on a page of this machine's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transept.cli.common import DeviceOption, ModelArgument, note, verb
+from transept.errors import UsageError
+
+
+def add(app: typer.Typer) -> None:
+    verb(
+        app,
+        'transept look models/bert "when you play the game of thrones"',
+        'transept look runs/demo "<2de> 5 March 2026" --html dates.html',
+        "transept look models/vit cat.png",
+    )(look)
+
+
+def look(
+    model: ModelArgument,
+    inputs: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.", show_default=False)] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write one file, which needs no server.", show_default=False),
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that the model writes at most.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    device: DeviceOption = "cpu",
+) -> None:
+    """See what attends to what: a page with every head of every layer.
+
+    The page is served to this machine alone, under an address with a secret, until Ctrl-C. With --html it is one file,
+    which anybody can open without a network.
+    """
+    from transept.look.files import alone
+    from transept.look.server import Server
+    from transept.look.stage import Stage
+    from transept.use.loaded import load
+
+    if html is not None and html.exists():
+        raise UsageError(f"{html} is there already", remedy="Take another name, or remove it.")
+    if html is not None and not inputs:
+        raise UsageError("a file shows what it was given, and there is nothing", remedy="Name a text or a picture.")
+    stage = Stage(load(model, device=device, say=note))
+    for given in inputs or []:
+        stage.open(given, most=most)
+    if html is not None:
+        text, left = alone(stage)
+        for one in left:
+            note(f"left out: {one}")
+        html.write_text(text, encoding="utf-8")
+        note(f"wrote {html}, {html.stat().st_size / 1e6:.1f} MB")
+        return
+    server = Server(stage, port)
+    print(server.address, flush=True)
+    note("Ctrl-C ends it.")
+    if open_browser:
+        typer.launch(server.address)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()

@@ -1,0 +1,89 @@
+// Head atlas: every head of every layer at once, to find the one that is worth a look.
+
+import { colour, el, shown } from "./dom.js";
+import { groups, map } from "./words.js";
+
+const SIDE = 56;
+
+// A map as a picture: a pixel for each pair, the hue as strong as the root of the share.
+export function painted(canvas, shares, rows, columns) {
+  Object.assign(canvas, { width: columns, height: rows });
+  const pen = canvas.getContext("2d");
+  const [red, green, blue] = hue();
+  const image = pen.createImageData(columns, rows);
+  for (let i = 0; i < shares.length; i++) image.data.set([red, green, blue, 255 * Math.sqrt(Math.min(shares[i], 1))], 4 * i);
+  pen.putImageData(image, 0, 0);
+}
+
+export function hue(name = "--hue") {
+  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  probe.fillStyle = colour(name);
+  probe.fillRect(0, 0, 1, 1);
+  return [...probe.getImageData(0, 0, 1, 1).data];
+}
+
+// How spread the rows are: 0 where each looks at one token, 1 where all are looked at alike.
+function spreadOf(shares, rows, columns) {
+  let sum = 0;
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
+    const p = shares[r * columns + c];
+    if (p > 0) sum -= p * Math.log(p);
+  }
+  return columns > 1 ? sum / (rows * Math.log(columns)) : 0;
+}
+
+function cell(context, layer, index, head) {
+  const { state, spokenLayer } = context;
+  const canvas = el("canvas", { class: "thumb", style: { width: `${SIDE}px`, height: `${SIDE}px` } });
+  const bar = el("i");
+  const label = layer.labels?.[head] ?? "";
+  const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
+  const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
+    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].grid ? "matrix" : "words" }) },
+    canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
+  return { node, canvas, bar };
+}
+
+function draw(root, context) {
+  const { scene, state, data } = context;
+  const seen = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) {
+      seen.unobserve(target);
+      target.fill();
+    }
+  }, { rootMargin: "200px" });
+  const roles = [...new Set(scene.layers.map((layer) => layer.role))];
+  const blocks = roles.map((role) => {
+    const rows = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
+    return el("section", { class: "atlas" }, el("h2", {}, { cross: "decoder → source" }[role] ?? role),
+      ...rows.map(([layer, index]) => {
+        const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
+        const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
+        row.fill = async () => {
+          const weights = await data.weights(scene, index);
+          const [from, to] = [layer.rows, layer.columns].map((name) => groups(scene.sides.find((side) => side.name === name), state.now.pieces));
+          cells.forEach(({ canvas, bar }, head) => {
+            const shares = map(weights, layer.shape, [head], from, to);
+            painted(canvas, shares, from.length, to.length);
+            const spread = spreadOf(shares, from.length, to.length);
+            bar.style.width = `${100 * spread}%`;
+            bar.parentElement.title = `entropy ${spread.toFixed(2)} of its most`;
+          });
+        };
+        seen.observe(row);
+        return row;
+      }));
+  });
+  root.replaceChildren(...blocks);
+  root.repaint = root.resized = null;
+  root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
+}
+
+export const atlas = {
+  name: "heads",
+  title: "Heads",
+  tools: ["pieces"],
+  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things.",
+  fits: () => true,
+  draw,
+};

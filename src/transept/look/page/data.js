@@ -1,0 +1,114 @@
+// Where scenes and numbers come from: the server that sent this page, or the file itself.
+
+// A byte holds 255 sqrt(p), two of them 65535 sqrt(p).
+function spread(numbers) {
+  const most = numbers.BYTES_PER_ELEMENT === 1 ? 255 : 65535;
+  return Float32Array.from(numbers, (number) => (number / most) ** 2);
+}
+
+export const alike = (scene, layer) =>
+  scene.layers.filter((one) => one.role === layer.role && one.rows === layer.rows && one.columns === layer.columns);
+
+export class Refused extends Error {}
+
+async function answered(response) {
+  const told = await response.json();
+  if (told.error) throw new Refused([told.error, told.remedy].filter(Boolean).join(" "));
+  return told;
+}
+
+class Data {
+  #kept = new Map();
+
+  once(key, make) {
+    if (!this.#kept.has(key)) {
+      const coming = make();
+      coming.catch(() => this.#kept.delete(key));
+      this.#kept.set(key, coming);
+    }
+    return this.#kept.get(key);
+  }
+
+  // The weights of a layer as one row of numbers: head h, row s, column t stands at (h S + s) T + t.
+  weights(scene, layer) {
+    return this.once(`${scene.id}/${layer}`, () => this.packed(scene, layer).then(spread));
+  }
+
+  // What one word looks at in each layer that is like the given one, a row of numbers each: head h, column t stands at
+  // h T + t, the mean over the word's pieces. Backward: how much each token looks at it, the sum over its pieces.
+  looked(scene, layer, members, backward) {
+    const index = scene.layers.indexOf(layer);
+    return this.once(`${scene.id}/${index}/${members}/${backward}`, () => this.lines(scene, layer, members, backward));
+  }
+}
+
+class Served extends Data {
+  asks = true;
+
+  async open() {
+    return answered(await fetch("api/stage"));
+  }
+
+  async #bytes(address) {
+    const response = await fetch(`api/scene/${address}`);
+    if (!response.ok) await answered(response);
+    return response.arrayBuffer();
+  }
+
+  async packed(scene, layer) {
+    return new Uint8Array(await this.#bytes(`${scene.id}/weights/${layer}`));
+  }
+
+  async lines(scene, layer, members, backward) {
+    const address = `${scene.id}/looked/${scene.layers.indexOf(layer)}/${backward ? "columns" : "rows"}/${members}`;
+    const all = new Float32Array(await this.#bytes(address));
+    let from = 0;
+    return alike(scene, layer).map(({ shape: [H, S, T] }) => all.subarray(from, (from += H * (backward ? S : T))));
+  }
+
+  async scene(given, target = null, most = null) {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ given, target, most });
+    return answered(await fetch("api/scene", { method: "POST", headers, body }));
+  }
+}
+
+class Written extends Data {
+  asks = false;
+  #told;
+
+  constructor(told) {
+    super();
+    this.#told = told;
+  }
+
+  async open() {
+    return this.#told;
+  }
+
+  async packed(scene, layer) {
+    const { packed } = scene.layers[layer];
+    if (packed === undefined) throw new Refused("This layer was left out of the file, which would be too large.");
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    return new Uint16Array(bytes.buffer);
+  }
+
+  lines(scene, layer, members, backward) {
+    return Promise.all(alike(scene, layer).map(async (one) => {
+      const [H, S, T] = one.shape;
+      const weights = await this.weights(scene, scene.layers.indexOf(one));
+      const found = new Float32Array(H * (backward ? S : T));
+      for (let h = 0; h < H; h++) for (let s = 0; s < S; s++) for (let t = 0; t < T; t++) {
+        const share = weights[(h * S + s) * T + t];
+        if (backward && members.includes(t)) found[h * S + s] += share;
+        else if (!backward && members.includes(s)) found[h * T + t] += share / members.length;
+      }
+      return found;
+    }));
+  }
+}
+
+export function source() {
+  const told = document.getElementById("told");
+  return told ? new Written(JSON.parse(told.textContent)) : new Served();
+}

@@ -1,0 +1,157 @@
+// Word focus: one word, and what it looks at, in the running text.
+
+import { colour, drawn, el, percent, shown, sized } from "./dom.js";
+import { alike } from "./data.js";
+import { gathered, largest } from "./words.js";
+
+const ARCS = 5;
+const LEAST = 0.01;
+
+// What one word looks at, in a sentence that is always true.
+function told(context, from, shares, others, backward) {
+  const { layer, heads, spokenLayer } = context;
+  const place = `${spokenLayer(layer)}, ${heads.length === 1 ? `head ${heads[0] + 1}` : "mean of all heads"}`;
+  const best = largest(shares, others.length).filter((i) => !others[i].parks && shares[i] >= LEAST).slice(0, 3);
+  const words = best.map((i) => `${shown(others[i].text)} ${percent(shares[i])}`);
+  const parked = others.reduce((sum, { parks }, i) => sum + (parks ? shares[i] : 0), 0);
+  if (backward) return `${place}: ${shown(from.text)} is looked at by ${words.join(", ") || "no word"}.`;
+  const rest = parked >= LEAST ? `; ${percent(parked)} is parked on ends and marks` : "";
+  return `${place}: ${shown(from.text)} looks at ${words.join(", ") || "no word"}${rest}.`;
+}
+
+function line(name, kind, found, active, when) {
+  const tokens = found.map((group, i) =>
+    el("button", {
+      type: "button", class: `token${group.parks ? " parks" : ""}`, data: { at: i }, tabindex: active ? (i === 0 ? 0 : -1) : -1,
+      disabled: !active, onpointerenter: active && (() => when.over(i)), onclick: active && (() => when.pin(i)),
+      onfocus: active && (() => when.over(i)),
+    }, shown(group.text))); // prettier-ignore
+  const label = { source: "read", target: "written", given: "what stood before", text: "text", picture: "picture" }[name] ?? name;
+  return { tokens, node: el("div", { class: `line ${kind}`, role: "group", "aria-label": label }, el("span", { class: "side" }, label), ...tokens) };
+}
+
+function arcs(svg, root, from, targets) {
+  const base = root.getBoundingClientRect();
+  const middle = (node) => {
+    const box = node.getBoundingClientRect();
+    return [box.left + box.width / 2 - base.left, box.top - base.top, box.bottom - base.top];
+  };
+  const [x, top, bottom] = middle(from);
+  svg.setAttribute("viewBox", `0 0 ${base.width} ${base.height}`);
+  svg.replaceChildren(...targets.map(([node, share]) => {
+    const [x2, top2, bottom2] = middle(node);
+    const width = 1 + 7 * Math.sqrt(share);
+    let path;
+    if (bottom2 <= top) path = `M${x},${top} C${x},${(top + bottom2) / 2} ${x2},${(top + bottom2) / 2} ${x2},${bottom2}`;
+    else if (top2 >= bottom) path = `M${x},${bottom} C${x},${(bottom + top2) / 2} ${x2},${(bottom + top2) / 2} ${x2},${top2}`;
+    else path = `M${x},${top} C${x},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top2}`;
+    return drawn("path", { d: path, "stroke-width": width, "stroke-opacity": 0.25 + 0.6 * share });
+  }));
+}
+
+// Every layer of the same kind, a row of dots each: the area is the share.
+function strip(context, canvas, lines) {
+  const { scene, layer, spokenLayer } = context;
+  const layers = alike(scene, layer);
+  const [left, step, wide] = [30, 18, canvas.parentElement.clientWidth];
+  const pen = sized(canvas, wide, step * layers.length + 4);
+  pen.clearRect(0, 0, wide, step * layers.length + 4);
+  pen.font = "11px system-ui, sans-serif";
+  const [text, quiet, tint] = ["--text", "--quiet", "--hue"].map(colour);
+  layers.forEach((other, r) => {
+    const y = 2 + step * (layers.length - 1 - r) + step / 2; // the last layer on top, as in the rail
+    pen.fillStyle = other === layer ? text : quiet;
+    pen.fillText(String(other.number), 6, y + 4);
+    pen.fillStyle = tint;
+    const width = (wide - left) / lines[r].length;
+    lines[r].forEach((share, c) => {
+      pen.beginPath();
+      pen.arc(left + width * (c + 0.5), y, Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4), 0, 2 * Math.PI);
+      pen.fill();
+    });
+  });
+  canvas.setAttribute("aria-label", `${spokenLayer(layer)} and its neighbours, a row of dots for each layer`);
+}
+
+function draw(root, context) {
+  const { scene, layer, data, state, rows, columns, same } = context;
+  const backward = state.now.backward;
+  const [asking, asked] = backward ? [columns, rows] : [rows, columns];
+  const [askingSide, askedSide] = backward ? [layer.columns, layer.rows] : [layer.rows, layer.columns];
+  const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
+  const caption = el("p", { class: "caption", "aria-live": "polite" });
+  const parking = el("div", { class: "parking", "aria-hidden": "true" }, el("span", {}, "parked on ends and marks"), el("div", { class: "bar" }, el("i")));
+  const canvas = el("canvas", { role: "img" });
+  let over = null;
+
+  const pinned = () => (state.now.pin !== null && state.now.pin < asking.length ? state.now.pin : null);
+  const first = asking.findIndex((group) => !group.parks);
+  const when = {
+    over(i) {
+      if (over === i) return;
+      over = i;
+      if (pinned() === null) paint(i);
+    },
+    pin: (i) => state.set({ pin: pinned() === i ? null : i }),
+  };
+  const one = line(askingSide, "asking", asking, true, when);
+  const other = same ? one : line(askedSide, "asked", asked, false, when);
+  const board = el("div", { class: "lines" }, svg, ...(same ? [one.node] : [other.node, one.node]));
+
+  let wanted = null;
+
+  async function paint(i) {
+    wanted = i;
+    const lines = await data.looked(scene, layer, asking[i].members, backward);
+    if (wanted !== i) return; // the pointer has gone on
+    const found = alike(scene, layer).map((one, r) => {
+      const every = [...Array(one.shape[0]).keys()];
+      const chosen = state.now.head === null || state.now.head >= every.length ? every : [state.now.head];
+      return gathered(lines[r], { all: every.length, chosen }, asked, backward);
+    });
+    const shares = found[alike(scene, layer).indexOf(layer)];
+    const tinted = shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share));
+    const most = Math.max(...tinted, 1e-9);
+    other.tokens.forEach((token, c) => {
+      token.style.setProperty("--share", (Math.sqrt(tinted[c] / most) * 0.85).toFixed(3));
+      token.title = `${percent(shares[c], 1)}`;
+    });
+    one.tokens.forEach((token, c) => token.classList.toggle("from", c === i));
+    one.tokens.forEach((token, c) => token.setAttribute("aria-pressed", String(c === pinned())));
+    const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
+    arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
+    caption.textContent = told(context, asking[i], shares, asked, backward);
+    const parked = shares.reduce((sum, share, c) => sum + (asked[c].parks ? share : 0), 0);
+    parking.hidden = backward;
+    parking.querySelector("i").style.width = `${100 * parked}%`;
+    parking.lastChild.title = percent(parked, 1);
+    strip(context, canvas, found);
+  }
+
+  board.addEventListener("pointerleave", () => {
+    over = null;
+    if (pinned() === null) paint(Math.max(first, 0));
+  });
+  board.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    const here = one.tokens.indexOf(document.activeElement);
+    if (!step || here < 0) return;
+    const next = one.tokens[Math.max(0, Math.min(one.tokens.length - 1, here + step))];
+    one.tokens.forEach((token) => (token.tabIndex = token === next ? 0 : -1));
+    next.focus();
+    event.preventDefault();
+  });
+  root.replaceChildren(board, caption, parking, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
+  root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
+  root.resized = root.repaint;
+  root.repaint();
+}
+
+export const focus = {
+  name: "words",
+  title: "Words",
+  tools: ["heads", "direction", "pieces", "parked"],
+  note: "Where attention goes is not yet why the model answers as it does: a word may be looked at and not used.",
+  fits: (scene) => scene.sides.every((side) => side.grid === null),
+  draw,
+};

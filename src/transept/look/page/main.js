@@ -1,0 +1,179 @@
+// The frame of the page: which scene, which layer, which heads, which view.
+
+import { el, toggle } from "./dom.js";
+import { source } from "./data.js";
+import { State } from "./state.js";
+import { groups } from "./words.js";
+import { focus } from "./focus.js";
+import { atlas } from "./atlas.js";
+import { matrix } from "./matrix.js";
+import { stage } from "./stage.js";
+import { picture } from "./picture.js";
+
+const VIEWS = [focus, picture, stage, atlas, matrix];
+const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
+
+const at = (id) => document.getElementById(id);
+const data = source();
+const state = new State();
+let told = null;
+let drawing = 0;
+
+const scene = () => told.scenes[Math.min(state.now.scene, told.scenes.length - 1)];
+// The layer that is asked for, or the nearest that the view can show.
+function layerOf(one, view = viewOf(one)) {
+  const layer = one.layers[Math.min(state.now.layer, one.layers.length - 1)];
+  return view.shows?.(layer, one) === false ? one.layers.findLast((other) => view.shows(other, one)) ?? layer : layer;
+}
+
+function viewOf(one) {
+  const fitting = VIEWS.filter((view) => view.fits(one));
+  return fitting.find(({ name }) => name === state.now.view) ?? fitting[0];
+}
+
+export function spokenLayer(layer) {
+  return layer.role === "cross" ? `decoder layer ${layer.number} → ${layer.columns}` : `${layer.role} layer ${layer.number}`;
+}
+
+function say(text, wrong = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("wrong", wrong);
+}
+
+async function open(given, target, most) {
+  say("The model reads …");
+  try {
+    const made = await data.scene(given, target, most);
+    told.scenes.push(made);
+    state.set({ scene: told.scenes.length - 1, pin: null, step: null });
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+function drawRail(one, view) {
+  const roles = [...new Set(one.layers.filter((layer) => view.shows?.(layer, one) !== false).map((layer) => layer.role))];
+  at("rail").hidden = view.tools.length === 0;
+  at("rail").replaceChildren(
+    ...roles.map((role) =>
+      el("div", { class: "stack", role: "group", "aria-label": ROLES[role] }, el("h2", {}, ROLES[role]),
+        ...one.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role).reverse()
+          .map(([layer, i]) => toggle(String(layer.number), i === one.layers.indexOf(layerOf(one, view)),
+            () => state.set({ layer: i, head: null }), { title: layer.name, "aria-label": spokenLayer(layer) }))))); // prettier-ignore
+}
+
+function drawTools(one, layer, view) {
+  const [heads] = layer.shape;
+  const { now } = state;
+  const shows = new Set(view.tools);
+  const chips = [null, ...Array(heads).keys()].map((head) =>
+    toggle(head === null ? "mean" : String(head + 1), now.head === head, () => state.set({ head }), {
+      "aria-label": head === null ? "the mean of all heads" : `head ${head + 1}`,
+      title: layer.labels?.[head] ?? null,
+    }));
+  at("tools").replaceChildren(
+    ...[
+      shows.has("heads") && heads > 1 && el("div", { role: "group", "aria-label": "Heads", class: "chips" }, "Heads", ...chips),
+      shows.has("direction") && toggle("is looked at by", now.backward, (backward) => state.set({ backward })),
+      shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
+      shows.has("parked") && toggle("tint ends and marks too", now.parked, (parked) => state.set({ parked })),
+    ].filter(Boolean));
+  at("where").textContent = shows.has("heads") ? `${spokenLayer(layer)}, ${now.head === null ? "mean of all heads" : `head ${now.head + 1}`}` : "";
+}
+
+function drawScenes() {
+  at("scenes").replaceChildren(...told.scenes.map((one, i) => {
+    const text = one.title.length > 60 ? `${one.title.slice(0, 59)}…` : one.title;
+    return el("option", { value: i, selected: i === state.now.scene }, text);
+  }));
+}
+
+async function draw() {
+  const turn = ++drawing;
+  const one = scene();
+  if (!one) return;
+  const fitting = VIEWS.filter((view) => view.fits(one));
+  const view = viewOf(one);
+  const layer = layerOf(one, view);
+  drawScenes();
+  at("views").replaceChildren(...fitting.map(({ name, title }) =>
+    el("button", { type: "button", role: "tab", "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
+  drawRail(one, view);
+  drawTools(one, layer, view);
+  at("note").textContent = view.note;
+  try {
+    const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
+    const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
+    if (turn !== drawing) return;
+    const { now } = state;
+    const heads = now.head === null || now.head >= layer.shape[0] ? [...Array(layer.shape[0]).keys()] : [now.head];
+    view.draw(at("view"), {
+      scene: one, layer, weights, heads, state, data, open, spokenLayer, say,
+      sides: { rows, columns },
+      rows: groups(rows, now.pieces),
+      columns: groups(columns, now.pieces),
+      same: rows === columns,
+    });
+  } catch (error) {
+    if (turn === drawing) at("view").replaceChildren(el("p", { class: "wrong" }, error.message));
+    throw error;
+  }
+}
+
+function move(change) {
+  const one = scene();
+  const layer = layerOf(one);
+  const index = one.layers.indexOf(layer);
+  if (change.layer) {
+    const alike = one.layers.map((other, i) => [other, i]).filter(([other]) => other.role === layer.role).map(([, i]) => i);
+    const next = alike[alike.indexOf(index) + change.layer];
+    if (next !== undefined) state.set({ layer: next });
+  }
+  if (change.head) {
+    const now = state.now.head ?? -1;
+    const next = now + change.head;
+    if (next < layer.shape[0]) state.set({ head: next < 0 ? null : next });
+  }
+}
+
+const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 }, "]": { head: 1 } };
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.closest("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") state.set({ pin: null });
+  else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
+  else return;
+  event.preventDefault();
+});
+
+async function begin() {
+  try {
+    told = await data.open();
+  } catch (error) {
+    say(error.message, true);
+    return;
+  }
+  at("model").textContent = told.model;
+  at("model").title = told.is;
+  document.title = `${told.model} · Transept`;
+  at("ask").hidden = !data.asks;
+  at("given-label").textContent = told.reads === "pictures" ? "Path of a picture" : "Text";
+  at("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (at("given").value) open(at("given").value);
+  });
+  at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), pin: null, step: null }));
+  const repaints = new Set(["pin"]);
+  state.heard((now, change) => {
+    const names = Object.keys(change);
+    if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);
+    else draw();
+  });
+  window.addEventListener("resize", () => at("view").resized?.());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  if (!told.scenes.length) say("Write a text above, and look.");
+  draw();
+}
+
+begin();

@@ -1,0 +1,171 @@
+// The matrix: exact shares of one map, for as many words as there are.
+
+import { colour, el, percent, shown, sized } from "./dom.js";
+import { hue } from "./atlas.js";
+import { map } from "./words.js";
+
+const LABELS = 96;
+
+function draw(root, context) {
+  const { layer, weights, heads, rows, columns, spokenLayer, state, scene, data } = context;
+  const [R, C] = [rows.length, columns.length];
+  let shares = map(weights, layer.shape, heads, rows, columns);
+  const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
+    "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
+  const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
+  const picture = document.createElement("canvas");
+  const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, el("option", { value: "" }, "nothing"),
+    ...scene.layers.flatMap((one, i) => one.rows === layer.rows && one.columns === layer.columns
+      ? [...Array(one.shape[0]).keys()].map((head) => el("option", { value: `${i}.${head}`, selected: state.now.other === `${i}.${head}` },
+          `${spokenLayer(one)}, head ${head + 1}`)) : [])); // prettier-ignore
+  const minus = state.now.other?.match(/^(\d+)\.(\d+)$/);
+  let differs = false;
+  let [zoom, left, top] = [0, 0, 0]; // CSS pixels of a cell; the corner that is shown, in cells
+  let [wide, high] = [0, 0];
+  let waiting = false;
+
+  function fill() {
+    Object.assign(picture, { width: C, height: R });
+    const pen = picture.getContext("2d");
+    const [plus, less] = [hue("--hue"), hue("--other")];
+    const image = pen.createImageData(C, R);
+    const numbers = new Uint32Array(image.data.buffer);
+    const packed = ([r, g, b], strength) => ((255 * strength) << 24) | (b << 16) | (g << 8) | r;
+    for (let i = 0; i < shares.length; i++) numbers[i] = packed(shares[i] < 0 ? less : plus, Math.sqrt(Math.min(Math.abs(shares[i]), 1)));
+    pen.putImageData(image, 0, 0);
+  }
+
+  function paint() {
+    waiting = false;
+    const pen = sized(canvas, wide + LABELS, high + LABELS);
+    pen.clearRect(0, 0, wide + LABELS, high + LABELS);
+    pen.imageSmoothingEnabled = false;
+    const [shownC, shownR] = [Math.min(C - left, wide / zoom), Math.min(R - top, high / zoom)];
+    pen.drawImage(picture, left, top, shownC, shownR, LABELS, LABELS, shownC * zoom, shownR * zoom);
+    pen.fillStyle = colour("--text");
+    pen.font = `${Math.min(13, Math.max(9, zoom - 1))}px system-ui, sans-serif`;
+    const every = Math.ceil(11 / zoom); // labels never stand on each other
+    for (let r = Math.ceil(top / every) * every; r < Math.min(R, top + shownR); r += every) {
+      pen.textAlign = "right";
+      pen.fillText(shown(rows[r].text).slice(0, 14), LABELS - 6, LABELS + (r - top + 0.5) * zoom + 4, LABELS - 10);
+    }
+    for (let c = Math.ceil(left / every) * every; c < Math.min(C, left + shownC); c += every) {
+      pen.save();
+      pen.translate(LABELS + (c - left + 0.5) * zoom + 4, LABELS - 6);
+      pen.rotate(-Math.PI / 2);
+      pen.textAlign = "left";
+      pen.fillText(shown(columns[c].text).slice(0, 14), 0, 0, LABELS - 10);
+      pen.restore();
+    }
+    pen.strokeStyle = colour("--line");
+    pen.strokeRect(LABELS - 0.5, LABELS - 0.5, shownC * zoom + 1, shownR * zoom + 1);
+  }
+
+  function later() {
+    left = Math.max(0, Math.min(left, C - wide / zoom));
+    top = Math.max(0, Math.min(top, R - high / zoom));
+    if (!waiting) requestAnimationFrame(paint);
+    waiting = true;
+  }
+
+  function fit() {
+    const room = canvas.parentElement.clientWidth - LABELS - 2;
+    const tall = Math.max(240, Math.min(window.innerHeight * 0.7, 900)) - LABELS;
+    [wide, high] = [room, tall];
+    zoom = Math.min(room / C, tall / R, 36);
+    [wide, high] = [Math.min(room, Math.max(zoom * C, 1)), Math.min(tall, Math.max(zoom * R, 1))];
+    if (zoom < 4) [wide, high] = [room, tall];
+    later();
+  }
+
+  function cellAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const c = Math.floor((event.clientX - box.left - LABELS) / zoom + left);
+    const r = Math.floor((event.clientY - box.top - LABELS) / zoom + top);
+    return r >= 0 && c >= 0 && r < R && c < C && event.clientX - box.left >= LABELS && event.clientY - box.top >= LABELS ? [r, c] : null;
+  }
+
+  function tell(cell) {
+    if (!cell) return;
+    const [r, c] = cell;
+    const share = shares[r * C + c];
+    told.textContent = `${shown(rows[r].text)} → ${shown(columns[c].text)}: ${differs && share > 0 ? "+" : ""}${percent(share, 2)}`;
+  }
+
+  let drag = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    drag = [event.clientX, event.clientY];
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointerup", () => (drag = null));
+  canvas.addEventListener("pointermove", (event) => {
+    if (!drag) return tell(cellAt(event));
+    left -= (event.clientX - drag[0]) / zoom;
+    top -= (event.clientY - drag[1]) / zoom;
+    drag = [event.clientX, event.clientY];
+    later();
+  });
+  canvas.addEventListener("wheel", (event) => {
+    const cell = cellAt(event);
+    if (!cell || !(event.ctrlKey || event.shiftKey || zoom * Math.max(R, C) > 1.01 * Math.max(wide, high) || event.deltaY < 0)) return;
+    event.preventDefault();
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left - LABELS, event.clientY - box.top - LABELS];
+    const next = Math.min(48, Math.max(Math.min(wide / C, high / R), zoom * Math.exp(-event.deltaY / 400)));
+    left += x / zoom - x / next;
+    top += y / zoom - y / next;
+    zoom = next;
+    later();
+  }, { passive: false });
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (step) [left, top] = [left + 4 * step[0], top + 4 * step[1]];
+    else if (event.key === "+") zoom = Math.min(48, zoom * 1.25);
+    else if (event.key === "-") zoom = Math.max(Math.min(wide / C, high / R), zoom / 1.25);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    later();
+  });
+
+  const table = el("details", {}, el("summary", {}, "The numbers"));
+  table.addEventListener("toggle", () => {
+    if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
+  });
+  root.replaceChildren(
+    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other)),
+    el("div", { class: "held" }, canvas), told, table);
+  root.repaint = null;
+  root.resized = fit;
+  const ready = minus && scene.layers[minus[1]] ? data.weights(scene, Number(minus[1])) : Promise.resolve(null);
+  ready.then((less) => {
+    if (less) {
+      const taken = map(less, scene.layers[minus[1]].shape, [Number(minus[2])], rows, columns);
+      shares = shares.map((share, i) => share - taken[i]);
+      differs = true;
+    }
+    fill();
+    fit();
+  });
+}
+
+const MOST = 64;
+
+function numbers(rows, columns, shares) {
+  const cells = columns.slice(0, MOST);
+  const body = rows.slice(0, MOST).map((row, r) =>
+    el("tr", {}, el("th", { scope: "row" }, shown(row.text)), ...cells.map((_, c) => el("td", {}, (100 * shares[r * columns.length + c]).toFixed(1)))));
+  const left = rows.length > MOST || columns.length > MOST ? [el("p", {}, `The first ${MOST} rows and columns.`)] : [];
+  return el("div", { class: "table" }, ...left, el("table", {}, el("caption", {}, "Shares in per cent"),
+    el("thead", {}, el("tr", {}, el("td"), ...cells.map((column) => el("th", { scope: "col" }, shown(column.text))))), el("tbody", {}, ...body))); // prettier-ignore
+}
+
+export const matrix = {
+  name: "matrix",
+  title: "Matrix",
+  maps: true,
+  tools: ["heads", "pieces"],
+  note: "The wheel zooms, dragging moves; arrows, + and − do the same on the keyboard.",
+  fits: () => true,
+  draw,
+};

@@ -1,0 +1,49 @@
+// Words from pieces. Of the pieces that look the mean is taken, of those that are looked at the sum: rows still add to 1.
+
+const MARKS = /^[\p{P}\p{S}]+$/u;
+
+// What a side is shown as: {text, members, parks}; `parks` are tokens that are no word, and marks of punctuation.
+export function groups(side, pieces) {
+  const found = [];
+  side.texts.forEach((text, i) => {
+    const word = side.words[i];
+    const last = found.at(-1);
+    if (!pieces && word !== null && last && last.word === word) {
+      last.text += text;
+      last.members.push(i);
+    } else found.push({ text, word, members: [i] });
+  });
+  for (const group of found) {
+    group.text = group.text.trim() || group.text;
+    group.parks = group.word === null || (side.grid === null && MARKS.test(group.text));
+  }
+  return found;
+}
+
+// Numbers of heads by tokens as numbers of groups, the mean over some heads: of what is looked at the sum over the pieces,
+// of what looks the mean.
+export function gathered(line, heads, found, looking) {
+  const many = line.length / heads.all;
+  return Float64Array.from(found, ({ members }) => {
+    let sum = 0;
+    for (const h of heads.chosen) for (const i of members) sum += line[h * many + i];
+    return sum / (heads.chosen.length * (looking ? members.length : 1));
+  });
+}
+
+// The whole map, rows by columns, for the heads together.
+export function map(weights, shape, heads, rows, columns) {
+  const [, S, T] = shape;
+  const found = new Float32Array(rows.length * columns.length);
+  rows.forEach((row, r) => {
+    const many = heads.length * row.members.length;
+    for (const h of heads) for (const s of row.members) columns.forEach(({ members }, c) => {
+      for (const t of members) found[r * columns.length + c] += weights[(h * S + s) * T + t] / many;
+    });
+  });
+  return found;
+}
+
+export function largest(shares, count) {
+  return [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, count);
+}

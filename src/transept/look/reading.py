@@ -1,0 +1,245 @@
+"""What a model reads and writes, made ready to be looked at: tokens with their words, patches, frames of sound."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from transept.data.tokenizer import Encoding, Tokenizer
+from transept.decode.search import describe, search
+from transept.errors import InvalidData, UsageError
+from transept.heads.vocabulary import Vocabulary
+from transept.inputs.patches import Patches
+from transept.inputs.seen import Seen
+from transept.inputs.tokens import Tokens
+from transept.look.scene import Role, Side
+from transept.models import Model, ModelLayer, Seq2SeqLayer
+from transept.use.loaded import Loaded
+from transept.use.reading import demand_tokenizer, encodings, prompt_ids
+from transept.use.see import prepared
+from transept.use.text import continued
+
+TOP = 5  # classes of a picture that are told
+MOST = 48  # tokens that a model goes on with where nobody says
+
+Weighed = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One input, and the pass to be made over it.
+
+    The sides are what was read; where there are two stacks, what was written; and what the second stack was given for
+    each token that it wrote, which is what stood before it. `passed` gives the scores (T, V) of what could have been
+    written at each row, or None where nothing is written. `target` are the tokens that were.
+    """
+
+    title: str
+    sides: tuple[Side, ...]
+    passed: Callable[[], Tensor | None]
+    spoken: Callable[[int], str] = str
+    written: str = ""
+    answers: Weighed = ()
+    target: tuple[int, ...] = ()
+    picture: str | None = None
+
+    def beside(self, role: Role) -> tuple[str, str]:
+        """The sides of an attention: of its rows, and of its columns."""
+        names = [side.name for side in self.sides]
+        written = names[min(1, len(names) - 1)]
+        return {"encoder": (names[0], names[0]), "decoder": (written, names[-1]), "cross": (written, names[0])}[role]
+
+
+def read(loaded: Loaded, given: str, target: Sequence[int] | None = None, most: int | None = None) -> Read:
+    """An input of a model: a text, or the file of a picture. `target` are the tokens that what it writes begins with.
+
+    UsageError where the model takes neither, InvalidData where the text is too long or the picture none.
+    """
+    spec, model = loaded.spec, loaded.model
+    if isinstance(model, Seq2SeqLayer):
+        if isinstance(model.spec.source, Seen):
+            return _described(loaded, Path(given), target or ())
+        return _translated(loaded, given, target or (), most)
+    if isinstance(spec, Model) and isinstance(spec.embed, Seen):
+        return _classified(loaded, Path(given))
+    if isinstance(spec, Model) and isinstance(spec.embed, Tokens):
+        if spec.stack.causal and isinstance(spec.head, Vocabulary) and loaded.generation is not None:
+            return _continued(loaded, given, target or (), most)
+        return _encoded(loaded, given)
+    raise UsageError(
+        f"there is no view of what this model reads, {type(getattr(spec, 'embed', spec)).__name__}",
+        where=loaded.path,
+        remedy="Record it in Python: transept.record(model).",
+    )
+
+
+# ------------------------------------------------------------------ texts
+
+
+def _encoded(loaded: Loaded, text: str) -> Read:
+    (one,) = encodings(loaded, [text], 0)
+    tokenizer, model = demand_tokenizer(loaded), loaded.model
+    ids = torch.tensor([one.ids], device=model.device)
+    spec = loaded.spec
+    assert isinstance(spec, Model)
+    assert isinstance(spec.embed, Tokens)
+    more = {"segments": torch.tensor([one.segments], device=model.device)} if spec.embed.segments > 1 else {}
+
+    def passed() -> None:
+        model(ids, **more)
+
+    return Read(text, (side_of("text", tokenizer, one, text),), passed)
+
+
+def _continued(loaded: Loaded, text: str, target: Sequence[int], most: int | None) -> Read:
+    tokenizer, model = demand_tokenizer(loaded), loaded.model
+    assert isinstance(model, ModelLayer)
+    prompt = prompt_ids(loaded, text)
+    ids = [*prompt, *target]
+    if most != 0:
+        done = loaded.generate(tokenizer.decode(ids), max_tokens=most or MOST, method="greedy")
+        ids += done.ids
+    if len(ids) > loaded.longest:
+        raise InvalidData(f"{len(ids)} tokens, and the model takes {loaded.longest}", remedy="Shorten the text.")
+    row = torch.tensor([ids], device=model.device)
+    side = Side("text", *written(tokenizer, ids))
+    whole = tokenizer.decode(ids)
+    return Read(text, (side,), lambda: model(row).logits[0], _spoken(tokenizer), whole, (), tuple(ids[len(prompt) :]))
+
+
+def _translated(loaded: Loaded, text: str, target: Sequence[int], most: int | None) -> Read:
+    tokenizer, model, generation = demand_tokenizer(loaded), loaded.model, loaded.demand_search()
+    assert isinstance(model, Seq2SeqLayer)
+    source = tokenizer.encode(text)
+    if len(source) > loaded.longest:
+        raise InvalidData(f"{len(source)} tokens, and the model takes {loaded.longest}", remedy="Split the text.")
+    ids = list(target)
+    if most != 0:
+        settings = loaded.settings(**({} if most is None else {"max_ratio": 0.0, "max_extra": most}))
+        ((best, *_),) = search(model, [source], settings, generation.special, [ids])
+        ids += best.tokens
+    (one,) = tokenizer.encodings([text])
+    return _answered(loaded, text, side_of("source", tokenizer, one, text), torch.tensor([source]), ids)
+
+
+def _answered(loaded: Loaded, title: str, source: Side, inputs: Tensor, ids: list[int]) -> Read:
+    """What two stacks read and wrote."""
+    tokenizer, model = demand_tokenizer(loaded), loaded.model
+    assert isinstance(model, Seq2SeqLayer)
+    start = loaded.demand_search().special.start([])
+    pieces, words = written(tokenizer, ids)
+    opened = tuple(tokenizer.tokens(start))
+    target = Side("target", (*opened[1:], *pieces), (*[None] * (len(start) - 1), *words))
+    given = Side("given", (*opened, *pieces[:-1]), (*[None] * len(start), *words[:-1]))
+    rows, inputs = torch.tensor([[*start, *ids[:-1]]], device=model.device), inputs.to(model.device)
+
+    def passed() -> Tensor:
+        return model(inputs, rows).logits[0]
+
+    sides = (source, target, given)
+    return Read(title, sides, passed, _spoken(tokenizer), tokenizer.decode(ids), (), tuple(ids))
+
+
+def side_of(name: str, tokenizer: Tokenizer, one: Encoding, text: str) -> Side:
+    """The tokens of a text that was read: as they stand in it, with the number of the word that each is of."""
+    shown = [
+        text[start:end] if which == 0 and end > start else token
+        for which, (start, end), token in zip(one.texts, one.spans, tokenizer.tokens(one.ids), strict=True)
+    ]
+    words: list[int | None] = []
+    last = -1
+    ends = 0
+    for which, (start, end) in zip(one.texts, one.spans, strict=True):
+        if which != 0 or end <= start:
+            words.append(None)
+            continue
+        apart = start > ends or text[start].isspace() or last < 0  # what stands together is one word
+        last += apart
+        ends = max(ends, end)
+        words.append(last)
+    return Side(name, tuple(shown), tuple(words))
+
+
+def written(
+    tokenizer: Tokenizer, ids: Sequence[int], before: int = 0
+) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """The pieces of text that tokens add, one after another, and the number of the word that each is of.
+
+    `before` tokens stand first that the model is given, and are no text.
+    """
+    pieces: list[str] = [""] * before
+    words: list[int | None] = [None] * before
+    number, broken = -1, True
+    for at, token in enumerate(ids):
+        if token in tokenizer.around:
+            pieces.append(tokenizer.tokens([token])[0])
+            words.append(None)
+            broken = True
+            continue
+        piece = continued(tokenizer.decode, list(ids[:at]), [token])
+        number += broken or piece[:1].isspace()
+        broken = bool(piece.strip()) and piece[-1].isspace()  # a space alone opens the word after it
+        pieces.append(piece.strip() or piece)
+        words.append(number)
+    return tuple(pieces), tuple(words)
+
+
+def _spoken(tokenizer: Tokenizer) -> Callable[[int], str]:
+    return lambda token: tokenizer.tokens([token])[0] if token in tokenizer.around else tokenizer.decode([token]) or " "
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def side_of_picture(entry: Seen) -> Side:
+    """The places of a picture, row by row, after the tokens that stand before them."""
+    rows, columns = entry.grid()
+    before = entry.before() if isinstance(entry, Patches) else 0
+    marks = ("class", "distilled")[:before]
+    places = [f"{row + 1}, {column + 1}" for row in range(rows) for column in range(columns)]
+    return Side("picture", (*marks, *places), (*[None] * before, *range(len(places))), (rows, columns))
+
+
+def _classified(loaded: Loaded, path: Path) -> Read:
+    loaded.demand("see")
+    model = loaded.model
+    assert isinstance(model, ModelLayer)
+    assert isinstance(model.spec.embed, Seen)
+    values = prepared(loaded, path, 0)
+    label = loaded.see(values)
+    best = sorted(label.scores.items(), key=lambda pair: -pair[1])[:TOP]
+
+    def passed() -> None:
+        model.hidden(values[None].to(model.device))
+
+    return Read(
+        str(path), (side_of_picture(model.spec.embed),), passed, answers=tuple(best), picture=shown(loaded, values)
+    )
+
+
+def _described(loaded: Loaded, path: Path, target: Sequence[int]) -> Read:
+    model, special = loaded.model, loaded.demand_search().special
+    assert isinstance(model, Seq2SeqLayer)
+    assert isinstance(model.spec.source, Seen)
+    values, side = prepared(loaded, path, 0), side_of_picture(model.spec.source)
+    ((best, *_),) = describe(model, [values], len(side.texts), loaded.settings(), special, [list(target)])
+    found = _answered(loaded, str(path), side, values[None], [*target, *best.tokens])
+    return replace(found, picture=shown(loaded, values))
+
+
+def shown(loaded: Loaded, values: Tensor) -> str:
+    """A prepared picture (C, H, W) as an address that holds it: what the model saw, cut and resized as it was."""
+    from PIL import Image
+
+    how = loaded.demand_preparation()
+    mean, std = (torch.tensor(found)[:, None, None] for found in (how.mean or (0.0,), how.std or (1.0,)))
+    grey = (values.float() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    held = io.BytesIO()
+    Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(held, "PNG")
+    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode("ascii")

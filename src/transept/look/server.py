@@ -1,0 +1,160 @@
+"""The page, served to this machine's own browser and to nobody else.
+
+Every address begins with a secret that is drawn anew each time. Requests must name this server as their host, and come
+from its own page: a page of somebody else can neither guess the address nor read an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from transept.errors import TranseptError, UsageError
+from transept.look.files import POLICY, TYPES, page
+from transept.look.stage import Stage
+
+HOST = "127.0.0.1"
+LARGEST = 1 << 20  # bytes of a request
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one stage on loopback. `address` is what a browser opens."""
+
+    daemon_threads = True
+
+    def __init__(self, stage: Stage, port: int = 0) -> None:
+        self.stage, self.secret = stage, secrets.token_urlsafe(24)
+        try:
+            super().__init__((HOST, port), Handler)
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be opened: {error.strerror}", remedy="Take another, or leave --port out."
+            ) from None
+        own = self.server_address[1]
+        self.hosts = {f"{name}:{own}" for name in (HOST, "localhost")}
+
+    @property
+    def address(self) -> str:
+        """With the secret: whoever has it may ask the model."""
+        return f"http://{HOST}:{self.server_address[1]}/{self.secret}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET the page's files and numbers; POST what the model should do."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "transept", ""
+
+    def do_GET(self) -> None:
+        if (path := self._path()) is None:
+            return
+        stage = self.server.stage
+        match path.split("/"):
+            case [""]:
+                self._send(page("index.html"), TYPES["html"])
+            case ["page", name] if (found := page(name)) is not None:
+                self._send(found, TYPES[name.rpartition(".")[2]])
+            case ["api", "stage"]:
+                self._answer(stage.told)
+            case ["api", "scene", number, "weights", layer]:
+                self._answer(lambda: stage.packed(int(number), int(layer)))
+            case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
+                chosen = members.split(",")
+                self._answer(
+                    lambda: stage.looked(int(number), int(layer), [int(at) for at in chosen], way == "columns")
+                )
+            case _:
+                self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    def do_POST(self) -> None:
+        if (path := self._path()) is None or (asked := self._body()) is None:
+            return
+        stage = self.server.stage
+        if path == "api/scene":
+            given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
+            if not isinstance(given, str) or not _ids(target) or not isinstance(most, int | None):
+                self._refuse(HTTPStatus.BAD_REQUEST, "a scene is asked by {given, target, most}")
+                return
+            self._answer(lambda: stage.scene(stage.open(given, target, most)))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    # ------------------------------------------------------------------ what comes in
+
+    def _path(self) -> str | None:
+        """The address after the secret; None where the request was refused."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        if host not in self.server.hosts or (origin is not None and urlsplit(origin).netloc not in self.server.hosts):
+            self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine's own browser")
+            return None
+        _, secret, *rest = urlsplit(self.path).path.split("/", 2)
+        if not rest or not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
+            self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+            return None
+        return rest[0]
+
+    def _body(self) -> dict[str, Any] | None:
+        """What was asked; None where the request was refused."""
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > LARGEST:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"what is asked is JSON of at most {LARGEST:,} bytes")
+            return None
+        try:
+            asked = json.loads(self.rfile.read(int(length)))
+        except ValueError:
+            asked = None
+        if not isinstance(asked, dict):
+            self._refuse(HTTPStatus.BAD_REQUEST, "what is asked is one JSON object")
+            return None
+        return asked
+
+    # ------------------------------------------------------------------ what goes out
+
+    def _answer(self, make: Any) -> None:
+        try:
+            made = make()
+        except TranseptError as error:
+            self._send(_json({"error": error.what, "remedy": error.remedy}), TYPES["json"], HTTPStatus.BAD_REQUEST)
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "numbers of scenes, layers, heads and rows are whole")
+        else:
+            self._send(*((made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])))
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.close_connection = True  # what was sent along was not read
+        self._send(_json({"error": why}), TYPES["json"], status)
+
+    def _send(self, body: bytes | None, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        body = body or b""
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the address holds the secret."""
+
+
+def _ids(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(type(one) is int for one in value))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()

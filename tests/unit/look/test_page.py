@@ -1,0 +1,238 @@
+"""The page in a real browser: what it shows are the numbers, by mouse and keyboard, and text stays text."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transept.look.files import alone
+from transept.look.server import Server
+from transept.look.stage import Stage
+from unit.look.staged import TEXT, filler, seer, translator, writer
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
+
+Page = Any
+REFUSED = "status of 400"  # what the page tells a person itself
+
+
+def until(page: Page, told: str) -> None:
+    """Wait for an expression to be true. The page's own policy forbids playwright's way, which evaluates text in it."""
+    end = time.monotonic() + 30
+    while not page.evaluate(told):
+        assert time.monotonic() < end, told
+        page.wait_for_timeout(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as told:
+        made = told.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Page]:
+    made = browser.new_page(viewport={"width": 1200, "height": 800})
+    wrong: list[str] = []
+    made.on("pageerror", lambda error: wrong.append(str(error)))
+    made.on(
+        "console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None
+    )
+    yield made
+    assert not wrong
+    made.close()
+
+
+class Shown:
+    """A stage on a server for as long as a test looks at it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.server = Server(stage)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self.server.address
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_a_word_tells_what_it_looks_at(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open(TEXT)
+    weights = stage.weights(number, 1).mean(0)
+    with Shown(stage) as address:
+        page.goto(f"{address}#layer=1")
+        page.get_by_role("button", name="cat", exact=True).click()
+        caption = page.locator(".caption")
+        caption.get_by_text("cat looks at").wait_for()
+        shares = {"the": weights[2, 1], "sat": weights[2, 3], "on": weights[2, 4]}
+        for token, share in shares.items():
+            at = page.locator(".token", has_text=token).first
+            assert at.get_attribute("title") == f"{100 * share:.1f} %"
+        parked = weights[2, 0] + weights[2, 8]
+        assert f"{100 * parked:.0f} % is parked on ends and marks" in caption.inner_text()
+        assert "pin=2" in page.url
+        page.keyboard.press("ArrowUp")  # there is no layer above
+        page.keyboard.press("Escape")
+        until(page, "!location.hash.includes('pin')")
+        page.keyboard.press("]")
+        page.get_by_text("encoder layer 2, head 1", exact=True).wait_for()
+
+
+def test_the_keyboard_walks_through_the_words(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(address)
+        page.locator(".asking .token").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.get_by_text(": cat looks at").wait_for()
+        page.keyboard.press("Enter")
+        until(page, "location.hash.includes('pin=2')")
+
+
+def test_the_words_add_up_in_the_other_direction(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open("played cats")
+    weights = stage.weights(number, 0).mean(0)
+    with Shown(stage) as address:
+        page.goto(f"{address}#backward=true&pin=2")
+        page.get_by_text("cats is looked at by").wait_for()
+        share = weights[1:3, 3:5].sum(1).mean()  # the pieces of "played" that look, at both pieces of "cats"
+        assert page.locator(".token", has_text="played").get_attribute("title") == f"{100 * share:.1f} %"
+
+
+def test_a_translation_is_stepped_through_and_forced(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    told = stage.scene(stage.open("a small house"))
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=stage&step=1")
+        page.get_by_text("token 2 of 12").wait_for()
+        choices = page.locator(".choices li")
+        assert choices.count() == 10
+        best = told["choices"][1]
+        assert choices.locator("small").first.inner_text().startswith(f"{100 * best[0][2]:.1f}")
+        page.get_by_role("button", name="Step").click()
+        page.get_by_text("token 3 of 12").wait_for()
+        page.get_by_role("button", name="Back").click()
+        page.get_by_text("token 2 of 12").wait_for()
+        page.locator(".choices li button").first.click()
+        until(page, "document.querySelectorAll('#scenes option').length === 2")
+        forced = stage.told()["scenes"][-1]["target"]
+        assert forced[0] == told["target"][0]
+        assert forced[1] != told["target"][1]
+
+
+def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page) -> None:
+    stage = Stage(writer().loaded)
+    number = stage.open("the cat sat", most=4)
+    weights = stage.weights(number, 1)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=heads")
+        assert page.locator(".cell").count() == 8
+        page.get_by_role("button", name="decoder layer 2, head 3").click()
+        page.get_by_text("decoder layer 2, head 3", exact=True).wait_for()
+        page.get_by_role("tab", name="Matrix").click()
+        page.get_by_role("button", name="pieces of words").click()
+        page.get_by_text("The numbers").click()
+        cell = page.locator("tbody tr").nth(2).locator("td").nth(1)
+        assert float(cell.inner_text()) == pytest.approx(100 * weights[2, 2, 1], abs=0.45)  # sent as a byte
+        page.locator("canvas.matrix").hover(position={"x": 120, "y": 120})
+        page.locator(".caption", has_text="→").wait_for()
+
+
+def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    stage.open(str(picture))
+    with Shown(stage) as address:
+        page.goto(address)
+        page.get_by_text("class looks at").wait_for()
+        page.locator("canvas.over").click(position={"x": 410, "y": 10})
+        page.get_by_text("the place at 1, 4 looks at").wait_for()
+        assert page.locator(".board img").evaluate("one => one.naturalWidth") == 32
+
+
+def test_a_text_is_asked_for_and_a_long_one_refused(page: Page) -> None:
+    with Shown(Stage(filler().loaded)) as address:
+        page.goto(address)
+        page.get_by_label("Text", exact=True).fill("a dog sat")
+        page.get_by_role("button", name="Look", exact=True).click()
+        page.get_by_role("button", name="dog").wait_for()
+        page.get_by_label("Text", exact=True).fill("cat " * 60)
+        page.get_by_role("button", name="Look", exact=True).click()
+        page.locator("#status.wrong", has_text="62 tokens, and the model takes 48").wait_for()
+
+
+def test_one_file_shows_the_same_with_the_network_off(page: Page, tmp_path: Path) -> None:
+    stage = Stage(translator().loaded)
+    stage.open("a small house")
+    text, left = alone(stage)
+    assert left == []
+    file = tmp_path / "page.html"
+    file.write_text(text, encoding="utf-8")
+    page.context.set_offline(True)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    page.get_by_text("looks at").first.wait_for()
+    page.get_by_role("tab", name="Stage").click()
+    page.get_by_text("token 12 of 12").wait_for()
+    assert page.locator(".choices button").count() == 0  # nobody is there to go on
+    assert page.get_by_label("Text", exact=True).is_hidden()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+HOSTILE = [
+    "<script>window.hit=1</script>",
+    "<img src=x onerror=window.hit=1>",
+    "</script><script>window.hit=1</script>",
+    '"><svg onload=window.hit=1>',
+    "javascript:window.hit=1",
+    "<!--", "]]>", "&lt;b&gt;", "{{7*7}}", "${window.hit=1}", "`${window.hit=1}`",
+    "'--><iframe src=javascript:window.hit=1>",
+    "\u202ecba\u202c", "a\u200bb\u200dc", "\ufeff", "\u2028", "\u0001", "<a href='//evil'>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["served", "one file"])
+def test_hostile_text_makes_no_element(page: Page, tmp_path: Path, served: bool) -> None:
+    stage = Stage(writer().loaded)
+    for text in HOSTILE:
+        stage.open(text, most=0)
+    elements = "[...document.querySelectorAll('*')].map(one => one.localName)"
+    if served:
+        with Shown(stage) as address:
+            page.goto(address)
+            check(page, elements)
+    else:
+        file = tmp_path / "page.html"
+        file.write_text(alone(stage)[0], encoding="utf-8")
+        page.goto(file.as_uri())
+        check(page, elements)
+
+
+def check(page: Page, elements: str) -> None:
+    page.locator(".token").first.wait_for()
+    for i, text in enumerate(HOSTILE):
+        page.evaluate(f"location.hash = 'scene={i}&pieces=true'")
+        until(page, f"document.getElementById('scenes').selectedIndex === {i}")
+        names = set(page.evaluate(elements))
+        assert not names & {"iframe", "b", "img", "object", "embed"}, text
+        assert page.evaluate("window.hit") is None
+        assert page.evaluate(
+            "[...document.querySelectorAll('*')].every(one => ![...one.attributes].some(a => a.name.startsWith('on')))"
+        )
+        joined = page.evaluate("document.querySelectorAll('script').length")
+        assert joined <= 3

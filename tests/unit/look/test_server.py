@@ -1,0 +1,121 @@
+"""The server answers its own page and nobody else; what it sends are the numbers."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from transept.errors import UsageError
+from transept.look.server import Server
+from unit.look.staged import TEXT, filler
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server(filler())
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def asked(
+    server: Server, path: str, body: object = None, secret: bool = True, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    port = server.server_address[1]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    told = {"Host": f"127.0.0.1:{port}"} | ({"Content-Type": "application/json"} if sent is not None else {})
+    told |= {name.replace("_", "-"): value for name, value in headers.items()}
+    address = f"/{server.secret}/{path}" if secret else path
+    connection.request("GET" if sent is None else "POST", address, sent, told)
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.headers), answer.read()
+    connection.close()
+    return found
+
+
+def test_a_scene_and_its_numbers(server: Server) -> None:
+    status, _, body = asked(server, "api/scene", {"given": TEXT})
+    assert status == 200
+    told = json.loads(body)
+    weights = server.stage.weights(told["id"], 1)
+    status, headers, body = asked(server, f"api/scene/{told['id']}/weights/1")
+    assert (status, headers["Content-Type"]) == (200, "application/octet-stream")
+    assert body == np.rint(255 * np.sqrt(weights)).astype(np.uint8).tobytes()
+    first = server.stage.weights(told["id"], 0)
+    _, _, body = asked(server, f"api/scene/{told['id']}/looked/1/rows/3,4")
+    wanted = np.stack([first[:, 3:5].mean(1), weights[:, 3:5].mean(1)])
+    np.testing.assert_allclose(np.frombuffer(body, "<f4").reshape(wanted.shape), wanted, rtol=1e-6, atol=0)
+    _, _, body = asked(server, f"api/scene/{told['id']}/looked/1/columns/3,4")
+    wanted = np.stack([first[:, :, 3:5].sum(2), weights[:, :, 3:5].sum(2)])
+    np.testing.assert_allclose(np.frombuffer(body, "<f4").reshape(wanted.shape), wanted, rtol=1e-6, atol=0)
+    assert told["id"] in [scene["id"] for scene in json.loads(asked(server, "api/stage")[2])["scenes"]]
+
+
+def test_the_page_and_its_files_forbid_what_is_not_theirs(server: Server) -> None:
+    for path, kind in (("", "text/html"), ("page/main.js", "text/javascript"), ("page/style.css", "text/css")):
+        status, headers, body = asked(server, path)
+        assert status == 200
+        assert headers["Content-Type"].startswith(kind)
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert body
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("api/stage", {"Host": "evil.example:80"}, 403),
+        ("api/stage", {"Host": "127.0.0.1:1"}, 403),
+        ("api/stage", {"Origin": "http://evil.example"}, 403),
+        ("api/stage", {"Origin": "null"}, 403),
+        ("page/../server.py", {}, 404),
+        ("page/%2e%2e/server.py", {}, 404),
+        ("page/nothing.js", {}, 404),
+        ("api/scene/x/weights/0", {}, 400),
+        ("api/scene/9999/weights/0", {}, 400),
+        ("elsewhere", {}, 404),
+    ],
+)
+def test_others_are_refused(server: Server, path: str, headers: dict[str, str], status: int) -> None:
+    assert asked(server, path, **headers)[0] == status
+
+
+def test_without_the_secret_there_is_nothing(server: Server) -> None:
+    for path in ("/", "/api/stage", f"/{server.secret[:-1]}x/api/stage", "//api/stage", f"/{server.secret}"):
+        assert asked(server, path, secret=False)[0] == 404
+    assert asked(server, "/api/scene", {"given": TEXT}, secret=False)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[1]", {}),
+        (b"{", {}),
+        (b'{"given": 3}', {}),
+        (b'{"given": "a", "target": ["x"]}', {}),
+        (b'{"given": "a", "most": "x"}', {}),
+        (b'{"given": "a"}', {"Content_Type": "text/plain"}),
+        (b"\xff\xfe", {}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(server: Server, body: bytes, headers: dict[str, str]) -> None:
+    status, _, told = asked(server, "api/scene", body, **headers)
+    assert status == 400
+    assert json.loads(told)["error"]
+
+
+def test_a_text_that_is_too_long_is_told(server: Server) -> None:
+    status, _, told = asked(server, "api/scene", {"given": "cat " * 100})
+    assert status == 400
+    assert "102 tokens, and the model takes 48" in json.loads(told)["error"]
+
+
+def test_a_port_that_is_taken_is_named(server: Server) -> None:
+    with pytest.raises(UsageError, match="cannot be opened"):
+        Server(filler(), server.server_address[1])
