@@ -43,7 +43,9 @@ def page(browser: Any) -> Iterator[Page]:
     made = browser.new_page(viewport={"width": 1200, "height": 800})
     wrong: list[str] = []
     made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on("console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None)
+    made.on(
+        "console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None
+    )
     yield made
     assert not wrong
     made.close()
@@ -105,7 +107,7 @@ def test_the_words_add_up_in_the_other_direction(page: Page) -> None:
     number = stage.open("played cats")
     weights = stage.weights(number, 0).mean(0)
     with Shown(stage) as address:
-        page.goto(f"{address}#backward=true&pin=2")
+        page.goto(f"{address}#layer=0&backward=true&pin=2")
         page.get_by_text("cats is looked at by").wait_for()
         share = weights[1:3, 3:5].sum(1).mean()  # the pieces of "played" that look, at both pieces of "cats"
         assert page.locator(".token", has_text="played").get_attribute("title") == f"{100 * share:.1f} %"

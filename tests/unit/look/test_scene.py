@@ -1,17 +1,22 @@
 """A scene shows what was computed: weights as recorded, words that add up, and the texts that were read and written."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from transept.data.foreign import read_tokenizer
 from transept.errors import UsageError
-from transept.inspect.record import record
-from transept.look.reading import side_of, written
-from transept.look.scene import Scene, Seen
+from transept.inspect.align import cross_maps, standings
+from transept.inspect.example import Example, Row
+from transept.inspect.record import Made, Record, record
+from transept.look.reading import Read, side_of, written
+from transept.look.scene import Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
 from unit.look.staged import TEXT, filler, seer, translator, writer
-from unit.use.made import theirs
+from unit.use.made import shaken, theirs
 
 
 def seen(stage: Stage, number: int) -> Scene:
@@ -85,9 +90,12 @@ def test_what_was_read_and_written_is_found_again_in_the_pieces() -> None:
 
 def test_a_byte_is_never_far_from_the_share() -> None:
     shares = np.random.default_rng(0).dirichlet(np.full(40, 0.2), (3, 50)).astype(np.float32)
-    bytes_ = np.frombuffer(Seen("a", "encoder", 1, "text", "text", shares).packed(), np.uint8).reshape(shares.shape)
+    kept = Record()
+    kept.add("a", Made(torch.from_numpy(shares)[None]))
+    layer = Seen("a", "encoder", 1, "text", "text", kept, shares.shape[1])
+    bytes_ = np.frombuffer(layer.packed(), np.uint8).reshape(shares.shape)
     assert np.abs((bytes_ / 255.0) ** 2 - shares).max() < 0.004
-    pairs = np.frombuffer(Seen("a", "encoder", 1, "text", "text", shares).packed(exact=True), "<u2")
+    pairs = np.frombuffer(layer.packed(exact=True), "<u2")
     assert np.abs((pairs.reshape(shares.shape) / 65535.0) ** 2 - shares).max() < 2e-5
 
 
@@ -113,3 +121,76 @@ def test_the_oldest_scenes_go_and_what_is_not_there_is_named() -> None:
     for members, backward in (([9], False), ([], True), ([0, -1], True)):
         with pytest.raises(UsageError, match=f"{4} {'columns' if backward else 'rows'}, not all of"):
             stage.looked(numbers[-1], 0, members, backward)
+
+
+def test_a_scene_keeps_what_was_asked_and_no_map() -> None:
+    """Memory grows with the text, not with its square."""
+    stage = translator()
+    scene = seen(stage, stage.open("a small house"))
+    for layer in scene.layers:
+        assert not any(isinstance(piece, Made) for piece in layer.kept._of(layer.name))
+        few = [0, layer.size - 1]
+        assert np.allclose(layer.some(few), layer.weights[:, few], rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_that_share_weights_are_each_a_layer() -> None:
+    loaded = copy(filler().loaded)
+    spec = replace(loaded.spec, stack=replace(loaded.spec.stack, weights=1))  # type: ignore[attr-defined,type-var]
+    torch.manual_seed(0)
+    loaded.spec, loaded.model = spec, shaken(spec.build().eval(), scale=0.3)
+    stage = Stage(loaded)
+    number = stage.open(TEXT)
+    scene, told = seen(stage, number), stage.scene(number)
+    tokens = len(told["sides"][0]["texts"])
+    assert [(one["number"], one["shared"], one["shape"]) for one in told["layers"]] == [
+        (1, True, (4, tokens, tokens)),
+        (2, True, (4, tokens, tokens)),
+    ]
+    first, second = (one.weights for one in scene.layers)
+    assert not np.allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(second[:, [2]], scene.layers[1].some([2]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(second.sum(-1), 1, rtol=1e-5, atol=0)
+
+
+def test_heads_are_called_by_what_they_do_and_the_best_comes_first() -> None:
+    """A head made to look at the word before is called so; one that aligns is what the page opens on."""
+    tokens = ("the", "cat", "s", "sat", ".", "</s>")
+    side = Side("text", tokens, (0, 1, 1, 2, 3, None))
+    assert [word.text for word in side.grouped()] == ["the", "cats", "sat", ".", "</s>"]
+    back = torch.zeros(6, 6)
+    back[range(6), [0, 0, 0, 1, 3, 4]] = 1.0
+    even = torch.full((6, 6), 1 / 6)
+    kept = Record()
+    kept.add("a", Made(torch.stack([even, back])[None]))
+    layer = Seen("a", "encoder", 1, "text", "text", kept, 6)
+    read = Read("", (side,), filler_example())
+    (found,), first = labelled([layer], read)
+    assert found.labels == ("broad", "previous word")
+    assert first == (0, 1)
+
+
+def filler_example() -> Example:
+    return Example(filler().loaded.model, Row.of([1, 2]))
+
+
+def test_a_translation_opens_on_the_head_that_aligns() -> None:
+    stage = translator()
+    number = stage.open("a small house")
+    scene = seen(stage, number)
+    read = stage._found(number)[0]
+    by_hand = loaded_pair(stage, read)
+    maps = cross_maps(stage.loaded.model, [by_hand])  # type: ignore[arg-type]
+    best = next(one.aligner for one in standings(maps) if one.aligner.when == "predicted")
+    assert scene.first is not None
+    layer, head = scene.first
+    assert (scene.layers[layer].name, head) == (best.attention, best.head)
+    assert all(len(layer.labels) == layer.shape[0] for layer in scene.layers)
+
+
+def loaded_pair(stage: Stage, read: Read) -> tuple[Row, Row]:
+    """The pair as the page groups it, with the last token that was written behind it."""
+    _, target, _ = read.sides
+    start = stage.loaded.demand_search().special.start([])
+    words = [replace(one, tokens=tuple(at + 1 for at in one.tokens)) for one in target.grouped()]
+    ids = torch.tensor([[*start, *read.target]])
+    return read.example.source, Row(ids, ("", *target.texts), words)
