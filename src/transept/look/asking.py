@@ -75,6 +75,7 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
 # ------------------------------------------------------------------ why
 
 
+@torch.no_grad()
 def attended(example: Example, choice: Choice) -> Attribution:
     """How long the vectors are that attention brings, for the row that decides: each layer's add up to 1, and the mean
     of the layers is taken (Kobayashi et al. 2020).
@@ -111,7 +112,7 @@ METHODS: dict[str, tuple[str, Callable[[Example, Choice], Attribution]]] = {
 def why_of(read: Read, output: int, method: str) -> dict[str, Any]:
     """How much each token of each side that was read counts for an output, by one of `METHODS`.
 
-    `error` is how far the numbers are from adding up to what they should, where a method has that, and `value` what is
+    `apart` is how far the numbers are from adding up to what they should, where a method has that, and `value` what is
     explained.
     """
     if method not in METHODS:
@@ -130,6 +131,6 @@ def why_of(read: Read, output: int, method: str) -> dict[str, Any]:
         "sides": {names[side]: numbers.tolist() for side, numbers in found.tokens.items()},
         "value": found.value,
         "baseline": found.baseline,
-        "error": found.error,
+        "apart": found.error,
         "probability": probability,
     }

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transept.errors import UsageError
-from transept.inspect.align import CrossMaps, standings
+from transept.inspect.align import CrossMaps, Standing, standings
+from transept.inspect.contributions import contributed
 from transept.inspect.example import Row
 from transept.inspect.heads import Report, report
 from transept.inspect.record import Record, attentions, record
@@ -231,7 +232,10 @@ def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int,
 
 
 def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
-    """The layer and head that align the words of this pair best while they are predicted; None where it has none."""
+    """The layer and head that align the words of this pair best while they are predicted; None where it has none.
+
+    One pair tells too little of that by its maps alone: heads count by what reached the written words as well.
+    """
     source, target, _ = read.sides
     if source.grid:
         return None
@@ -239,13 +243,26 @@ def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
     later = [replace(word, tokens=tuple(at + 1 for at in word.tokens)) for word in target.grouped()]
     maps = CrossMaps([(read.example.source, Row(torch.empty(0), target.texts, later))])
     cross = {one.name: at for at, one in enumerate(layers) if one.role == "cross"}
+    try:  # what each written word takes of each read one: a head may be as sharp, and a word off
+        whole = contributed(read.example)["decoder"][-1]
+    except UsageError:  # not blocks in a row
+        return None
+    brought = merge(whole[:, -len(source.texts) :], target.grouped(), source.grouped())
     for name, at in cross.items():
         # The last token is written and never read: the row in which it would look is empty.
         maps.whole[name] = [torch.nn.functional.pad(layers[at].map().float().cpu(), (0, 0, 0, 1))]
     try:
-        best = next(one.aligner for one in standings(maps) if one.aligner.when == "predicted")
+        standing = [one for one in standings(maps) if one.aligner.when == "predicted"]
     except UsageError:  # no words
         return None
+    words = [at for at, word in enumerate(source.grouped()) if not word.special]
+    spoken = [at for at, word in enumerate(target.grouped()) if not word.special]
+
+    def fits(one: Standing) -> float:
+        shown = maps.of(one.aligner, 0)[:, words]
+        return one.score * float((shown * brought[spoken][:, words]).sum())
+
+    best = max(standing, key=fits).aligner
     return cross[best.attention], best.head
 
 

@@ -9,12 +9,15 @@ import torch
 
 from transept.data.foreign import read_tokenizer
 from transept.errors import UsageError
-from transept.inspect.align import cross_maps, standings
-from transept.inspect.example import Example, Row
+from transept.inspect.attribution import input_x_gradient, integrated_gradients, leave_one_out
+from transept.inspect.contributions import contributed
+from transept.inspect.cut import HeadAt, Link, effect
+from transept.inspect.example import Choice, Example, Row
 from transept.inspect.record import Made, Record, record
 from transept.look.reading import Read, side_of, written
 from transept.look.scene import Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
+from transept.use.explain import source_row
 from unit.look.staged import TEXT, filler, seer, translator, writer
 from unit.use.made import shaken, theirs
 
@@ -174,23 +177,107 @@ def filler_example() -> Example:
 
 
 def test_a_translation_opens_on_the_head_that_aligns() -> None:
+    """Of two heads that are as sharp, that one which looks at what the written words are made of."""
     stage = translator()
     number = stage.open("a small house")
-    scene = seen(stage, number)
-    read = stage._found(number)[0]
-    by_hand = loaded_pair(stage, read)
-    maps = cross_maps(stage.loaded.model, [by_hand])  # type: ignore[arg-type]
-    best = next(one.aligner for one in standings(maps) if one.aligner.when == "predicted")
+    scene, read = seen(stage, number), stage._found(number)[0]
     assert scene.first is not None
     layer, head = scene.first
-    assert (scene.layers[layer].name, head) == (best.attention, best.head)
-    assert all(len(layer.labels) == layer.shape[0] for layer in scene.layers)
+    assert scene.layers[layer].role == "cross"
+    assert 0 <= head < scene.layers[layer].shape[0]
+    assert all(len(one.labels) == one.shape[0] for one in scene.layers)
+    source, target, _ = read.sides
+    brought = contributed(read.example)["decoder"][-1][:, -len(source.texts) :].clone()
+    words = [at for word in source.grouped() if not word.special for at in word.tokens]
+    kept = Record()
+    for one in scene.layers:
+        maps = one.map().clone()
+        if one.role == "cross":
+            maps[:] = 1 / len(source.texts)
+            if one.number == 2:
+                total = brought[:, words].sum(0)
+                maps[0] = torch.eye(len(source.texts))[words[int(total.argmin())]]
+                maps[1] = torch.eye(len(source.texts))[words[int(total.argmax())]]
+        kept.add(one.name, Made(maps[None]))
+    made = [replace(one, kept=kept) for one in scene.layers]
+    first = labelled(made, read)[1]
+    assert first is not None
+    assert (made[first[0]].role, made[first[0]].number, first[1]) == ("cross", 2, 1)
+    assert len(target.texts) == len(brought)
 
 
-def loaded_pair(stage: Stage, read: Read) -> tuple[Row, Row]:
-    """The pair as the page groups it, with the last token that was written behind it."""
-    _, target, _ = read.sides
+def test_a_cut_and_a_why_are_those_of_python() -> None:
+    stage = translator()
+    number = stage.open("a small house")
+    scene, read = seen(stage, number), stage._found(number)[0]
+    model = stage.loaded.model
+    at = next(i for i, one in enumerate(scene.layers) if one.role == "cross")
+    name = scene.layers[at].name
     start = stage.loaded.demand_search().special.start([])
-    words = [replace(one, tokens=tuple(at + 1 for at in one.tokens)) for one in target.grouped()]
-    ids = torch.tensor([[*start, *read.target]])
-    return read.example.source, Row(ids, ("", *target.texts), words)
+    tokens = list(read.target)
+    by_hand = Example(model, source_row(stage.loaded, "a small house"), Row.of([*start, *tokens[:-1]]))
+    choices = [Choice(token, len(start) - 1 + k) for k, token in enumerate(tokens)]
+    for asked, cuts in (
+        ({"layer": at, "head": 1}, [HeadAt(name, 1)]),
+        ({"layer": at, "head": 0, "queries": [2], "keys": [0, 1]}, [Link(name, 2, 0, 0), Link(name, 2, 1, 0)]),
+        ({"layer": at, "head": None, "queries": [2], "keys": [3]}, [Link(name, 2, 3)]),
+    ):
+        told = stage.cut(number, asked)
+        for k, choice in enumerate(choices):
+            found = effect(model, lambda choice=choice: by_hand.probability(choice), *cuts)
+            assert told["before"][k] == pytest.approx(float(found.before), rel=1e-4, abs=1e-7)
+            assert told["after"][k] == pytest.approx(float(found.after), rel=1e-4, abs=1e-7)
+        assert told["before"] != told["after"]
+    for method, find in (
+        ("leave-one-out", leave_one_out),
+        ("gradient", input_x_gradient),
+        ("integrated", integrated_gradients),
+    ):
+        told = stage.why(number, 4, method)
+        wanted = find(by_hand, choices[4])
+        for side, own in (("source", "source"), ("given", "target")):
+            np.testing.assert_allclose(told["sides"][side], wanted.tokens[own].numpy(), rtol=1e-3, atol=1e-5)
+        assert (told["apart"] is None) == (wanted.error is None)
+    shares = stage.why(number, 4, "attention")["sides"]
+    assert sum(shares["source"]) == pytest.approx(1, abs=1e-4)
+    assert sum(shares["given"]) == pytest.approx(1, abs=1e-4)
+    assert shares["given"][6:] == [0] * (len(tokens) - 6)  # what comes later brings nothing
+
+
+def test_a_class_is_explained_and_what_has_no_choice_is_not() -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    told = stage.why(number, 0, "leave-one-out")
+    assert len(told["sides"]["picture"]) == 17
+    assert told["probability"] == pytest.approx(stage.scene(number)["answers"][0][1], rel=1e-4)
+    moved = stage.cut(number, {"layer": 0, "head": 0})
+    assert moved["before"][0] == pytest.approx(told["probability"], rel=1e-4)
+    assert moved["instead"] == [None] * len(moved["before"])
+    stage = filler()
+    number = stage.open(TEXT)
+    with pytest.raises(UsageError, match="writes no text or class"):
+        stage.cut(number, {"layer": 0, "head": 0})
+    with pytest.raises(UsageError, match="0 outputs can be explained"):
+        stage.why(number, 0, "gradient")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"layer": 99, "head": 0}, "no number 99"),
+        ({"layer": 0}, "a head, or of the links"),
+        ({"layer": 0, "head": 9}, "heads of"),
+        ({"layer": 0, "head": "0"}, "a head is a number"),
+        ({"layer": 0, "queries": [0], "keys": []}, "not 0"),
+        ({"layer": 0, "queries": [0], "keys": [99]}, "not all of"),
+        ({"layer": 0, "queries": [True], "keys": [0]}, "not all of"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_told(asked: dict[str, object], told: str) -> None:
+    stage = translator()
+    number = stage.open("a small house")
+    with pytest.raises(UsageError, match=told):
+        stage.cut(number, asked)
+    with pytest.raises(UsageError, match="no method is called 'gradients'.*gradient"):
+        stage.why(number, 0, "gradients")

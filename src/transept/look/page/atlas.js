@@ -53,7 +53,7 @@ function draw(root, given) {
   const result = el("p", { class: "caption", "aria-live": "polite" });
   const context = { ...given, switchOff: async (index, head, off) => {
     const change = await measured(given, { layer: index, head }, [], result, `without head ${head + 1} of ${given.spokenLayer(given.scene.layers[index])}`);
-    if (change !== null) off.textContent = signed(change);
+    if (change !== null) off.textContent = signed(change, 3);
   } }; // prettier-ignore
   const { scene, state, data } = context;
   const seen = new IntersectionObserver((entries) => {

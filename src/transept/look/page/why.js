@@ -38,9 +38,9 @@ function places(side, numbers, scene) {
   return el("div", { class: "board", style: { width: `${SIDE}px`, height: `${(SIDE * rows) / columns}px` } }, ...photo, canvas);
 }
 
-function told({ unit, value, baseline, error, probability }, text) {
+function told({ unit, value, baseline, apart, probability }, text) {
   const parts = [`P(${shown(text)}) = ${probability.toFixed(3)}.`];
-  if (error !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${error.toFixed(3)}.`);
+  if (apart !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${apart.toFixed(3)}.`);
   else parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
   return parts.join(" ");
 }
