@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from transept.look.scene import Scene
 
 MOST = 4096  # pairs of tokens that are cut at once
+STEPS = (
+    200  # of integrated gradients: with 50 a trained translator's bars miss up to half of what they should add up to
+)
 
 
 def cut_of(read: Read, scene: Scene, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,11 +103,16 @@ def _deciding(example: Example, lengths: Tensor) -> Tensor:
     return lengths.mean(0) if row is None else lengths[row]
 
 
+def integrated(example: Example, choice: Choice) -> Attribution:
+    """From nothing to the vectors, so finely that the error is small for most models."""
+    return integrated_gradients(example, choice, steps=STEPS)
+
+
 # What a person picks, what it is measured in, and how it is found.
 METHODS: dict[str, tuple[str, Callable[[Example, Choice], Attribution]]] = {
     "attention": ("share", attended),
     "gradient": ("logit", input_x_gradient),
-    "integrated": ("logit", integrated_gradients),
+    "integrated": ("logit", integrated),
     "leave-one-out": ("probability", leave_one_out),
 }
 

@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from transept.inspect.contributions import contributed
 from transept.inspect.cut import HeadAt, Link, effect
 from transept.inspect.example import Choice, Example, Row
 from transept.inspect.record import Made, Record, record
+from transept.inspect.words import merge
 from transept.look.reading import Read, side_of, written
 from transept.look.scene import Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
@@ -187,23 +189,24 @@ def test_a_translation_opens_on_the_head_that_aligns() -> None:
     assert 0 <= head < scene.layers[layer].shape[0]
     assert all(len(one.labels) == one.shape[0] for one in scene.layers)
     source, target, _ = read.sides
-    brought = contributed(read.example)["decoder"][-1][:, -len(source.texts) :].clone()
-    words = [at for word in source.grouped() if not word.special for at in word.tokens]
+    words = [word for word in source.grouped() if not word.special]
+    spoken = [word for word in target.grouped() if not word.special]
+    brought = contributed(read.example)["decoder"][-1][:, -len(source.texts) :]
+    total = merge(brought, spoken, words).sum(0)
+    assert len(words) == 3
     kept = Record()
     for one in scene.layers:
         maps = one.map().clone()
         if one.role == "cross":
             maps[:] = 1 / len(source.texts)
             if one.number == 2:
-                total = brought[:, words].sum(0)
-                maps[0] = torch.eye(len(source.texts))[words[int(total.argmin())]]
-                maps[1] = torch.eye(len(source.texts))[words[int(total.argmax())]]
+                for own, at in enumerate((total.argmin(), total.argmax())):
+                    maps[own] = torch.eye(len(source.texts))[words[int(at)].tokens[0]]
         kept.add(one.name, Made(maps[None]))
     made = [replace(one, kept=kept) for one in scene.layers]
     first = labelled(made, read)[1]
     assert first is not None
     assert (made[first[0]].role, made[first[0]].number, first[1]) == ("cross", 2, 1)
-    assert len(target.texts) == len(brought)
 
 
 def test_a_cut_and_a_why_are_those_of_python() -> None:
@@ -231,7 +234,7 @@ def test_a_cut_and_a_why_are_those_of_python() -> None:
     for method, find in (
         ("leave-one-out", leave_one_out),
         ("gradient", input_x_gradient),
-        ("integrated", integrated_gradients),
+        ("integrated", partial(integrated_gradients, steps=200)),
     ):
         told = stage.why(number, 4, method)
         wanted = find(by_hand, choices[4])

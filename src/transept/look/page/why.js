@@ -6,6 +6,7 @@ import { groups } from "./words.js";
 import { outputs, signed } from "./cuts.js";
 
 const SIDE = 320;
+const LARGE = 0.1; // of what the bars should add up to
 const METHODS = {
   "leave-one-out": ["left out, one at a time", "How much less probable it is without the word, measured: no attention sees it. No estimate, and what two words say together is counted for neither."],
   integrated: ["integrated gradients", "The slope of the logit along a way from nothing to the words; the bars add up to the change, but for the error."],
@@ -41,7 +42,8 @@ function places(side, numbers, scene) {
 function told({ unit, value, baseline, apart, probability }, text) {
   const parts = [`P(${shown(text)}) = ${probability.toFixed(3)}.`];
   if (apart !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${apart.toFixed(3)}.`);
-  else parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
+  if (apart !== null && apart > LARGE * Math.abs(value - baseline)) parts.push("That is much: trust these bars little.");
+  if (apart === null) parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
   return parts.join(" ");
 }
 
