@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +18,10 @@ from transept.heads.vocabulary import Vocabulary
 from transept.inputs.patches import Patches
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
+from transept.inspect.example import Choice, Example
 from transept.look.scene import Role, Side
 from transept.models import Model, ModelLayer, Seq2SeqLayer
+from transept.use.classify import Label
 from transept.use.loaded import Loaded
 from transept.use.reading import demand_tokenizer, encodings, prompt_ids
 from transept.use.see import prepared
@@ -33,16 +35,19 @@ Weighed = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Read:
-    """One input, and the pass to be made over it.
+    """One input, as an example to be passed and asked about.
 
     The sides are what was read; where there are two stacks, what was written; and what the second stack was given for
-    each token that it wrote, which is what stood before it. `passed` gives the scores (T, V) of what could have been
-    written at each row, or None where nothing is written. `target` are the tokens that were.
+    each token that it wrote, which is what stood before it. `writes` says that the scores are of what could have been
+    written at each row; `target` are the tokens that were. `asked` are the outputs that can be explained: each token
+    that was written, or each class that is told.
     """
 
     title: str
     sides: tuple[Side, ...]
-    passed: Callable[[], Tensor | None]
+    example: Example = field(repr=False)
+    writes: bool = False
+    asked: tuple[Choice, ...] = ()
     spoken: Callable[[int], str] = str
     written: str = ""
     answers: Weighed = ()
@@ -90,11 +95,12 @@ def _encoded(loaded: Loaded, text: str) -> Read:
     assert isinstance(spec, Model)
     assert isinstance(spec.embed, Tokens)
     more = {"segments": torch.tensor([one.segments], device=model.device)} if spec.embed.segments > 1 else {}
-
-    def passed() -> None:
-        model(ids, **more)
-
-    return Read(text, (side_of("text", tokenizer, one, text),), passed)
+    side = side_of("text", tokenizer, one, text)
+    example = Example(model, side.row(ids), None, more)
+    if "classify" not in loaded.verbs:
+        return Read(text, (side,), example)
+    asked, answers = _told(loaded, loaded.classify(text))
+    return Read(text, (side,), example, asked=asked, answers=answers)
 
 
 def _continued(loaded: Loaded, text: str, target: Sequence[int], most: int | None) -> Read:
@@ -109,8 +115,16 @@ def _continued(loaded: Loaded, text: str, target: Sequence[int], most: int | Non
         raise InvalidData(f"{len(ids)} tokens, and the model takes {loaded.longest}", remedy="Shorten the text.")
     row = torch.tensor([ids], device=model.device)
     side = Side("text", *written(tokenizer, ids))
-    whole = tokenizer.decode(ids)
-    return Read(text, (side,), lambda: model(row).logits[0], _spoken(tokenizer), whole, (), tuple(ids[len(prompt) :]))
+    return Read(
+        text,
+        (side,),
+        Example(model, side.row(row)),
+        writes=True,
+        asked=tuple(Choice(ids[at], at - 1) for at in range(max(len(prompt), 1), len(ids))),
+        spoken=_spoken(tokenizer),
+        written=tokenizer.decode(ids),
+        target=tuple(ids[len(prompt) :]),
+    )
 
 
 def _translated(loaded: Loaded, text: str, target: Sequence[int], most: int | None) -> Read:
@@ -138,12 +152,16 @@ def _answered(loaded: Loaded, title: str, source: Side, inputs: Tensor, ids: lis
     target = Side("target", (*opened[1:], *pieces), (*[None] * (len(start) - 1), *words))
     given = Side("given", (*opened, *pieces[:-1]), (*[None] * len(start), *words[:-1]))
     rows, inputs = torch.tensor([[*start, *ids[:-1]]], device=model.device), inputs.to(model.device)
-
-    def passed() -> Tensor:
-        return model(inputs, rows).logits[0]
-
-    sides = (source, target, given)
-    return Read(title, sides, passed, _spoken(tokenizer), tokenizer.decode(ids), (), tuple(ids))
+    return Read(
+        title,
+        (source, target, given),
+        Example(model, source.row(inputs), given.row(rows)),
+        writes=True,
+        asked=tuple(Choice(token, len(start) - 1 + at) for at, token in enumerate(ids)),
+        spoken=_spoken(tokenizer),
+        written=tokenizer.decode(ids),
+        target=tuple(ids),
+    )
 
 
 def side_of(name: str, tokenizer: Tokenizer, one: Encoding, text: str) -> Side:
@@ -211,16 +229,17 @@ def _classified(loaded: Loaded, path: Path) -> Read:
     model = loaded.model
     assert isinstance(model, ModelLayer)
     assert isinstance(model.spec.embed, Seen)
-    values = prepared(loaded, path, 0)
-    label = loaded.see(values)
-    best = sorted(label.scores.items(), key=lambda pair: -pair[1])[:TOP]
+    values, side = prepared(loaded, path, 0), side_of_picture(model.spec.embed)
+    asked, answers = _told(loaded, loaded.see(values))
+    example = Example(model, side.row(values[None].to(model.device)))
+    return Read(str(path), (side,), example, asked=asked, answers=answers, picture=shown(loaded, values))
 
-    def passed() -> None:
-        model.hidden(values[None].to(model.device))
 
-    return Read(
-        str(path), (side_of_picture(model.spec.embed),), passed, answers=tuple(best), picture=shown(loaded, values)
-    )
+def _told(loaded: Loaded, label: Label) -> tuple[tuple[Choice, ...], Weighed]:
+    """The classes that are told, and their probabilities. Those that may hold together are no choice between them."""
+    answers = tuple(label.scores.items())[:TOP]
+    apart = abs(sum(label.scores.values()) - 1) < 1e-3
+    return tuple(Choice(loaded.labels.index(name), None) for name, _ in answers) if apart else (), answers
 
 
 def _described(loaded: Loaded, path: Path, target: Sequence[int]) -> Read:

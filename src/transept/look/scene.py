@@ -5,7 +5,9 @@ Shapes: H heads, S rows (what looks), T columns (what is looked at).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transept.inspect.record import attentions, record
+from transept.errors import UsageError
+from transept.inspect.align import CrossMaps, Standing, standings
+from transept.inspect.contributions import contributed
+from transept.inspect.example import Row
+from transept.inspect.heads import Report, report
+from transept.inspect.record import Record, attentions, record
+from transept.inspect.words import Word, merge
 from transept.models import ModelLayer, Seq2SeqLayer
 from transept.parts.attention import AttentionLayer
 from transept.topology import Built
@@ -25,6 +33,7 @@ Role = Literal["encoder", "decoder", "cross"]
 Floats = NDArray[np.float32]
 
 BEST = 10  # tokens that could have been written, for each that was
+LABELLED = 1 << 22  # shares in all maps of a scene: beyond it heads have numbers alone, and no labels
 
 
 @dataclass(frozen=True)
@@ -44,28 +53,72 @@ class Side:
         """For the page."""
         return {"name": self.name, "texts": self.texts, "words": self.words, "grid": self.grid}
 
+    def grouped(self) -> list[Word]:
+        """The words, as the page shows them: tokens that are none are each one of their own, `special`."""
+        found = list[Word]()
+        for number, same in groupby(range(len(self.texts)), key=lambda at: self.words[at]):
+            members = tuple(same)
+            for own in ((at,) for at in members) if number is None or self.grid else (members,):
+                text = "".join(self.texts[at] for at in own)
+                found.append(Word(text.strip() or text, 0, 0, own, special=number is None))
+        return found
+
+    def row(self, inputs: Tensor) -> Row:
+        """What is read by a model, with these as its tokens and words. inputs (1, S), or a picture."""
+        return Row(inputs, self.texts, self.grouped())
+
 
 @dataclass(frozen=True)
 class Seen:
-    """The weights of one attention, (H, S, T), and where it is in the model."""
+    """One attention of a pass, and where it is in the model. Its shares are made when they are asked for.
+
+    `begins` is its first row among what was recorded under its name: blocks that share weights are asked several times.
+    `labels` say in a word what each head does, where that was found out.
+    """
 
     name: str
     role: Role
     number: int
     rows: str
     columns: str
-    weights: Floats = field(repr=False)
+    kept: Record = field(repr=False)
+    size: int
+    begins: int = 0
+    shared: bool = False
+    labels: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, S, T)"""
+        _, heads, _, columns = self.kept.shape(self.name)
+        return heads, self.size, columns
+
+    @property
+    def weights(self) -> Floats:
+        """The whole map, (H, S, T), made anew."""
+        return _floats(self.map())
+
+    def map(self) -> Tensor:
+        """The same as a tensor."""
+        if self.kept.shape(self.name)[2] == self.size:
+            return self.kept[self.name][0]
+        return self.kept.rows(self.name, range(self.begins, self.begins + self.size))[0]
+
+    def some(self, rows: Sequence[int]) -> Floats:
+        """Some of the rows, (H, N, T): nothing is made of the others."""
+        return _floats(self.kept.rows(self.name, [self.begins + at for at in rows])[0])
 
     def told(self) -> dict[str, Any]:
         """For the page: everything but the weights."""
-        heads, rows, columns = self.weights.shape
         return {
             "name": self.name,
             "role": self.role,
             "number": self.number,
             "rows": self.rows,
             "columns": self.columns,
-            "shape": [heads, rows, columns],
+            "shape": self.shape,
+            "shared": self.shared,
+            "labels": self.labels,
         }
 
     def is_like(self, other: Seen) -> bool:
@@ -99,7 +152,8 @@ class Choice:
 class Scene:
     """One pass, ready to be shown. `choices` has the likeliest tokens at each row of the side that was written.
 
-    `answers` are classes with their probabilities; `picture` is what the model saw, as an address that holds it.
+    `answers` are classes with their probabilities; `picture` is what the model saw, as an address that holds it;
+    `first` is the layer and the head that are best looked at first.
     """
 
     title: str
@@ -109,6 +163,7 @@ class Scene:
     choices: tuple[tuple[Choice, ...], ...] = ()
     answers: tuple[tuple[str, float], ...] = ()
     picture: str | None = None
+    first: tuple[int, int] | None = None
 
     def told(self) -> dict[str, Any]:
         """For the page: everything but the weights."""
@@ -120,33 +175,95 @@ class Scene:
             "written": self.written,
             "choices": [[choice.told() for choice in row] for row in self.choices],
             "answers": self.answers,
+            "first": self.first,
         }
 
 
-def scene_of(model: Built, read: Read) -> Scene:
-    """The pass of a model over what was read, its attention recomputed beside its own kernels."""
-    training = model.training
-    model.train(False)
-    try:
-        with torch.inference_mode(), record(model) as kept:
-            logits = read.passed()
-    finally:
-        model.train(training)
-    layers = []
+def scene_of(read: Read) -> Scene:
+    """The pass over what was read; of its attention queries and keys are kept."""
+    model = read.example.model
+    with torch.no_grad(), record(model) as kept:
+        logits = read.example.output().logits
+    layers = list(layers_of(model, read, kept))
+    first = None
+    if sum(heads * rows * columns for heads, rows, columns in (one.shape for one in layers)) <= LABELLED:
+        layers, first = labelled(layers, read)
+    choices = tuple(_choices(row, read) for row in logits[0]) if read.writes else ()
+    return Scene(read.title, read.sides, tuple(layers), read.written, choices, read.answers, read.picture, first)
+
+
+def layers_of(model: Built, read: Read, kept: Record) -> Iterator[Seen]:
+    """Every attention that was asked in a pass, as often as it was; layer 1 of a role is the first."""
+    counts: dict[Role, int] = {}
     for name, layer in attentions(model).items():
-        if name in kept:
-            (role, number), weights = placed(name, layer, model), _floats(kept[name])
-            rows, columns = read.beside(role)
-            layers.append(Seen(name, role, number, rows, columns, weights))
-    choices = () if logits is None else tuple(_choices(row, read) for row in logits)
-    return Scene(read.title, read.sides, tuple(layers), read.written, choices, read.answers, read.picture)
+        if name not in kept:
+            continue
+        role = role_of(name, layer, model)
+        rows, columns = read.beside(role)
+        size, all_rows = len(next(side for side in read.sides if side.name == rows).texts), kept.shape(name)[2]
+        if all_rows % size:  # not a row for each token: there is no view of it
+            continue
+        for begins in range(0, all_rows, size):
+            counts[role] = counts.get(role, 0) + 1
+            yield Seen(name, role, counts[role], rows, columns, kept, size, begins, all_rows > size)
 
 
-def placed(name: str, layer: AttentionLayer, model: Built) -> tuple[Role, int]:
-    """Which stack an attention is in, and how many of its role stand before it there: layer 1 is the first."""
-    role = role_of(name, layer, model)
-    alike = [other for other, found in attentions(model).items() if role_of(other, found, model) == role]
-    return role, alike.index(name) + 1
+def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int, int] | None]:
+    """The layers with what each of their heads does, and the head to look at first.
+
+    That is the one that aligns best, where one stack looks at the other, else the most interesting one.
+    """
+    sides = {side.name: side for side in read.sides}
+    found, told = list[Seen](), dict[tuple[int, int], Report]()
+    for at, one in enumerate(layers):
+        if sides[one.rows].grid or sides[one.columns].grid:
+            found.append(one)
+            continue
+        columns = sides[one.columns].grouped()
+        rows = sides[one.rows].grouped() if one.role == "cross" else columns  # a token is a query as it was given
+        maps = merge(one.map().float().cpu(), rows, columns)
+        parked = [i for i, word in enumerate(columns) if word.special or word.is_sign]
+        asking, asked = [word.text for word in rows], [word.text for word in columns]
+        for head, weights in enumerate(maps):
+            told[at, head] = report([weights], [asking], None if one.role != "cross" else [asked], [parked])
+        found.append(replace(one, labels=tuple(told[at, head].label for head in range(len(maps)))))
+    best = _aligner(found, read) if any(one.role == "cross" for one in found) else None
+    return found, best or max(told, key=lambda key: told[key].interest, default=None)
+
+
+def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
+    """The layer and head that align the words of this pair best while they are predicted; None where it has none.
+
+    One pair tells too little of that by its maps alone: heads count by what reached the written words as well.
+    """
+    source, target, _ = read.sides
+    if source.grid:
+        return None
+    # A row of the map predicts the token that stands one further on among what the decoder is given.
+    later = [replace(word, tokens=tuple(at + 1 for at in word.tokens)) for word in target.grouped()]
+    maps = CrossMaps([(read.example.source, Row(torch.empty(0), target.texts, later))])
+    cross = {one.name: at for at, one in enumerate(layers) if one.role == "cross"}
+    try:  # what each written word takes of each read one: a head may be as sharp, and a word off
+        whole = contributed(read.example)["decoder"][-1]
+    except UsageError:  # not blocks in a row
+        return None
+    brought = merge(whole[:, -len(source.texts) :], target.grouped(), source.grouped())
+    for name, at in cross.items():
+        # The last token is written and never read: the row in which it would look is empty.
+        maps.whole[name] = [torch.nn.functional.pad(layers[at].map().float().cpu(), (0, 0, 0, 1))]
+    try:
+        standing = [one for one in standings(maps) if one.aligner.when == "predicted"]
+    except UsageError:  # no words
+        return None
+    words = [at for at, word in enumerate(source.grouped()) if not word.special]
+    spoken = [at for at, word in enumerate(target.grouped()) if not word.special]
+
+    def fits(one: Standing) -> float:
+        shown = maps.of(one.aligner, 0)[:, words]
+        return one.score * float((shown * brought[spoken][:, words]).sum())
+
+    best = max(standing, key=fits).aligner
+    return cross[best.attention], best.head
 
 
 def role_of(name: str, layer: AttentionLayer, model: Built) -> Role:
@@ -160,7 +277,7 @@ def role_of(name: str, layer: AttentionLayer, model: Built) -> Role:
 
 
 def _floats(weights: Tensor) -> Floats:
-    found: Floats = weights[0].float().cpu().numpy()
+    found: Floats = weights.float().cpu().numpy()
     return found
 
 

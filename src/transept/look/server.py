@@ -75,7 +75,18 @@ class Handler(BaseHTTPRequestHandler):
         if (path := self._path()) is None or (asked := self._body()) is None:
             return
         stage = self.server.stage
-        if path == "api/scene":
+        number = asked.get("scene")
+        if path in ("api/cut", "api/why") and type(number) is not int:
+            self._refuse(HTTPStatus.BAD_REQUEST, "a cut and a why are asked of a scene, by its number")
+        elif path == "api/cut":
+            self._answer(lambda: stage.cut(number, asked))
+        elif path == "api/why":
+            output, method = asked.get("output"), asked.get("method")
+            if type(output) is not int or not isinstance(method, str):
+                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method}")
+                return
+            self._answer(lambda: stage.why(number, output, method))
+        elif path == "api/scene":
             given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
             if not isinstance(given, str) or not _ids(target) or not isinstance(most, int | None):
                 self._refuse(HTTPStatus.BAD_REQUEST, "a scene is asked by {given, target, most}")

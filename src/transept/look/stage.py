@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from transept.errors import UsageError
+from transept.look.asking import cut_of, why_of
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
 from transept.use.kinds import described
@@ -42,7 +43,7 @@ class Stage:
         with self._lock:
             wanted = read(self.loaded, given, target, most)
             self._made += 1
-            self._scenes[self._made] = wanted, scene_of(self.loaded.model, wanted)
+            self._scenes[self._made] = wanted, scene_of(wanted)
             for old in list(self._scenes)[:-KEPT]:
                 del self._scenes[old]
             return self._made
@@ -50,7 +51,8 @@ class Stage:
     def scene(self, number: int) -> dict[str, Any]:
         """A scene for the page, without the weights."""
         wanted, scene = self._found(number)
-        return {"id": number, "target": wanted.target} | scene.told()
+        asked = [choice.at for choice in wanted.asked]
+        return {"id": number, "target": wanted.target, "asked": asked} | scene.told()
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
@@ -63,15 +65,26 @@ class Stage:
         given one's role, in their order.
         """
         scene, asked = self._found(number)[1], self._layer(number, layer)
-        most = asked.weights.shape[2 if backward else 1]
+        most = asked.shape[2 if backward else 1]
         if not members or not all(0 <= at < most for at in members):
             raise UsageError(f"{asked.name} has {most} {'columns' if backward else 'rows'}, not all of {list(members)}")
         found = [
-            one.weights[:, :, members].sum(2) if backward else one.weights[:, members].mean(1)
+            one.weights[:, :, members].sum(2) if backward else one.some(members).mean(1)
             for one in scene.layers
             if one.is_like(asked)
         ]
         return np.concatenate([one.ravel() for one in found]).astype("<f4").tobytes()
+
+    def cut(self, number: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What changes without a link or a head: see `asking.cut_of`."""
+        with self._lock:
+            wanted, scene = self._found(number)
+            return cut_of(wanted, scene, asked)
+
+    def why(self, number: int, output: int, method: str) -> dict[str, Any]:
+        """How much each token that was read counts for an output: see `asking.why_of`."""
+        with self._lock:
+            return why_of(self._found(number)[0], output, method)
 
     def weights(self, number: int, layer: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The weights of a layer, (H, S, T), float32."""

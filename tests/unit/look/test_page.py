@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from transept.look.files import alone
@@ -86,7 +87,7 @@ def test_a_word_tells_what_it_looks_at(page: Page) -> None:
         page.keyboard.press("Escape")
         until(page, "!location.hash.includes('pin')")
         page.keyboard.press("]")
-        page.get_by_text("encoder layer 2, head 1", exact=True).wait_for()
+        page.locator("#where", has_text="encoder layer 2, head 1").wait_for()
 
 
 def test_the_keyboard_walks_through_the_words(page: Page) -> None:
@@ -107,7 +108,7 @@ def test_the_words_add_up_in_the_other_direction(page: Page) -> None:
     number = stage.open("played cats")
     weights = stage.weights(number, 0).mean(0)
     with Shown(stage) as address:
-        page.goto(f"{address}#backward=true&pin=2")
+        page.goto(f"{address}#layer=0&backward=true&pin=2")
         page.get_by_text("cats is looked at by").wait_for()
         share = weights[1:3, 3:5].sum(1).mean()  # the pieces of "played" that look, at both pieces of "cats"
         assert page.locator(".token", has_text="played").get_attribute("title") == f"{100 * share:.1f} %"
@@ -141,8 +142,8 @@ def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page)
     with Shown(stage) as address:
         page.goto(f"{address}#view=heads")
         assert page.locator(".cell").count() == 8
-        page.get_by_role("button", name="decoder layer 2, head 3").click()
-        page.get_by_text("decoder layer 2, head 3", exact=True).wait_for()
+        page.locator(".cell[aria-label^='decoder layer 2, head 3']").click()
+        page.locator("#where", has_text="decoder layer 2, head 3").wait_for()
         page.get_by_role("tab", name="Matrix").click()
         page.get_by_role("button", name="pieces of words").click()
         page.get_by_text("The numbers").click()
@@ -150,6 +151,98 @@ def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page)
         assert float(cell.inner_text()) == pytest.approx(100 * weights[2, 2, 1], abs=0.45)  # sent as a byte
         page.locator("canvas.matrix").hover(position={"x": 120, "y": 120})
         page.locator(".caption", has_text="→").wait_for()
+
+
+def test_a_page_opens_on_the_best_head(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    told = stage.scene(stage.open("a small house"))
+    layer, head = told["first"]
+    with Shown(stage) as address:
+        page.goto(address)
+        number = told["layers"][layer]["number"]
+        page.locator("#where", has_text=f"decoder layer {number} → source, head {head + 1}").wait_for()
+        assert page.locator("#where .label").inner_text() == told["layers"][layer]["labels"][head]
+        page.get_by_role("button", name="the mean of all heads").click()
+        page.locator("#where", has_text="mean of all heads").wait_for()
+        assert f"layer={layer}" in page.url
+
+
+def test_a_link_and_a_head_are_cut_and_the_change_is_measured(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    told = stage.scene(number)
+    layer = next(i for i, one in enumerate(told["layers"]) if one["role"] == "cross")
+    with Shown(stage) as address:
+        page.goto(f"{address}#pieces=true&layer={layer}&head=0&pin=3")
+        button = page.get_by_role("button", name="Cut this link").first
+        source = told["sides"][0]["texts"]
+        name = str(button.get_attribute("aria-label")).rpartition("→ ")[2]
+        weights = stage.weights(number, layer)[0, 3]
+        assert source[int(weights.argmax())].strip() == name.strip("␣ ")
+        button.click()
+        moved = stage.cut(number, {"layer": layer, "head": 0, "queries": [3], "keys": [int(weights.argmax())]})
+        result = page.locator(".cutting p")
+        result.get_by_text("→").first.wait_for()
+        text = result.inner_text()
+        assert told["sides"][1]["texts"][3].strip() in text
+        assert spoken(moved["before"][3]) in text
+        assert spoken(moved["after"][3]) in text
+        page.get_by_role("tab", name="Stage").click()
+        page.get_by_role("button", name="Cut this link").first.click()
+        page.locator(".cutting p .number").first.wait_for()
+        page.get_by_role("tab", name="Heads").click()
+        off = page.locator("button.off").last
+        off.focus()
+        page.keyboard.press("Enter")
+        last = len(told["layers"]) - 1
+        moved = stage.cut(number, {"layer": last, "head": told["layers"][last]["shape"][0] - 1})
+        change = max((b - a for a, b in zip(moved["before"], moved["after"], strict=True)), key=abs)
+        page.locator("button.off", has_text=f"{abs(change):.3f}").wait_for()
+
+
+def spoken(p: float) -> str:
+    """A probability as the page writes it."""
+    return f"{p:.3f}" if p == 0 or p >= 0.001 else f"{p:.1e}".replace("e-0", "e-")
+
+
+def test_what_is_only_read_has_nothing_to_cut(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#pin=2")
+        page.get_by_text("cat looks at").wait_for()
+        assert page.get_by_role("button", name="Cut this link").count() == 0
+        assert page.get_by_role("tab", name="Why").count() == 0
+        page.get_by_role("tab", name="Heads").click()
+        page.locator(".cell").first.wait_for()
+        assert page.locator("button.off").count() == 0
+
+
+def test_why_a_token_was_written(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=why&output=4&pieces=true")
+        bars = page.locator(".signs").first.locator("li")
+        bars.first.wait_for()
+        found = stage.why(number, 4, "leave-one-out")
+        shown = [text.replace("−", "-") for text in bars.locator("small").all_inner_texts()]
+        np.testing.assert_allclose([float(text) for text in shown], found["sides"]["source"], rtol=0, atol=6e-4)
+        assert page.locator(".signs").nth(1).locator("li").count() == found["at"] + 1  # what stood before it
+        page.get_by_label("By").select_option("integrated")
+        apart = stage.why(number, 4, "integrated")["apart"]
+        page.get_by_text(f"but for {apart:.3f}").wait_for()
+        assert "method=integrated" in page.url
+
+
+def test_why_a_picture_is_of_a_class(page: Page) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    stage.open(str(picture))
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=why")
+        page.locator(".why canvas.over").wait_for()
+        assert page.locator(".why canvas.over").evaluate("one => [one.width, one.height]") == [4, 4]
 
 
 def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:

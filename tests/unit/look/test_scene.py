@@ -1,17 +1,27 @@
 """A scene shows what was computed: weights as recorded, words that add up, and the texts that were read and written."""
 
+from copy import copy
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from transept.data.foreign import read_tokenizer
 from transept.errors import UsageError
-from transept.inspect.record import record
-from transept.look.reading import side_of, written
-from transept.look.scene import Scene, Seen
+from transept.inspect.attribution import input_x_gradient, integrated_gradients, leave_one_out
+from transept.inspect.contributions import contributed
+from transept.inspect.cut import HeadAt, Link, effect
+from transept.inspect.example import Choice, Example, Row
+from transept.inspect.record import Made, Record, record
+from transept.inspect.words import merge
+from transept.look.reading import Read, side_of, written
+from transept.look.scene import Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
+from transept.use.explain import source_row
 from unit.look.staged import TEXT, filler, seer, translator, writer
-from unit.use.made import theirs
+from unit.use.made import shaken, theirs
 
 
 def seen(stage: Stage, number: int) -> Scene:
@@ -85,9 +95,12 @@ def test_what_was_read_and_written_is_found_again_in_the_pieces() -> None:
 
 def test_a_byte_is_never_far_from_the_share() -> None:
     shares = np.random.default_rng(0).dirichlet(np.full(40, 0.2), (3, 50)).astype(np.float32)
-    bytes_ = np.frombuffer(Seen("a", "encoder", 1, "text", "text", shares).packed(), np.uint8).reshape(shares.shape)
+    kept = Record()
+    kept.add("a", Made(torch.from_numpy(shares)[None]))
+    layer = Seen("a", "encoder", 1, "text", "text", kept, shares.shape[1])
+    bytes_ = np.frombuffer(layer.packed(), np.uint8).reshape(shares.shape)
     assert np.abs((bytes_ / 255.0) ** 2 - shares).max() < 0.004
-    pairs = np.frombuffer(Seen("a", "encoder", 1, "text", "text", shares).packed(exact=True), "<u2")
+    pairs = np.frombuffer(layer.packed(exact=True), "<u2")
     assert np.abs((pairs.reshape(shares.shape) / 65535.0) ** 2 - shares).max() < 2e-5
 
 
@@ -113,3 +126,161 @@ def test_the_oldest_scenes_go_and_what_is_not_there_is_named() -> None:
     for members, backward in (([9], False), ([], True), ([0, -1], True)):
         with pytest.raises(UsageError, match=f"{4} {'columns' if backward else 'rows'}, not all of"):
             stage.looked(numbers[-1], 0, members, backward)
+
+
+def test_a_scene_keeps_what_was_asked_and_no_map() -> None:
+    """Memory grows with the text, not with its square."""
+    stage = translator()
+    scene = seen(stage, stage.open("a small house"))
+    for layer in scene.layers:
+        assert not any(isinstance(piece, Made) for piece in layer.kept._of(layer.name))
+        few = [0, layer.size - 1]
+        assert np.allclose(layer.some(few), layer.weights[:, few], rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_that_share_weights_are_each_a_layer() -> None:
+    loaded = copy(filler().loaded)
+    spec = replace(loaded.spec, stack=replace(loaded.spec.stack, weights=1))  # type: ignore[attr-defined,type-var]
+    torch.manual_seed(0)
+    loaded.spec, loaded.model = spec, shaken(spec.build().eval(), scale=0.3)
+    stage = Stage(loaded)
+    number = stage.open(TEXT)
+    scene, told = seen(stage, number), stage.scene(number)
+    tokens = len(told["sides"][0]["texts"])
+    assert [(one["number"], one["shared"], one["shape"]) for one in told["layers"]] == [
+        (1, True, (4, tokens, tokens)),
+        (2, True, (4, tokens, tokens)),
+    ]
+    first, second = (one.weights for one in scene.layers)
+    assert not np.allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(second[:, [2]], scene.layers[1].some([2]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(second.sum(-1), 1, rtol=1e-5, atol=0)
+
+
+def test_heads_are_called_by_what_they_do_and_the_best_comes_first() -> None:
+    """A head made to look at the word before is called so; one that aligns is what the page opens on."""
+    tokens = ("the", "cat", "s", "sat", ".", "</s>")
+    side = Side("text", tokens, (0, 1, 1, 2, 3, None))
+    assert [word.text for word in side.grouped()] == ["the", "cats", "sat", ".", "</s>"]
+    back = torch.zeros(6, 6)
+    back[range(6), [0, 0, 0, 1, 3, 4]] = 1.0
+    even = torch.full((6, 6), 1 / 6)
+    kept = Record()
+    kept.add("a", Made(torch.stack([even, back])[None]))
+    layer = Seen("a", "encoder", 1, "text", "text", kept, 6)
+    read = Read("", (side,), filler_example())
+    (found,), first = labelled([layer], read)
+    assert found.labels == ("broad", "previous word")
+    assert first == (0, 1)
+
+
+def filler_example() -> Example:
+    return Example(filler().loaded.model, Row.of([1, 2]))
+
+
+def test_a_translation_opens_on_the_head_that_aligns() -> None:
+    """Of two heads that are as sharp, that one which looks at what the written words are made of."""
+    stage = translator()
+    number = stage.open("a small house")
+    scene, read = seen(stage, number), stage._found(number)[0]
+    assert scene.first is not None
+    layer, head = scene.first
+    assert scene.layers[layer].role == "cross"
+    assert 0 <= head < scene.layers[layer].shape[0]
+    assert all(len(one.labels) == one.shape[0] for one in scene.layers)
+    source, target, _ = read.sides
+    words = [word for word in source.grouped() if not word.special]
+    spoken = [word for word in target.grouped() if not word.special]
+    brought = contributed(read.example)["decoder"][-1][:, -len(source.texts) :]
+    total = merge(brought, spoken, words).sum(0)
+    assert len(words) == 3
+    kept = Record()
+    for one in scene.layers:
+        maps = one.map().clone()
+        if one.role == "cross":
+            maps[:] = 1 / len(source.texts)
+            if one.number == 2:
+                for own, at in enumerate((total.argmin(), total.argmax())):
+                    maps[own] = torch.eye(len(source.texts))[words[int(at)].tokens[0]]
+        kept.add(one.name, Made(maps[None]))
+    made = [replace(one, kept=kept) for one in scene.layers]
+    first = labelled(made, read)[1]
+    assert first is not None
+    assert (made[first[0]].role, made[first[0]].number, first[1]) == ("cross", 2, 1)
+
+
+def test_a_cut_and_a_why_are_those_of_python() -> None:
+    stage = translator()
+    number = stage.open("a small house")
+    scene, read = seen(stage, number), stage._found(number)[0]
+    model = stage.loaded.model
+    at = next(i for i, one in enumerate(scene.layers) if one.role == "cross")
+    name = scene.layers[at].name
+    start = stage.loaded.demand_search().special.start([])
+    tokens = list(read.target)
+    by_hand = Example(model, source_row(stage.loaded, "a small house"), Row.of([*start, *tokens[:-1]]))
+    choices = [Choice(token, len(start) - 1 + k) for k, token in enumerate(tokens)]
+    for asked, cuts in (
+        ({"layer": at, "head": 1}, [HeadAt(name, 1)]),
+        ({"layer": at, "head": 0, "queries": [2], "keys": [0, 1]}, [Link(name, 2, 0, 0), Link(name, 2, 1, 0)]),
+        ({"layer": at, "head": None, "queries": [2], "keys": [3]}, [Link(name, 2, 3)]),
+    ):
+        told = stage.cut(number, asked)
+        for k, choice in enumerate(choices):
+            found = effect(model, lambda choice=choice: by_hand.probability(choice), *cuts)
+            assert told["before"][k] == pytest.approx(float(found.before), rel=1e-4, abs=1e-7)
+            assert told["after"][k] == pytest.approx(float(found.after), rel=1e-4, abs=1e-7)
+        assert told["before"] != told["after"]
+    for method, find in (
+        ("leave-one-out", leave_one_out),
+        ("gradient", input_x_gradient),
+        ("integrated", partial(integrated_gradients, steps=200)),
+    ):
+        told = stage.why(number, 4, method)
+        wanted = find(by_hand, choices[4])
+        for side, own in (("source", "source"), ("given", "target")):
+            np.testing.assert_allclose(told["sides"][side], wanted.tokens[own].numpy(), rtol=1e-3, atol=1e-5)
+        assert (told["apart"] is None) == (wanted.error is None)
+    shares = stage.why(number, 4, "attention")["sides"]
+    assert sum(shares["source"]) == pytest.approx(1, abs=1e-4)
+    assert sum(shares["given"]) == pytest.approx(1, abs=1e-4)
+    assert shares["given"][6:] == [0] * (len(tokens) - 6)  # what comes later brings nothing
+
+
+def test_a_class_is_explained_and_what_has_no_choice_is_not() -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    told = stage.why(number, 0, "leave-one-out")
+    assert len(told["sides"]["picture"]) == 17
+    assert told["probability"] == pytest.approx(stage.scene(number)["answers"][0][1], rel=1e-4)
+    moved = stage.cut(number, {"layer": 0, "head": 0})
+    assert moved["before"][0] == pytest.approx(told["probability"], rel=1e-4)
+    assert moved["instead"] == [None] * len(moved["before"])
+    stage = filler()
+    number = stage.open(TEXT)
+    with pytest.raises(UsageError, match="writes no text or class"):
+        stage.cut(number, {"layer": 0, "head": 0})
+    with pytest.raises(UsageError, match="0 outputs can be explained"):
+        stage.why(number, 0, "gradient")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"layer": 99, "head": 0}, "no number 99"),
+        ({"layer": 0}, "a head, or of the links"),
+        ({"layer": 0, "head": 9}, "heads of"),
+        ({"layer": 0, "head": "0"}, "a head is a number"),
+        ({"layer": 0, "queries": [0], "keys": []}, "not 0"),
+        ({"layer": 0, "queries": [0], "keys": [99]}, "not all of"),
+        ({"layer": 0, "queries": [True], "keys": [0]}, "not all of"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_told(asked: dict[str, object], told: str) -> None:
+    stage = translator()
+    number = stage.open("a small house")
+    with pytest.raises(UsageError, match=told):
+        stage.cut(number, asked)
+    with pytest.raises(UsageError, match="no method is called 'gradients'.*gradient"):
+        stage.why(number, 0, "gradients")

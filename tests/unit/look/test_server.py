@@ -119,3 +119,17 @@ def test_a_text_that_is_too_long_is_told(server: Server) -> None:
 def test_a_port_that_is_taken_is_named(server: Server) -> None:
     with pytest.raises(UsageError, match="cannot be opened"):
         Server(filler(), server.server_address[1])
+
+
+def test_a_cut_and_a_why_are_asked_of_a_scene(server: Server) -> None:
+    number = server.stage.open(TEXT)
+    for path, body, told in (
+        ("api/cut", {"layer": 0, "head": 0}, "by its number"),
+        ("api/why", {"scene": "1", "output": 0, "method": "gradient"}, "by its number"),
+        ("api/why", {"scene": number, "output": "0", "method": "gradient"}, "{scene, output, method}"),
+        ("api/cut", {"scene": number, "layer": 0, "head": 0}, "writes no text or class"),
+        ("api/why", {"scene": 9999, "output": 0, "method": "gradient"}, "no scene 9999"),
+    ):
+        status, _, answer = asked(server, path, body)
+        assert status == 400
+        assert told in json.loads(answer)["error"]

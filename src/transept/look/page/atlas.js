@@ -2,6 +2,7 @@
 
 import { colour, el, shown } from "./dom.js";
 import { groups, map } from "./words.js";
+import { measured, signed } from "./cuts.js";
 
 const SIDE = 56;
 
@@ -41,10 +42,19 @@ function cell(context, layer, index, head) {
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
     onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].grid ? "matrix" : "words" }) },
     canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
-  return { node, canvas, bar };
+  const off = context.data.asks && context.scene.asked.length > 0
+    ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
+        onclick: () => context.switchOff(index, head, off) }, "off") // prettier-ignore
+    : null;
+  return { node: el("div", { class: "slot" }, node, off), canvas, bar };
 }
 
-function draw(root, context) {
+function draw(root, given) {
+  const result = el("p", { class: "caption", "aria-live": "polite" });
+  const context = { ...given, switchOff: async (index, head, off) => {
+    const change = await measured(given, { layer: index, head }, [], result, `without head ${head + 1} of ${given.spokenLayer(given.scene.layers[index])}`);
+    if (change !== null) off.textContent = signed(change, 3);
+  } }; // prettier-ignore
   const { scene, state, data } = context;
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) {
@@ -74,7 +84,7 @@ function draw(root, context) {
         return row;
       }));
   });
-  root.replaceChildren(...blocks);
+  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks);
   root.repaint = root.resized = null;
   root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
 }

@@ -66,10 +66,23 @@ class Served extends Data {
     return alike(scene, layer).map(({ shape: [H, S, T] }) => all.subarray(from, (from += H * (backward ? S : T))));
   }
 
-  async scene(given, target = null, most = null) {
+  async #asked(address, what) {
     const headers = { "Content-Type": "application/json" };
-    const body = JSON.stringify({ given, target, most });
-    return answered(await fetch("api/scene", { method: "POST", headers, body }));
+    return answered(await fetch(`api/${address}`, { method: "POST", headers, body: JSON.stringify(what) }));
+  }
+
+  scene(given, target = null, most = null) {
+    return this.#asked("scene", { given, target, most });
+  }
+
+  // The probabilities of all that was written, before a cut and after.
+  cut(scene, what) {
+    return this.once(`${scene.id}/cut/${JSON.stringify(what)}`, () => this.#asked("cut", { scene: scene.id, ...what }));
+  }
+
+  // What an output hangs on, a number for each token of each side.
+  why(scene, output, method) {
+    return this.once(`${scene.id}/why/${output}/${method}`, () => this.#asked("why", { scene: scene.id, output, method }));
   }
 }
 

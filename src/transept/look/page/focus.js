@@ -3,8 +3,10 @@
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { alike } from "./data.js";
 import { gathered, largest } from "./words.js";
+import { cutter } from "./cuts.js";
 
 const ARCS = 5;
+const CUTS = 6;
 const LEAST = 0.01;
 
 // What one word looks at, in a sentence that is always true.
@@ -82,6 +84,7 @@ function draw(root, context) {
   const caption = el("p", { class: "caption", "aria-live": "polite" });
   const parking = el("div", { class: "parking", "aria-hidden": "true" }, el("span", {}, "parked on ends and marks"), el("div", { class: "bar" }, el("i")));
   const canvas = el("canvas", { role: "img" });
+  const cutting = el("div", { class: "cutting" });
   let over = null;
 
   const pinned = () => (state.now.pin !== null && state.now.pin < asking.length ? state.now.pin : null);
@@ -106,7 +109,7 @@ function draw(root, context) {
     if (wanted !== i) return; // the pointer has gone on
     const found = alike(scene, layer).map((one, r) => {
       const every = [...Array(one.shape[0]).keys()];
-      const chosen = state.now.head === null || state.now.head >= every.length ? every : [state.now.head];
+      const chosen = context.head === null || context.head >= every.length ? every : [context.head];
       return gathered(lines[r], { all: every.length, chosen }, asked, backward);
     });
     const shares = found[alike(scene, layer).indexOf(layer)];
@@ -126,6 +129,11 @@ function draw(root, context) {
     parking.querySelector("i").style.width = `${100 * parked}%`;
     parking.lastChild.title = percent(parked, 1);
     strip(context, canvas, found);
+    const links = largest(shares, CUTS).filter((c) => shares[c] >= LEAST).map((c) => {
+      const [queries, keys] = backward ? [asked[c].members, asking[i].members] : [asking[i].members, asked[c].members];
+      return { text: asked[c].text, share: shares[c], queries, keys };
+    });
+    cutting.replaceChildren(...(i === pinned() ? cutter(context, asking[i].text, links, backward) : []));
   }
 
   board.addEventListener("pointerleave", () => {
@@ -141,7 +149,7 @@ function draw(root, context) {
     next.focus();
     event.preventDefault();
   });
-  root.replaceChildren(board, caption, parking, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
+  root.replaceChildren(board, caption, parking, cutting, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
   root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
   root.resized = root.repaint;
   root.repaint();

@@ -9,8 +9,10 @@ import { atlas } from "./atlas.js";
 import { matrix } from "./matrix.js";
 import { stage } from "./stage.js";
 import { picture } from "./picture.js";
+import { why } from "./why.js";
 
-const VIEWS = [focus, picture, stage, atlas, matrix];
+const VIEWS = [focus, picture, stage, atlas, matrix, why];
+const FRESH = { pin: null, step: null, output: null }; // what belongs to one scene
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -20,15 +22,24 @@ let told = null;
 let drawing = 0;
 
 const scene = () => told.scenes[Math.min(state.now.scene, told.scenes.length - 1)];
-// The layer that is asked for, or the nearest that the view can show.
-function layerOf(one, view = viewOf(one)) {
-  const layer = one.layers[Math.min(state.now.layer, one.layers.length - 1)];
-  return view.shows?.(layer, one) === false ? one.layers.findLast((other) => view.shows(other, one)) ?? layer : layer;
+const fitting = (one) => VIEWS.filter((view) => view.fits(one, data));
+
+// The layer and head that are asked for, or that are best looked at first; another layer where the view cannot show it.
+function placeOf(one, view = viewOf(one)) {
+  const { now } = state;
+  const told = now.layer === null && now.head === null && one.first ? one.first : [now.layer ?? 0, now.head];
+  let layer = one.layers[Math.min(told[0], one.layers.length - 1)];
+  let head = told[1] !== null && told[1] < layer.shape[0] ? told[1] : null;
+  if (view.shows?.(layer, one) === false) {
+    layer = one.layers.findLast((other) => view.shows(other, one)) ?? layer;
+    if (now.layer === null) head = null;
+  }
+  return { layer, head: head !== null && head < layer.shape[0] ? head : null };
 }
 
 function viewOf(one) {
-  const fitting = VIEWS.filter((view) => view.fits(one));
-  return fitting.find(({ name }) => name === state.now.view) ?? fitting[0];
+  const views = fitting(one);
+  return views.find(({ name }) => name === state.now.view) ?? views[0];
 }
 
 export function spokenLayer(layer) {
@@ -45,7 +56,7 @@ async function open(given, target, most) {
   try {
     const made = await data.scene(given, target, most);
     told.scenes.push(made);
-    state.set({ scene: told.scenes.length - 1, pin: null, step: null });
+    state.set({ scene: told.scenes.length - 1, ...FRESH });
     say("");
   } catch (error) {
     say(error.message, true);
@@ -54,21 +65,23 @@ async function open(given, target, most) {
 
 function drawRail(one, view) {
   const roles = [...new Set(one.layers.filter((layer) => view.shows?.(layer, one) !== false).map((layer) => layer.role))];
-  at("rail").hidden = view.tools.length === 0;
+  at("rail").hidden = !view.tools.includes("heads");
+  const chosen = placeOf(one, view).layer;
   at("rail").replaceChildren(
     ...roles.map((role) =>
       el("div", { class: "stack", role: "group", "aria-label": ROLES[role] }, el("h2", {}, ROLES[role]),
         ...one.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role).reverse()
-          .map(([layer, i]) => toggle(String(layer.number), i === one.layers.indexOf(layerOf(one, view)),
+          .map(([layer, i]) => toggle(String(layer.number), layer === chosen,
             () => state.set({ layer: i, head: null }), { title: layer.name, "aria-label": spokenLayer(layer) }))))); // prettier-ignore
 }
 
-function drawTools(one, layer, view) {
+function drawTools(one, { layer, head: chosen }, view) {
   const [heads] = layer.shape;
   const { now } = state;
+  const index = one.layers.indexOf(layer);
   const shows = new Set(view.tools);
   const chips = [null, ...Array(heads).keys()].map((head) =>
-    toggle(head === null ? "mean" : String(head + 1), now.head === head, () => state.set({ head }), {
+    toggle(head === null ? "mean" : String(head + 1), chosen === head, () => state.set({ layer: index, head }), {
       "aria-label": head === null ? "the mean of all heads" : `head ${head + 1}`,
       title: layer.labels?.[head] ?? null,
     }));
@@ -79,7 +92,11 @@ function drawTools(one, layer, view) {
       shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
       shows.has("parked") && toggle("tint ends and marks too", now.parked, (parked) => state.set({ parked })),
     ].filter(Boolean));
-  at("where").textContent = shows.has("heads") ? `${spokenLayer(layer)}, ${now.head === null ? "mean of all heads" : `head ${now.head + 1}`}` : "";
+  const label = layer.labels?.[chosen];
+  const head = chosen === null ? "mean of all heads" : `head ${chosen + 1}`;
+  at("where").hidden = !shows.has("heads");
+  at("where").textContent = `${spokenLayer(layer)}, ${head}`;
+  if (label) at("where").append(" ", el("span", { class: "label" }, label));
 }
 
 function drawScenes() {
@@ -93,23 +110,22 @@ async function draw() {
   const turn = ++drawing;
   const one = scene();
   if (!one) return;
-  const fitting = VIEWS.filter((view) => view.fits(one));
   const view = viewOf(one);
-  const layer = layerOf(one, view);
+  const { layer, head } = placeOf(one, view);
   drawScenes();
-  at("views").replaceChildren(...fitting.map(({ name, title }) =>
+  at("views").replaceChildren(...fitting(one).map(({ name, title }) =>
     el("button", { type: "button", role: "tab", "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
   drawRail(one, view);
-  drawTools(one, layer, view);
+  drawTools(one, { layer, head }, view);
   at("note").textContent = view.note;
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
     if (turn !== drawing) return;
     const { now } = state;
-    const heads = now.head === null || now.head >= layer.shape[0] ? [...Array(layer.shape[0]).keys()] : [now.head];
+    const heads = head === null ? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, state, data, open, spokenLayer, say,
+      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -123,17 +139,16 @@ async function draw() {
 
 function move(change) {
   const one = scene();
-  const layer = layerOf(one);
+  const { layer, head } = placeOf(one);
   const index = one.layers.indexOf(layer);
   if (change.layer) {
     const alike = one.layers.map((other, i) => [other, i]).filter(([other]) => other.role === layer.role).map(([, i]) => i);
     const next = alike[alike.indexOf(index) + change.layer];
-    if (next !== undefined) state.set({ layer: next });
+    if (next !== undefined) state.set({ layer: next, head });
   }
   if (change.head) {
-    const now = state.now.head ?? -1;
-    const next = now + change.head;
-    if (next < layer.shape[0]) state.set({ head: next < 0 ? null : next });
+    const next = (head ?? -1) + change.head;
+    if (next < layer.shape[0]) state.set({ layer: index, head: next < 0 ? null : next });
   }
 }
 
@@ -163,7 +178,7 @@ async function begin() {
     event.preventDefault();
     if (at("given").value) open(at("given").value);
   });
-  at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), pin: null, step: null }));
+  at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
   const repaints = new Set(["pin"]);
   state.heard((now, change) => {
     const names = Object.keys(change);

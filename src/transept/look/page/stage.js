@@ -1,9 +1,11 @@
 // The stage: how a text was written, token by token, and what could have been written instead.
 
+import { cutter } from "./cuts.js";
 import { drawn, el, percent, shown, wide } from "./dom.js";
 import { largest } from "./words.js";
 
 const RIBBONS = 4;
+const CUTS = 5;
 const PAUSE = 700;
 
 let playing = null;
@@ -72,6 +74,9 @@ function draw(root, context) {
     return el("li", {}, el("button", { type: "button", "aria-label": `${name}: write this, and go on`, title: "Write this instead, and let the model go on", onclick: force }, ...body));
   }));
 
+  const links = known ? largest(shares, CUTS).filter((t) => shares[t] >= 0.01).map((t) => ({ text: read.texts[t], share: shares[t], queries: [row(step)], keys: [t] })) : [];
+  const cutting = el("div", { class: "cutting" }, ...cutter(context, written.texts[skipped + step], links, false));
+
   const go = (to) => state.set({ step: Math.max(0, Math.min(own - 1, to)) });
   const bar = el("div", { class: "steps", role: "group", "aria-label": "Steps" },
     el("button", { type: "button", onclick: () => go(0), disabled: step <= 0 }, "First"),
@@ -80,7 +85,7 @@ function draw(root, context) {
     el("button", { type: "button", "aria-pressed": String(playing !== null), onclick: () => play(go, step, own) }, playing ? "Stop" : "Play"),
     el("span", {}, own ? `token ${step + 1} of ${own}` : "nothing was written")); // prettier-ignore
 
-  root.replaceChildren(lines, bar, el("h2", {}, "What could stand here"), list);
+  root.replaceChildren(lines, bar, el("h2", {}, "What could stand here"), list, cutting);
   root.repaint = null;
   root.resized = ribbons;
   ribbons();

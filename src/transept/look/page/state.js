@@ -1,10 +1,11 @@
-// What is looked at now. It lives in the address, so that a link shows the same.
+// What is looked at now. It lives in the address, so that a link shows the same. Where it names no layer, the scene tells
+// which one, and which head, to look at first.
 
 const FIRST = {
-  view: "words", scene: 0, layer: 0, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
-  other: null, step: null,
+  view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
+  other: null, step: null, output: null, method: "leave-one-out",
 };
-const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number };
+const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number };
 
 export class State {
   #heard = [];

@@ -1,0 +1,144 @@
+"""What is asked of a scene beyond its maps: what changes without a link or a head, and what an output hangs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from transept.errors import UsageError, nearest
+from transept.heads.classes import Classes
+from transept.inspect.attribution import Attribution, input_x_gradient, integrated_gradients, leave_one_out
+from transept.inspect.contributions import value_weighted
+from transept.inspect.cut import Cut, HeadAt, Link, effect
+from transept.inspect.example import Choice, Example
+from transept.inspect.streams import stream
+from transept.models import ModelLayer
+from transept.parts.attention import AttentionLayer
+
+if TYPE_CHECKING:
+    from transept.look.reading import Read
+    from transept.look.scene import Scene
+
+MOST = 4096  # pairs of tokens that are cut at once
+STEPS = (
+    200  # of integrated gradients: with 50 a trained translator's bars miss up to half of what they should add up to
+)
+
+
+def cut_of(read: Read, scene: Scene, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The probability of every output that can be explained, before a cut and after.
+
+    asked: `layer`, and `head`, or `queries` and `keys` (numbers of tokens), whose links are cut in this head, or in all
+    of them where `head` is None. `instead` is what would stand there without it, where that is another.
+    """
+    if not read.asked:
+        raise UsageError("nothing was chosen here that could become less probable: this model writes no text or class")
+    cuts = list(_cuts(scene, asked))
+    example, choices = read.example, read.asked
+
+    def ask() -> Tensor:
+        return example.logits().softmax(-1)
+
+    found = effect(example.model, ask, *cuts)
+    before, after = (
+        [float((scores if one.at is None else scores[one.at])[one.index]) for one in choices]
+        for scores in (found.before, found.after)
+    )
+    return {"before": before, "after": after, "instead": [_instead(read, found.after, one) for one in choices]}
+
+
+def _instead(read: Read, after: Tensor, choice: Choice) -> str | None:
+    best = int((after if choice.at is None else after[choice.at]).argmax())
+    return read.spoken(best) if choice.at is not None and best != choice.index else None
+
+
+def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
+    at, head, queries, keys = (asked.get(name) for name in ("layer", "head", "queries", "keys"))
+    if type(at) is not int or not 0 <= at < len(scene.layers):
+        raise UsageError(f"the scene has {len(scene.layers)} attentions, and no number {at}")
+    layer = scene.layers[at]
+    if head is not None and type(head) is not int:
+        raise UsageError("a head is a number, or none for all of them")
+    if queries is None and keys is None:
+        if head is None:
+            raise UsageError("a cut is of a head, or of the links from queries to keys")
+        return [HeadAt(layer.name, head)]
+    sizes = (len(side) if isinstance(side, list) else 0 for side in (queries, keys))
+    if not 0 < (count := next(sizes) * next(sizes)) <= MOST:
+        raise UsageError(f"links are cut from tokens to tokens, at most {MOST:,} of them, not {count:,}")
+    for side, most, what in ((queries, layer.size, "rows"), (keys, layer.shape[2], "columns")):
+        if not all(type(one) is int and 0 <= one < most for one in side):
+            raise UsageError(f"{layer.name} has {most} {what}, not all of {side}")
+    return [Link(layer.name, query, key, head) for query in queries for key in keys]
+
+
+# ------------------------------------------------------------------ why
+
+
+@torch.no_grad()
+def attended(example: Example, choice: Choice) -> Attribution:
+    """How long the vectors are that attention brings, for the row that decides: each layer's add up to 1, and the mean
+    of the layers is taken (Kobayashi et al. 2020).
+    """
+    own, across = list[Tensor](), list[Tensor]()
+    for one in stream(example).writes:
+        if isinstance(one.layer, AttentionLayer):
+            lengths = value_weighted(one)
+            line = lengths[choice.at] if choice.at is not None else _deciding(example, lengths)
+            (across if one.layer.spec.source == "memory" else own).append(line / line.sum().clamp(min=1e-12))
+    sides = {"source": own} if example.target is None else {"source": across, "target": own}
+    found = {name: torch.stack(lines).mean(0).cpu() for name, lines in sides.items() if lines}
+    return Attribution(found, float(example.score(choice)))
+
+
+def _deciding(example: Example, lengths: Tensor) -> Tensor:
+    """The row that a class is told by, or the mean of all."""
+    model = example.model
+    assert isinstance(model, ModelLayer)
+    pool = model.spec.head.pool if isinstance(model.spec.head, Classes) else None
+    row = {"first": 0, "second": 1, "last": -1}.get(pool) if isinstance(pool, str) else None
+    return lengths.mean(0) if row is None else lengths[row]
+
+
+def integrated(example: Example, choice: Choice) -> Attribution:
+    """From nothing to the vectors, so finely that the error is small for most models."""
+    return integrated_gradients(example, choice, steps=STEPS)
+
+
+# What a person picks, what it is measured in, and how it is found.
+METHODS: dict[str, tuple[str, Callable[[Example, Choice], Attribution]]] = {
+    "attention": ("share", attended),
+    "gradient": ("logit", input_x_gradient),
+    "integrated": ("logit", integrated),
+    "leave-one-out": ("probability", leave_one_out),
+}
+
+
+def why_of(read: Read, output: int, method: str) -> dict[str, Any]:
+    """How much each token of each side that was read counts for an output, by one of `METHODS`.
+
+    `apart` is how far the numbers are from adding up to what they should, where a method has that, and `value` what is
+    explained.
+    """
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}.{nearest(method, METHODS)}", remedy=", ".join(METHODS))
+    if not 0 <= output < len(read.asked):
+        raise UsageError(f"{len(read.asked)} outputs can be explained here, and not number {output}")
+    unit, find = METHODS[method]
+    choice = read.asked[output]
+    with torch.no_grad():
+        probability = float(read.example.probability(choice))
+    found = find(read.example, choice)
+    names = {"source": read.sides[0].name, "target": read.sides[-1].name}
+    return {
+        "unit": unit,
+        "at": choice.at,
+        "sides": {names[side]: numbers.tolist() for side, numbers in found.tokens.items()},
+        "value": found.value,
+        "baseline": found.baseline,
+        "apart": found.error,
+        "probability": probability,
+    }

@@ -1,0 +1,96 @@
+// Why: what one written token, or a class, hangs on, a signed bar for each word that was read.
+
+import { el, shown } from "./dom.js";
+import { hue } from "./atlas.js";
+import { groups } from "./words.js";
+import { outputs, signed } from "./cuts.js";
+
+const SIDE = 320;
+const LARGE = 0.1; // of what the bars should add up to
+const METHODS = {
+  "leave-one-out": ["left out, one at a time", "How much less probable it is without the word, measured: no attention sees it. No estimate, and what two words say together is counted for neither."],
+  integrated: ["integrated gradients", "The slope of the logit along a way from nothing to the words; the bars add up to the change, but for the error."],
+  gradient: ["input × gradient", "The slope of the logit at the words: quick, and an estimate."],
+  attention: ["attention, weighted by values", "How long the vectors are that attention brings, the mean over layers. Where attention goes is not yet why."],
+}; // prettier-ignore
+
+function bar(text, value, most, parks) {
+  const strength = Math.abs(value) / most;
+  return el("li", { class: parks ? "parks" : null }, el("span", { title: shown(text) }, shown(text)),
+    el("div", { class: "sign", "aria-hidden": "true" }, el("i", { class: value < 0 ? "against" : null, style: { width: `${(50 * strength).toFixed(1)}%` } })),
+    el("small", {}, signed(value, 3))); // prettier-ignore
+}
+
+// The places of a picture, blue where they speak for the answer.
+function places(side, numbers, scene) {
+  const [rows, columns] = side.grid;
+  const before = side.texts.length - rows * columns;
+  const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img", "aria-label": "The picture's places: blue speak for the answer, orange against it" });
+  const most = Math.max(...numbers.slice(before).map(Math.abs), 1e-12);
+  const [plus, less] = [hue("--hue"), hue("--other")];
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i++) {
+    const value = numbers[before + i];
+    image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * Math.sqrt(Math.abs(value) / most)], 4 * i);
+  }
+  pen.putImageData(image, 0, 0);
+  const photo = scene.picture ? [el("img", { src: scene.picture, alt: scene.title })] : [];
+  return el("div", { class: "board", style: { width: `${SIDE}px`, height: `${(SIDE * rows) / columns}px` } }, ...photo, canvas);
+}
+
+function told({ unit, value, baseline, apart, probability }, text) {
+  const parts = [`P(${shown(text)}) = ${probability.toFixed(3)}.`];
+  if (apart !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${apart.toFixed(3)}.`);
+  if (apart !== null && apart > LARGE * Math.abs(value - baseline)) parts.push("That is much: trust these bars little.");
+  if (apart === null) parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
+  return parts.join(" ");
+}
+
+function draw(root, context) {
+  const { scene, state, data } = context;
+  const texts = outputs(scene);
+  const { now } = state;
+  const method = now.method in METHODS ? now.method : "leave-one-out";
+  const chosen = Math.min(now.output ?? (scene.answers.length ? 0 : texts.length - 1), texts.length - 1);
+  const tokens = texts.map((text, k) =>
+    el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k }) }, shown(text)));
+  const select = el("select", { "aria-label": "By", onchange: () => state.set({ method: select.value }) },
+    ...Object.entries(METHODS).map(([name, [title]]) => el("option", { value: name, selected: name === method }, title))); // prettier-ignore
+  const result = el("p", { class: "result", "aria-live": "polite" }, "The model is asked …");
+  const bars = el("div");
+  root.replaceChildren(el("div", { class: "why" },
+    el("div", { class: "line", role: "group", "aria-label": "What is explained" }, el("span", { class: "side" }, scene.answers.length ? "class" : "written"), ...tokens),
+    el("p", {}, el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, METHODS[method][1]))); // prettier-ignore
+  root.repaint = root.resized = null;
+  data.why(scene, chosen, method).then((found) => {
+    if (!result.isConnected) return; // another was chosen
+    result.textContent = told(found, texts[chosen]);
+    const shares = Object.entries(found.sides).map(([name, numbers]) => {
+      const side = scene.sides.find((one) => one.name === name);
+      const last = name === scene.sides[0].name && scene.sides.length > 1 ? Infinity : found.at ?? Infinity;
+      const words = groups(side, now.pieces).map(({ text, members, parks }) => ({
+        text, parks, last: members[0] <= last, value: members.reduce((sum, i) => sum + numbers[i], 0),
+      })).filter((word) => word.last);
+      return { side, words, numbers };
+    });
+    const most = Math.max(...shares.flatMap(({ words }) => words.map(({ value }) => Math.abs(value))), 1e-12);
+    const titles = { source: "What was read", given: "What stood before", text: "What was read", picture: "What was seen" };
+    bars.replaceChildren(...shares.flatMap(({ side, words, numbers }) => [
+      el("h2", {}, titles[side.name] ?? side.name),
+      side.grid ? places(side, numbers, scene) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
+    ]));
+  }).catch((error) => {
+    result.classList.add("wrong");
+    result.textContent = error.message;
+  });
+}
+
+export const why = {
+  name: "why",
+  title: "Why",
+  tools: ["pieces"],
+  note: "Blue speaks for what was written, orange against it.",
+  fits: (scene, data) => data.asks && scene.asked.length > 0,
+  draw,
+};
