@@ -76,11 +76,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         stage = self.server.stage
         number = asked.get("scene")
-        if path in ("api/cut", "api/why") and type(number) is not int:
+        if path in ("api/cut", "api/why") and (not isinstance(number, int) or isinstance(number, bool)):
             self._refuse(HTTPStatus.BAD_REQUEST, "a cut and a why are asked of a scene, by its number")
-        elif path == "api/cut":
+        elif path == "api/cut" and isinstance(number, int):
             self._answer(lambda: stage.cut(number, asked))
-        elif path == "api/why":
+        elif path == "api/why" and isinstance(number, int):
             output, method = asked.get("output"), asked.get("method")
             if type(output) is not int or not isinstance(method, str):
                 self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method}")
