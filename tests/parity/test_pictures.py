@@ -55,7 +55,7 @@ def corner_aligned(grid: Tensor, rows: int, columns: int) -> Tensor:
 def test_another_size_as_the_papers_own_code() -> None:
     layer = Patches((12, 8), (4, 2), front="distilled", resize="bilinear").build(6)
     torch.nn.init.normal_(layer.position)
-    made = layer.table((5, 7))
+    made = layer.table(layer.position, (5, 7))
     assert torch.equal(made[:2], layer.position[:2])
     expected = corner_aligned(layer.position[2:].unflatten(0, (3, 4)), 5, 7)
     assert_close(made[2:], expected.flatten(0, 1), rtol=1e-6, atol=1e-6)

@@ -56,9 +56,9 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model: loss, and BLEU, accuracy, word errors or what else its task measures.
+    """Score a model: loss, and what else its task measures.
 
-    Of a model of running text that is perplexity and bits a character, or how many masked tokens are told right. Scores
+    BLEU of translations, accuracy of classes, word errors of speech. Of a model of running text that is perplexity and bits a character, or how many masked tokens are told right. Scores
     have 95 % intervals and the signatures that repeat them; BLEU and chrF are sacreBLEU's.
     """
     from transept.decode.config import Search

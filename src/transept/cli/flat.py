@@ -108,7 +108,8 @@ class _Walk:
 
         spec, inner = getattr(module, "spec", None), depth
         weights = list(module.parameters(recurse=False))
-        count = sets * sum(weight.numel() for weight in weights)
+        lends = getattr(module, "lends", None)  # what one layer owns for all
+        count = (1 if lends is not None and lends() is not None else sets) * sum(weight.numel() for weight in weights)
         if isinstance(spec, Part):
             flops = times * self.flops(module)
             yield Row(name or type(spec).__name__, depth, _head(spec), "", times, count, flops, origin(spec))

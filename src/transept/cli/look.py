@@ -34,7 +34,7 @@ def look(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
     device: DeviceOption = "cpu",
 ) -> None:
-    """See what attends to what: a page with every head of every layer.
+    """See what attends to what, on a page of your own.
 
     The page is served to this machine alone, under an address with a secret, until Ctrl-C. With --html it is one file,
     which anybody can open without a network.

@@ -66,8 +66,10 @@ def rope(rotary: Rotary) -> dict[str, Any]:
             words |= {"rope_type": "llama3", "factor": scaling.factor, "low_freq_factor": scaling.low}
             words |= {"high_freq_factor": scaling.high, "original_max_position_embeddings": scaling.length}
         case Yarn() as scaling:
-            words |= {"rope_type": "yarn", "factor": scaling.factor, "beta_fast": scaling.fast}
-            words |= {"beta_slow": scaling.slow, "original_max_position_embeddings": scaling.length}
+            words |= {"rope_type": "yarn", "factor": scaling.factor}
+            words |= {"original_max_position_embeddings": scaling.length}
+            words |= {} if scaling.fast == Yarn.fast else {"beta_fast": scaling.fast}
+            words |= {} if scaling.slow == Yarn.slow else {"beta_slow": scaling.slow}
             words |= {} if scaling.attention is None else {"attention_factor": scaling.attention}
             words |= {} if scaling.whole else {"truncate": False}
     return words

@@ -135,7 +135,7 @@ def test_a_model_is_shown_with_its_verbs_and_how_it_pools() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "verb"), [("BertForSequenceClassification", "classify"), ("GPT2LMHeadModel", "generate")]
+    ("architecture", "verb"), [("BertForTokenClassification", "tag"), ("BertForQuestionAnswering", "answer")]
 )
 def test_who_cannot_be_scored_here_is_shown_the_way_out(architecture: str, verb: str) -> None:
     code, _, said = run("eval", theirs(architecture))

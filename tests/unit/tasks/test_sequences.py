@@ -159,7 +159,7 @@ def test_a_person_trains_and_scores_one(tmp_path: Path) -> None:
     assert measure(model, recipe(*words).data, "test").told()["cost"] == pytest.approx(found["cost"], rel=1e-6)
     for more, reason in (
         (("--data", "x.txt"), "made on the spot"),
-        (("--out", tmp_path / "o"), "writes no text"),
+        (("--out", tmp_path / "o"), "whose answers are scored"),
         (("beam=3",), "writes no text"),
     ):
         refused = run("eval", tmp_path / "run", *more)
