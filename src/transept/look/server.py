@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         if (path := self._path()) is None or (asked := self._body()) is None:
             return
         stage = self.server.stage
-        number = asked.get("scene")
+        number: Any = asked.get("scene")
         if path in ("api/cut", "api/why") and type(number) is not int:
             self._refuse(HTTPStatus.BAD_REQUEST, "a cut and a why are asked of a scene, by its number")
         elif path == "api/cut":
