@@ -17,6 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import peers
 from rich.console import Console
@@ -111,6 +112,20 @@ def scored(entrant: Entrant, run: Path, data: Path) -> dict[str, object]:
     }
 
 
+def draw(rows: list[dict[str, object]], file: Path) -> None:
+    """A line for each model over the length of the source."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(7, 4), layout="constrained")
+    axes = picture.subplots()
+    for row in rows:
+        shares = dict(cast("dict[str, float]", row["by_length"]))
+        axes.plot(list(shares), list(shares.values()), "-o", ms=4, label=str(row["model"]))
+    axes.set(xlabel="words of the source", ylabel="BLEU", ylim=(0, None))
+    axes.legend(frameon=False)
+    picture.savefig(file, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder with Multi30k's raw files")
@@ -119,6 +134,7 @@ def main() -> None:
     parser.add_argument("--budget", default="2380u", help="of each model, in the words of train.stop")
     parser.add_argument("--luong", action="store_true", help="the seven variants of Luong et al. instead")
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models alone")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="BLEU by the length of the source, as PNG or SVG")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each model")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes for every recipe, as train.threads=1")
     asked = parser.parse_args()
@@ -127,6 +143,8 @@ def main() -> None:
         rows.append(scored(entrant, trained(entrant, asked), asked.data))
         if asked.json:
             print(json.dumps(rows[-1] | {"budget": asked.budget, "machine": there}), flush=True)
+    if asked.figure:
+        draw(rows, asked.figure)
     if asked.json:
         return
     table = Table(title="Multi30k, German to English, greedy", caption=peers.described(there), title_justify="left")

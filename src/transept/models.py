@@ -7,16 +7,18 @@ Shapes: B batch, S source length, T target length, D width, V vocabulary. Token 
 tokens and None where all are.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from transept.errors import InvalidConfig, UsageError
+from transept.fitting import demand_distances, demand_documents, demand_order, demand_tree, demand_whole, fit
 from transept.heads.head import Head, HeadLayer
-from transept.heads.vocabulary import Vocabulary
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.tokens import Tokens
+from transept.parts.attention import Attention
 from transept.parts.cache import Cache
+from transept.parts.carried import Carried, carry
 from transept.parts.entered import Entered
 from transept.parts.initial import Initial, Normal, Xavier
 from transept.parts.looks import Looks
@@ -25,41 +27,32 @@ from transept.parts.pattern import Documents
 from transept.parts.stack import Stack, blocks
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View, count_in_documents
+from transept.spec import Part, edit, replace
 from transept.topology import Built, Output, Topology
 
-if TYPE_CHECKING:
-    pass
 
+def kept_apart(spec: "Model") -> "Model":
+    """The model whose attentions see nothing beyond their own document, of the same weights: for rows of several.
 
-def _fit(head: Head, embed: Entry, width: int, given: int) -> None:
-    if head.needs_raw not in (None, embed.raw):
-        has = "hands on none" if embed.raw is None else f"hands on {embed.raw}"
-        raise InvalidConfig(f"{type(head).__name__} needs {head.needs_raw} features, and {type(embed).__name__} {has}")
-    if head.needs_levels and head.needs_levels != embed.levels:
-        has = f"hands on {embed.levels}" if embed.levels else "hands on none"
-        raise InvalidConfig(f"{type(head).__name__} looks at levels {head.needs_levels}, {type(embed).__name__} {has}")
-    if not head.needs_table:
-        return
-    if not isinstance(embed, Tokens):
-        raise InvalidConfig(f"a tied head scores with embeddings of tokens, and {type(embed).__name__} has none")
-    if width != given:
-        raise InvalidConfig(f"a tied head cannot score states of {given} features with embeddings of {width}")
-    if isinstance(head, Vocabulary) and head.size != embed.vocab:
-        raise InvalidConfig(f"a tied head of {head.size} classes cannot score with {embed.vocab} embeddings")
-
-
-def _demand_documents(spec: "Model") -> None:
-    """Refuse rows of several documents where a token would see all of them, or where order cannot begin anew."""
-    words = [part for attention in spec.stack.attentions() for part in attention.pattern.parts()]
-    if not any(isinstance(part, Documents) for part in words):
-        raise UsageError(
-            "rows of several documents were given, and no attention of this model keeps them apart",
-            remedy="Give its patterns the word documents: `causal & documents`.",
+    Raises InvalidConfig where something beside attention carries one token to another.
+    """
+    if not isinstance(spec.stack, Stack):
+        raise InvalidConfig(
+            f"packed documents are kept apart by attention, and a {type(spec.stack).__name__} has none",
+            remedy="Take data.rows=padded, or windows.",
         )
-    if not isinstance(spec.embed, Tokens):
-        raise UsageError(
-            f"rows of several documents are rows of tokens, and this model reads {type(spec.embed).__name__}"
-        )
+
+    def apart(part: Part) -> Part:
+        if not isinstance(part, Attention) or any(isinstance(word, Documents) for word in part.pattern.parts()):
+            return part
+        if part.shorten is not None:
+            raise InvalidConfig(
+                "a shortened key is made of tokens side by side, and in packed rows those may be of two documents",
+                remedy="Take data.rows=padded, or windows.",
+            )
+        return replace(part, pattern=part.pattern & Documents())
+
+    return edit(spec, apart)
 
 
 def _least(*limits: int | None) -> int | None:
@@ -87,9 +80,17 @@ class Model(Topology):
         self.hold(1, "width")
         if self.stack.reads_memory:
             raise InvalidConfig(f"{type(self.stack).__name__} reads a memory, and a model of one stack has none")
+        demand_order(self.embed, self.stack)
+        if self.reads_tree and self.stack.causal:
+            demand_whole("this model", self.embed, self.stack)
         for head in (self.head, self.second):
             if head is not None:
-                _fit(head, self.embed, self.width, self.stack.leaves(self.width))
+                fit(head, self.embed, self.width, self.stack.leaves(self.width))
+        demand_distances(self.embed, self.stack)
+
+    @property
+    def reads_tree(self) -> bool:
+        return self.embed.reads_tree or self.stack.reads_tree
 
     @property
     def blocks(self) -> Stack:
@@ -116,28 +117,48 @@ class ModelLayer(Built):
     def cache(self, batch: int, size: int, memory: Memory | None = None) -> Cache:
         return Cache(batch, size, self.stack.new_slots(batch, size), None, self.device)
 
+    def carry(self, batch: int, length: int | None = None) -> Carried:
+        """What segments of long texts hand on in `batch` rows, empty: a `cache` for `hidden` and `decode`.
+
+        `length` is how many states each attention goes on reading, where it shall differ from what the model was
+        described with (Dai et al. 2019 evaluate with more). Raises UsageError where nothing can be carried.
+        """
+        return carry(self.stack, self.spec.stack, self.spec.embed.limit(), batch, length, self.device)
+
     def hidden(
         self,
         inputs: Tensor,
         valid: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         documents: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
         **more: Tensor,
     ) -> tuple[Tensor, Entered]:
         """The states before the head, (B, T, D), and what entered. `more` is the input part's: segments, say.
 
         `documents` (B, S) tells the document of each token where a row holds several, one after the other: each enters
-        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. Without a cache
-        `looks` are filled with what the attentions did.
+        as if it stood alone, and attentions whose pattern has `documents` look at nothing beyond it. `tree` (B, S, 3)
+        tells where each token stands in its sentence's tree (`parts.tree`), where positions read it. Without a cache
+        `looks` are filled with what the attentions did. A `cache` from `carry` gives what earlier segments of a text
+        handed on, and takes what this one does.
         """
+        demand_tree(self.spec.reads_tree, tree)
+        if tree is not None and self.spec.embed.reads_tree:
+            more |= {"tree": tree}
         if cache is None:
             if documents is not None:
-                _demand_documents(self.spec)
+                demand_documents(self.spec.embed, self.spec.stack)
                 more |= {"positions": count_in_documents(documents, valid)}
             entered = self.embed(inputs, valid, **more)
-            view = View.of(entered.x, entered.valid, bias=self.stack.position, documents=documents, looks=looks)
+            bias = self.stack.position
+            view = View.of(entered.x, entered.valid, bias=bias, documents=documents, looks=looks, tree=tree)
             return self.stack(entered.x, view), entered
+        if documents is not None:
+            raise UsageError(
+                "rows of several documents were given with a cache, which holds one text in each row",
+                remedy="Read them whole; or a document in each row, and carried.forget(rows) where one begins.",
+            )
         view = cache.open(inputs.size(1), valid, self.stack.position)
         entered = self.embed(inputs, valid, view.positions, **more)
         return self.stack(entered.x, view, cache.slots), entered
@@ -150,7 +171,8 @@ class ModelLayer(Built):
         `valid` (B, S) is true for what is real of them, None where all is; `looks` are filled with what the attentions
         did; `more` is the input part's.
         """
-        states, entered = self.hidden(inputs, valid, None, more.pop("documents", None), looks, **more)
+        documents, tree = more.pop("documents", None), more.pop("tree", None)
+        states, entered = self.hidden(inputs, valid, None, documents, looks, tree, **more)
         second = None if self.second is None else self.second(states, entered)
         return Output(self.head(states, entered), states, None, second, entered, looks)
 
@@ -158,7 +180,7 @@ class ModelLayer(Built):
         self,
         target: Tensor,
         memory: Memory | None = None,
-        cache: Cache | None = None,
+        cache: Cache | Carried | None = None,
         valid: Tensor | None = None,
         last: bool = False,
     ) -> Tensor:
@@ -191,9 +213,12 @@ class Seq2Seq(Topology):
             raise InvalidConfig(
                 f"the encoder, {type(self.encoder).__name__}, reads a memory, and there is none before it"
             )
+        demand_order(self.source or self.embed, self.encoder)
+        demand_order(self.embed, self.decoder)
+        demand_whole("the decoder", self.embed, self.decoder)
         self.decoder.follow(self.encoder)
         memory = self.encoder.leaves(self.width)
-        _fit(self.head, self.embed, self.width, self.decoder.leaves(self.width, memory))
+        fit(self.head, self.embed, self.width, self.decoder.leaves(self.width, memory))
         if self.share == "table":
             if self.source is None:
                 raise InvalidConfig("Seq2Seq.share is 'table' without a source: then both sides share embed as a whole")
@@ -201,6 +226,10 @@ class Seq2Seq(Topology):
                 raise InvalidConfig(f"{type(self.source).__name__} has no table of tokens that Seq2Seq could share")
             if self.source.vocab != self.embed.vocab:
                 raise InvalidConfig(f"one table cannot hold {self.source.vocab} tokens and {self.embed.vocab}")
+
+    @property
+    def reads_tree(self) -> bool:
+        return (self.source or self.embed).reads_tree or self.encoder.reads_tree
 
     @property
     def encoder_blocks(self) -> Stack:
@@ -241,13 +270,20 @@ class Seq2SeqLayer(Built):
         self.head = spec.head.build(spec.decoder.leaves(spec.width, memory))
         spec.initial.apply(self, spec.width)
 
-    def encode(self, source: Tensor, valid: Tensor | None = None) -> Memory:
-        """What the decoder will read of a source: tokens (B, S), or pictures or sound as `source` takes them."""
+    def encode(self, source: Tensor, valid: Tensor | None = None, tree: Tensor | None = None) -> Memory:
+        """What the decoder will read of a source: tokens (B, S), or pictures or sound as `source` takes them.
+
+        `tree` (B, S, 3) tells where each token stands in its sentence's tree, where the encoder's positions read it.
+        """
         embed: EntryLayer = self.embed if self.source is None else self.source
         lent = {"table": self.embed.table.weight} if self.spec.share == "table" and self.embed.table else {}
+        demand_tree(self.spec.reads_tree, tree)
+        if tree is not None and (self.spec.source or self.spec.embed).reads_tree:
+            lent |= {"tree": tree}
         entered = embed(source, valid, **lent)
         slots = self.encoder.new_slots(len(source), 0) if self.spec.encoder.final else None
-        states = self.encoder(entered.x, View.of(entered.x, entered.valid, bias=self.encoder.position), slots)
+        view = View.of(entered.x, entered.valid, bias=self.encoder.position, tree=tree)
+        states = self.encoder(entered.x, view, slots)
         final = slots[0][0].tensors if slots and slots[0][0] else None
         return Memory(states, entered.valid, final, entered.x if self.spec.decoder.reads_entered else None)
 
@@ -291,9 +327,10 @@ class Seq2SeqLayer(Built):
         source_valid: Tensor | None = None,
         target_valid: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> tuple[Tensor, Entered]:
         """The decoder's states before the head, (B, T, D), and what entered it; its attentions fill `looks`."""
-        return self._decode(target, self.encode(source, source_valid), None, target_valid, looks)
+        return self._decode(target, self.encode(source, source_valid, tree), None, target_valid, looks)
 
     def forward(
         self,
@@ -302,7 +339,8 @@ class Seq2SeqLayer(Built):
         source_valid: Tensor | None = None,
         target_valid: Tensor | None = None,
         looks: Looks | None = None,
+        tree: Tensor | None = None,
     ) -> Output:
-        memory = self.encode(source, source_valid)
+        memory = self.encode(source, source_valid, tree)
         states, entered = self._decode(target, memory, None, target_valid, looks)
         return Output(self.head(states, entered), states, memory, None, entered, looks)

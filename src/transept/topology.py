@@ -44,6 +44,11 @@ class Topology(Part):
         """How many tokens fit on a side, or None where there is no end."""
         raise NotImplementedError(type(self).__name__)
 
+    @property
+    def reads_tree(self) -> bool:
+        """Whether a pass needs to be told where what it reads stands in the trees of its sentences."""
+        return False
+
 
 class Built(nn.Module):
     """What every built topology is: a description beside its weights."""

@@ -12,6 +12,7 @@ from transept.inputs.entry import Entry
 from transept.inputs.levels import Levels
 from transept.inputs.patches import Patches
 from transept.inputs.sentences import Sentences
+from transept.inputs.vectors import Vectors
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq
 from transept.topology import Topology
@@ -26,6 +27,8 @@ def some_rows(entry: Entry | None, lengths: tuple[int, ...], seed: int = 0) -> l
             return [torch.randn(channels, *size, generator=draws) for _ in lengths]
         case Waveform():
             return [torch.randn(length, generator=draws) for length in lengths]
+        case Vectors():
+            return [torch.randn(length, entry.size, generator=draws) for length in lengths]
         case Sentences(words=words):
             return [torch.randint(words.vocab, (1 + length % 5, 6), generator=draws) for length in lengths]
     raise AssertionError(f"say here what enters a {type(entry).__name__}")
@@ -35,10 +38,10 @@ def together(rows: list[Tensor], side: str, filler: float = 0.0) -> tuple[Tensor
     """Rows as one batch, and what is real of it where they have lengths."""
     if rows[0].dtype == torch.long:
         return documents(rows, side, int(filler))
-    if rows[0].dim() > 1:
+    if rows[0].dim() > 2:
         return torch.stack(rows), None
     size = max(len(row) for row in rows)
-    waves, valid = torch.full((len(rows), size), filler), torch.zeros(len(rows), size, dtype=torch.bool)
+    waves, valid = torch.full((len(rows), size, *rows[0].shape[1:]), filler), torch.zeros(len(rows), size) > 0
     for i, row in enumerate(rows):
         at = slice(0, len(row)) if side == "right" else slice(size - len(row), None)
         waves[i, at], valid[i, at] = row, True
@@ -68,6 +71,9 @@ def wordless() -> dict[str, Topology]:
     large = {"frame_norm": "layer", "frame_bias": True, "norm": "before"}
     made["wav2vec2, as the large one"] = sound.declare(**sound.TOY | large)
     made["wav2vec2, an odd number of taps"] = sound.declare(**sound.TOY | {"taps": 5})
+    turing = all_families()["ntm"]
+    for first in ("learned", "top"):
+        made[f"ntm, bits, first {first}"] = turing.declare(**turing.TOY | {"form": "bits", "first": first})
     return made
 
 

@@ -5,37 +5,46 @@ biases of zero and gains of one hide mistakes.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
+from transept.data.trees import places
 from transept.errors import InvalidConfig
 from transept.families.registry import all_families
+from transept.heads.adaptive import Adaptive
 from transept.heads.vocabulary import Vocabulary
+from transept.inputs.clustered import Clustered
 from transept.inputs.tokens import Tokens
 from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.block import Block
+from transept.parts.clusters import Clusters
 from transept.parts.core import Core
 from transept.parts.norm import Norm
 from transept.parts.pattern import Causal, Full, Pattern, Window
 from transept.parts.pattern_text import patterns_by_word
 from transept.parts.place import Place
 from transept.parts.position import Added
-from transept.parts.relative import Keyed
+from transept.parts.recall import Recall
+from transept.parts.relative import Keyed, RelativeKeys
 from transept.parts.rotary import Rotating, Scaling
 from transept.parts.scored import Scored
 from transept.parts.scores import Scoring
 from transept.parts.shorten import Shorten
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
+from transept.parts.view import count_positions
 from transept.spec import Part, edit, replace
 from transept.topology import Built, Topology
 
 VOCAB, END = 23, 2
-TOY_FIELDS = {"heads": 4, "length": 64}
+TOY_FIELDS: dict[str, Any] = {"heads": 4, "length": 64, "height": 24}
+TOY_FIELDS |= {"keyed": (RelativeKeys(3), RelativeKeys(2, "both", "relative"))}
+TREE = torch.tensor(places([max(0, (word - 1) // 2) for word in range(64)]))  # that of a text is its beginning
 
 
 def toys(kind: type[Part]) -> dict[str, Any]:
@@ -118,17 +127,14 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
     bare = edit(edit(spec, on(Tokens, position=None)), on(Stack, position=None))
     bare = edit(bare, on(Attention, position=None))
     yield "no position", bare
-    for place, kind in ((Tokens, Added), (Stack, Scored), (Attention, Rotating), (Attention, Keyed)):
-        for name, position in forms(kind).items():
-            there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
-            try:
-                yield f"position {name}", edit(bare, there)
-            except InvalidConfig:  # what attends to mixtures of tokens has no positions to turn or to score
-                assert any(attend.core.exact is False for attend in trunk_of(spec).attentions())
     rotary = forms(Rotating)["Rotary"]
-    for name, scaling in toys(Scaling).items():
-        turned = on(Attention, lambda part: part.source == "self", position=replace(rotary, scaling=scaling))
-        yield f"position Rotary {name}", edit(bare, turned)
+    scaled = {f"Rotary {name}": replace(rotary, scaling=scaling) for name, scaling in toys(Scaling).items()}
+    kinds = ((Tokens, forms(Added)), (Stack, forms(Scored)), (Attention, forms(Rotating) | scaled | forms(Keyed)))
+    for place, made in kinds:
+        for name, position in made.items():
+            there = on(place, lambda part: getattr(part, "source", "self") == "self", position=position)
+            with suppress(InvalidConfig):  # a model that cannot be told order in this way
+                yield f"position {name}", edit(bare, there)
 
 
 def variants() -> dict[str, Topology]:
@@ -163,6 +169,13 @@ def variants() -> dict[str, Topology]:
                 made[f"{name}, {pattern}"] = edit(spec, on(Attention, is_causal, pattern=seen))
             for form, place in forms(Place).items():
                 made[f"{name}, {form}"] = edit(spec, on(Attention, _reads, place=replace(place, reach=2)))
+            bare = edit(spec, on(Attention, is_causal, position=None))
+            recall = Recall(neighbours=2, segment=3, size=6)
+            made[f"{name}, recalling"] = edit(bare, on(Attention, is_causal, recall=recall))
+            if isinstance(spec, Model) and spec.stack.leaves(spec.width) == spec.width:
+                clusters = Clusters((5, 12), 2)
+                embed = Clustered(VOCAB, spec.embed.position, clusters=clusters)  # type: ignore[attr-defined]
+                made[f"{name}, in clusters"] = replace(spec, embed=embed, head=Adaptive(VOCAB, clusters=clusters))
             made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
             for core, part in cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
@@ -233,8 +246,16 @@ def some_ids(*shape: int) -> Tensor:
 def logits_of(
     model: Built, source: Tensor, target: Tensor, source_valid: Tensor | None = None, valid: Tensor | None = None
 ) -> Tensor:
-    """The logits for a target, whatever the topology: the source counts where there is one."""
+    """The logits for a target, whatever the topology: the source counts where there is one, and so does its tree."""
     if isinstance(model.spec, Seq2Seq):
-        return model(source, target, source_valid, valid).logits
+        return model(source, target, source_valid, valid, **tree_for(model.spec, source, source_valid)).logits
     assert isinstance(model.spec, Model)
-    return model(target, valid).logits
+    return model(target, valid, **tree_for(model.spec, target, valid)).logits
+
+
+def tree_for(spec: Topology, ids: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+    """A tree of what a model reads, where it reads one: the same of a text wherever it stands."""
+    if not spec.reads_tree:
+        return {}
+    at = torch.arange(ids.size(1)).expand(ids.shape) if valid is None else count_positions(valid)
+    return {"tree": TREE[at]}

@@ -76,7 +76,7 @@ def everywhere(norm: Any, x: Tensor, lengths: Tensor) -> Tensor:
     return normed
 
 
-def blind(self: view.View, pattern: Any, source: str) -> Allowed:
+def blind(self: view.View, pattern: Any, source: str, last: int | None = None) -> Allowed:
     return Allowed(pattern, self.positions, self.positions)
 
 

@@ -23,6 +23,7 @@ from transept.models import Seq2Seq
 from transept.parts import core, view
 from transept.parts.attention import Attention
 from transept.parts.core import Allowed
+from transept.parts.mixture import MixtureLayer
 from transept.parts.pattern import Full
 from transept.spec import edit
 from transept.topology import Built
@@ -43,7 +44,14 @@ def check_alone(model: Built) -> None:
             assert_close(together[i][valid[i]], alone[0], **TOLERANCE)
         other, _ = padded(sources, side, filler=5)
         changed = logits_of(model, other, padded(targets, side, filler=7)[0], source_valid, valid)
-        assert torch.equal(changed[valid], together[valid])  # what stands in the padding counts for nothing
+        # What stands in the padding counts for nothing. But experts multiply as many rows as chose them, those of
+        # padding too, and products of other sizes round otherwise.
+        alike = {"rtol": 1e-5, "atol": 1e-6} if chooses(model) else {"rtol": 0, "atol": 0}
+        assert_close(changed[valid], together[valid], **alike)
+
+
+def chooses(model: Built) -> bool:
+    return any(isinstance(module, MixtureLayer) for module in model.modules())
 
 
 def check_empty_rows(model: Built) -> None:
@@ -117,8 +125,8 @@ def test_mutant_padding_that_is_seen() -> None:
     assert isinstance(model.spec, Seq2Seq)
     make = view.View._make
 
-    def blind(self: view.View, pattern: object, source: str) -> Allowed:
-        made = make(self, pattern, source)  # type: ignore[arg-type]
+    def blind(self: view.View, pattern: object, source: str, last: int | None = None) -> Allowed:
+        made = make(self, pattern, source, last)  # type: ignore[arg-type]
         return Allowed(made.pattern, made.q, made.k, None, made.own)
 
     with patch.object(view.View, "_make", blind), pytest.raises(AssertionError):

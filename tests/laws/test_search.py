@@ -43,7 +43,7 @@ def four_tokens(spec: Topology) -> Topology:
         return replace(part, size=4) if isinstance(part, Vocabulary) else part
 
     # From the leaves up: a tied head and its table change together, so the check between them waits for both.
-    with patch("transept.models._fit", lambda head, embed, width, given: None):
+    with patch("transept.models.fit", lambda head, embed, width, given: None):
         return edit(spec, change)
 
 

@@ -19,6 +19,7 @@ OPTIONAL = {
     "transformers": "hf",
     "sentencepiece": "sentencepiece",
     "ctranslate2": "bench",
+    "faiss-cpu": "faiss",
 }  # and the extra that installs each
 
 

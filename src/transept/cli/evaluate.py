@@ -25,6 +25,7 @@ def add(app: typer.Typer) -> None:
         "transept eval runs/multi30k",
         "transept eval runs/multi30k --split valid method=greedy",
         "transept eval runs/mine --data test.en --data test.de --tokenize none --json",
+        "transept eval runs/char-shakespeare --data play.txt",
         kind=Searching,
         name="eval",
     )(evaluate)
@@ -40,7 +41,8 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="FILE",
-            help="One file of pairs or of pictures, or two aligned files (twice --data).",
+            help="A file of pairs, two aligned files (twice --data), files of text, or a table or folder of pictures or"
+            " sounds.",
         ),
     ] = None,
     split: Annotated[
@@ -54,11 +56,11 @@ def evaluate(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model: loss, BLEU, chrF, exact match.
+    """Score a model: loss, and BLEU, accuracy, word errors or what else its task measures.
 
-    BLEU and chrF are sacreBLEU's, with 95 % intervals and the signatures that repeat them.
+    Of a model of running text that is perplexity and bits a character, or how many masked tokens are told right. Scores
+    have 95 % intervals and the signatures that repeat them; BLEU and chrF are sacreBLEU's.
     """
-    from transept.data.pictures import Preparation
     from transept.decode.config import Search
     from transept.hub.kinds import verb_of
     from transept.tasks.exam import Asked, Subject
@@ -75,10 +77,19 @@ def evaluate(
         demand_free(out, overwrite)
     loaded, recipe = load(model, device=device, say=note), recipe_of(model)
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
-    search = loaded.settings(**changes)
-    preparation = loaded.processor if isinstance(loaded.processor, Preparation) else None
-    subject = Subject(model, loaded.model, loaded.tokenizer, search, preparation, loaded.longest)
+    # What writes no text has no search, and then no setting of one.
+    search = loaded.settings(**changes) if changes or loaded.generation is not None else Search()
+    subject = Subject(model, loaded.model, loaded.tokenizer, search, loaded.processor, loaded.longest, loaded.labels)
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
+    if not exam.searched and (changes or tokenize):
+        given = next(iter(changes), "--tokenize")
+        raise UsageError(
+            f"{given!r} is for models that search for texts", remedy="This one searches for none: leave it out."
+        )
+    if not exam.answers and out is not None:
+        raise UsageError(
+            "--out is for models whose answers are scored", remedy="This one's loss is measured: leave it out."
+        )
     if out is not None and out.resolve() in {path.resolve() for path in exam.files}:
         raise UsageError("--out would replace what is scored", where=out, remedy="Write the answers elsewhere.")
     begun = time.monotonic()
@@ -89,16 +100,18 @@ def evaluate(
     files = [str(path) for path in exam.files]
     told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
-        emit(told | values(found) | {"search": search.model_dump(), "seconds": round(seconds, 3)})
+        searched = {"search": search.model_dump()} if exam.searched else {}
+        emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
         return
-    print(f"{exam.name}: {exam.count:,} {exam.unit} of {', '.join(files)}")
-    print(f"search: {spoken(search.model_dump())}\n")
-    print(f"{'loss':<12} {found.loss:.4f} nats a token, perplexity {found.perplexity:.3f}, {found.tokens:,} tokens")
+    print(f"{exam.name}: {exam.count:,} {exam.unit}" + (f" of {', '.join(files)}" if files else ""))
+    print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
+    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if exam.each == "token" else ""
+    print(f"{'loss':<12} {found.loss:.4f} nats a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")
     for name, value in found.more.items():
-        print(f"{name.replace('_', ' '):<12} {value:.2f}")
+        print(f"{name.replace('_', ' '):<12} {value:.4g}")
     print(f"\nin {seconds:.1f} s, {exam.count / seconds:.1f} {exam.unit} a second")
 
 

@@ -140,12 +140,15 @@ class _Walk:
         """
         from torch import nn
 
+        from transept.heads.adaptive import AdaptiveLayer
         from transept.heads.vocabulary import VocabularyLayer
         from transept.parts.attention import AttentionLayer
         from transept.parts.convnet import Convolution
         from transept.parts.convolution import ConvolutionsLayer, ConvolvedLayer
         from transept.parts.mapped import Normalised
         from transept.parts.mixture import MixtureLayer
+        from transept.parts.recall import RecallLayer
+        from transept.parts.relative import DistancesLayer
 
         if isinstance(module, nn.Linear | Normalised):
             return 2 * module.in_features * module.out_features
@@ -153,6 +156,13 @@ class _Walk:
             return 2 * self.length * module.spec.heads * sum(module.widths.values())
         if isinstance(module, MixtureLayer):  # of all experts, those that a token goes through
             return 4 * module.spec.chosen * module.spec.hidden * self.width
+        if isinstance(module, RecallLayer):
+            return 2 * min(self.length, module.spec.size) * len(module.gate) * module.width
+        if isinstance(module, DistancesLayer):  # the matrix of distances is multiplied once a pass, and counted below
+            return 2 * self.length * module.heads * module.width
+        if isinstance(module, AdaptiveLayer):
+            sizes = (end - at for at, end in module.spans)
+            return sum(2 * n * module.clusters.width(self.width, i) for i, n in enumerate(sizes))
         if isinstance(module, VocabularyLayer) and module.spec.tied:
             return 2 * module.spec.size * self.width
         if isinstance(module, nn.Conv2d):  # of a network that looks at a coarser grid in the end, many times a token
@@ -185,7 +195,8 @@ def _head(spec: Part) -> str:
     if isinstance(spec, Topology):
         return f"{type(spec).__name__}(width={getattr(spec, 'width', '?')})"
     if isinstance(spec, Stack):
-        return f"Stack(depth={spec.depth}" + (f", weights={spec.weights})" if spec.weights else ")")
+        more = {"weights": spec.weights, "carries": spec.carries}
+        return f"Stack(depth={spec.depth}" + "".join(f", {k}={v}" for k, v in more.items() if v) + ")"
     if isinstance(spec, Block):
         return f"Block(place={spec.place}, norm={brief(spec.norm)}, dropout={spec.dropout:g})"
     return brief(spec)

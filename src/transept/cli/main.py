@@ -21,6 +21,7 @@ from transept.cli import (
     evaluate,
     fill,
     generate,
+    hear,
     hub,
     look,
     probe,
@@ -73,7 +74,7 @@ def root(
 
 
 TRAINING = (demo, train, check, recipes)
-USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, caption, transcribe)
+USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, hear, caption, transcribe)
 EXPLAINING = (look, align, probe, prune)
 for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from transept.train.run import Mode
 
 
-INPUTS = {"caption": "PICTURE", "see": "PICTURE", "transcribe": "SOUND"}  # what a verb takes; the others take a text
+# What a verb takes; the others take a text.
+INPUTS = {"caption": "PICTURE", "see": "PICTURE", "hear": "SOUND", "transcribe": "SOUND", "show": ""}
 
 
 def add(app: typer.Typer) -> None:
@@ -90,5 +91,6 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     resume, sections = restarted or mode == "resume", recipe.sections()
     result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
     if leads and result.finished:
-        print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}")
+        if task.verb:
+            print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}".rstrip())
         print(f"score it: transept eval {run.path}")

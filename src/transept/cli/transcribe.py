@@ -9,6 +9,8 @@ import typer
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import FileOption, Lines, PathsArgument
 
+ResampleOption = Annotated[bool, typer.Option("--resample", help="Change files of another sampling rate.")]
+
 
 def add(app: typer.Typer) -> None:
     verb(
@@ -23,7 +25,7 @@ def transcribe(
     model: ModelArgument,
     sounds: PathsArgument = None,
     file: FileOption = None,
-    resample: Annotated[bool, typer.Option("--resample", help="Change files of another sampling rate.")] = False,
+    resample: ResampleOption = False,
     beam: Annotated[
         int, typer.Option("--beam", min=1, help="Beginnings of the likeliest text; 1: the best letter at every frame.")
     ] = 1,

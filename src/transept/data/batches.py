@@ -79,8 +79,21 @@ class PairBatch:
 def collate(tokens: TokenPairs, rows: Rows, *, bos: int, pad: int) -> PairBatch:
     """The batch of some pairs, in the order given."""
     picked = [int(row) for row in rows]
-    source, source_valid = _padded([tokens.source(row) for row in picked], pad)
-    labels, valid = _padded([tokens.target(row) for row in picked], pad)
+    return side_by_side(
+        [tokens.source(row) for row in picked], [tokens.target(row) for row in picked], picked, bos, pad
+    )
+
+
+def side_by_side(
+    sources: Sequence[NDArray[np.integer[Any]]],
+    targets: Sequence[NDArray[np.integer[Any]]],
+    picked: list[int],
+    bos: int,
+    pad: int,
+) -> PairBatch:
+    """The batch of sources with their targets, each with its end; `bos` opens what the decoder reads."""
+    source, source_valid = _padded(sources, pad)
+    labels, valid = _padded(targets, pad)
     # The target is the labels moved right by one: eos falls out at the end of the row, or turns into padding.
     target = torch.cat([labels.new_full((len(picked), 1), bos), labels[:, :-1]], dim=1).masked_fill(~valid, pad)
     return PairBatch(source, source_valid, target, valid, labels.masked_fill(~valid, IGNORED), picked)

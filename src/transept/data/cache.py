@@ -1,7 +1,6 @@
 """Token ids of text pairs, kept in memory-mapped files so that text is tokenised once."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transept.data.pairs import Pairs
+from transept.data.store import VERSION, Arrays, stored
 from transept.data.tokenizer import Tokenizer
-from transept.durable import digest, new_folder
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidData
 
-VERSION = 1
+NAMES = ("ids", "offsets")
 CHUNK = 4096
 Ids = NDArray[np.integer[Any]]
 Rows = NDArray[np.int64]
@@ -98,24 +97,19 @@ def tokenise(pairs: Pairs, tokenizer: Tokenizer, cache: Path | None, say: Callab
     """
     if cache is None:
         return TokenPairs(*_encode(pairs, tokenizer), np.arange(len(pairs)), pairs)
-    key = _key(pairs, tokenizer)
-    folder = cache / key[:32]
-    if folder.exists():
-        try:
-            return TokenPairs(*_open(folder, key, len(pairs)), np.arange(len(pairs)), pairs)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            say(f"token cache {folder} cannot be used ({error}): made again")
-    ids, offsets = _encode(pairs, tokenizer)
-    try:
-        _write(folder, key, ids, offsets)
-    except OSError as error:
-        raise InvalidConfig(
-            f"the token cache cannot be written: {error.strerror}",
-            where=folder,
-            remedy="Set data.cache to a folder with room that can be written, or to null for none.",
-        ) from error
-    say(f"{len(pairs):,} pairs are {len(ids):,} tokens, kept in {folder}")
-    return TokenPairs(*_open(folder, key, len(pairs)), np.arange(len(pairs)), pairs)
+
+    def make() -> Arrays:
+        return dict(zip(NAMES, _encode(pairs, tokenizer), strict=True))
+
+    def fit(arrays: Arrays) -> bool:
+        ids, offsets = (arrays[name] for name in NAMES)
+        return offsets.shape == (2 * len(pairs) + 1,) and ids.shape == (int(offsets[-1]),)
+
+    arrays, folder = stored(cache, _key(pairs, tokenizer), make, fit, say)
+    ids, offsets = (arrays[name] for name in NAMES)
+    if folder is not None:
+        say(f"{len(pairs):,} pairs are {len(ids):,} tokens, kept in {folder}")
+    return TokenPairs(ids, offsets, np.arange(len(pairs)), pairs)
 
 
 def within(tokens: TokenPairs, max_length: int, max_ratio: float | None = None) -> tuple[TokenPairs, Kept]:
@@ -165,26 +159,3 @@ def _encode(pairs: Pairs, tokenizer: Tokenizer) -> tuple[Ids, Rows]:
         lengths += map(len, rows)
         parts.append(np.array([token for ids in rows for token in ids], kind))
     return np.concatenate(parts), np.cumsum([0, *lengths], dtype=np.int64)
-
-
-def _write(folder: Path, key: str, ids: Ids, offsets: Rows) -> None:
-    with new_folder(folder) as made:
-        np.save(made / "ids.npy", ids)
-        np.save(made / "offsets.npy", offsets)
-        sums = {name: digest(made / name) for name in ("ids.npy", "offsets.npy")}
-        (made / "manifest.json").write_text(json.dumps({"version": VERSION, "key": key, "sha256": sums}) + "\n")
-
-
-def _open(folder: Path, key: str, count: int) -> tuple[Ids, Rows]:
-    """The arrays of a cache, mapped. Raises where it is not whole or not of this key."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if manifest["key"] != key or manifest["version"] != VERSION:
-        raise ValueError("it belongs to other data")
-    for name, wanted in manifest["sha256"].items():
-        if digest(folder / name) != wanted:
-            raise ValueError(f"{name} is torn")
-    ids = np.load(folder / "ids.npy", mmap_mode="r")
-    offsets = np.load(folder / "offsets.npy", mmap_mode="r")
-    if offsets.shape != (2 * count + 1,) or ids.shape != (int(offsets[-1]),):
-        raise ValueError("its arrays do not fit together")
-    return ids, offsets

@@ -157,3 +157,118 @@ class CaptionsData(BaseModel):
         if self.std and not all(self.std):
             raise ValueError(f"std {self.std} divides, and must not be 0")
         return self
+
+
+class SequencesData(BaseModel):
+    """Sequences of random bits that an algorithm answers, made as they are asked for, and always the same.
+
+    `kind`      "copy": the sequence again. "repeat_copy": the sequence as often as a number says that is given with it,
+                and a mark of the end. "recall": of several items, the one that follows the item that is shown again.
+    `bits`      of a vector.
+    `least`, `most`  how many vectors a sequence has in training; of "recall", how many items.
+    `repeats`   of "repeat_copy", the most.
+    `item`      of "recall", the vectors of an item.
+    `batches`   in an epoch of training, each of sequences of one length.
+    `rows`      the most sequences of a batch, whatever train.batch_tokens would hold.
+    `valid`     sequences of each length in the validation split, and in the test split, which measures `lengths`.
+    `lengths`   what else is measured at every validation, as lengths that training may never see.
+    `seed`      of the sequences.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    kind: Literal["copy", "repeat_copy", "recall"] = "copy"
+    bits: int = Field(default=8, ge=1)
+    least: int = Field(default=1, ge=1)
+    most: int = Field(default=20, ge=1)
+    repeats: int = Field(default=10, ge=1)
+    item: int = Field(default=3, ge=1)
+    batches: int = Field(default=500, ge=1)
+    rows: int = Field(default=16, ge=1)
+    valid: int = Field(default=20, ge=1)
+    lengths: list[Annotated[int, Field(ge=1)]] = []
+    seed: int = Field(default=2014, ge=0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> "SequencesData":
+        if self.least > self.most:
+            raise ValueError(f"least {self.least} is above most {self.most}")
+        if self.kind == "recall" and min([self.least, *self.lengths]) < 2:
+            raise ValueError("recall needs 2 items: the one that is shown, and the one that follows it")
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(f"lengths {self.lengths} name one twice")
+        return self
+
+
+def _files(value: str | list[str] | None) -> str | list[str] | None:
+    if value is not None and (not value or not all(value if isinstance(value, list) else [value])):
+        raise ValueError("a file name is empty")
+    return value
+
+
+TextEntry = Annotated[str | list[str] | None, AfterValidator(_files)]
+
+
+class Tokens(BaseModel):
+    """How running text becomes tokens: a vocabulary that is learned on the training text, or one that is there.
+
+    `kind`     "byte_bpe" merges bytes inside words with the space before them (GPT-2), and gives every text back as it
+               was; "wordpiece" cuts words at the longest known pieces (BERT); "unigram" takes the likeliest pieces
+               (T5), and needs the library sentencepiece; "character" and "byte" have a token for each.
+    `size`     the most tokens, special ones counted; characters and bytes are as many as they are.
+    `lower`    lower-case first; of "wordpiece" accents fall too.
+    `min_frequency`  what is seen less often is not merged ("byte_bpe", "wordpiece").
+    `file`     a tokenizer to take instead: a model directory, or the folder of a tokenizer.json.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    kind: Literal["byte_bpe", "wordpiece", "unigram", "character", "byte"] = "byte_bpe"
+    size: int = Field(default=8000, ge=1)
+    lower: bool = False
+    min_frequency: int = Field(default=2, ge=1)
+    file: Path | None = Field(default=None, strict=False)
+
+
+class TextsData(BaseModel):
+    """Texts without labels: which files hold them, and how they are laid into rows.
+
+    `dir`       the folder that file names start from; without it they start from where you are.
+    `train`, `valid`, `test`  a file or several; `.gz` is found by itself. Plain text, JSON lines, or a CSV or TSV with
+                the names of its columns in the first line, told by the file's name, else by its first line.
+    `hold_out`  without `valid`: the share of the training text, its end, that is kept back to validate on.
+    `column`    the key of JSON lines, or the column of a table, that holds the text. A row is a document.
+    `documents` what a document is in plain text: the "whole" file, lines up to a "blank" one, each "line", or an
+                "article" that a line `= Title =` begins (WikiText). A whole file has no end that a model learns.
+    `empty`     what becomes of an empty line or row where each is a document: "refuse" names it, "drop" counts it.
+    `length`    tokens of a row.
+    `rows`      how documents become rows: "windows" cut the text end to end, each epoch from another place; "packed"
+                puts documents beside each other that do not see each other; "padded" has one document a row. A document
+                that is longer than a row becomes several.
+    `cache`     a folder for token caches; null: none is written.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    dir: Path | None = Field(default=None, strict=False)
+    train: TextEntry = None
+    valid: TextEntry = None
+    test: TextEntry = None
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
+    column: str = Field(default="text", min_length=1)
+    documents: Literal["whole", "blank", "line", "article"] = "blank"
+    empty: Literal["refuse", "drop"] = "refuse"
+    tokenizer: Tokens = Tokens()
+    length: int = Field(default=128, ge=4)
+    rows: Literal["windows", "packed", "padded"] = "windows"
+    cache: Path | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _one_validation(self) -> "TextsData":
+        if self.hold_out and self.valid is not None:
+            raise ValueError("hold_out keeps training text back, and valid names files: one of them is enough")
+        return self
+
+    def entry(self, split: Split) -> str | list[str] | None:
+        """What the recipe names for a split."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[split]

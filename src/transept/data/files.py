@@ -15,12 +15,12 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
     Raises `InvalidConfig` where the recipe says too little, `InvalidData` where a file is missing.
     """
     if isinstance(entry, list):
-        return tuple(_found(data, name, key) for name in entry)
-    path = _base(data, entry)
-    if _stem(path).suffix in ROWS:
-        return (_found(data, entry, key),)
+        return tuple(find(data.dir, name, key) for name in entry)
+    path = _base(data.dir, entry)
+    if ending(path) in ROWS:
+        return (find(data.dir, entry, key),)
     sides = [f"{entry}.{language}" for language in (data.source, data.target) if language]
-    aligned = len(sides) == 2 and all(_existing(_base(data, side)) for side in sides)
+    aligned = len(sides) == 2 and all(_existing(_base(data.dir, side)) for side in sides)
     if not aligned and (rows := _existing(path)):
         return (rows,)
     if len(sides) < 2:
@@ -29,36 +29,46 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
             f"{key} is the prefix '{entry}', and {' and '.join(missing)} is not set",
             remedy=f"Set data.source and data.target to what follows the prefix (en, de), or {key} to two files.",
         )
-    return tuple(_found(data, side, key) for side in sides)
+    return tuple(find(data.dir, side, key) for side in sides)
 
 
 def is_json(path: Path) -> bool:
     """Whether a file's name says JSON lines."""
-    return _stem(path).suffix in (".jsonl", ".json")
+    return ending(path) in (".jsonl", ".json")
 
 
 def is_tsv(path: Path) -> bool:
     """Whether a file's name says tab-separated rows."""
-    return _stem(path).suffix == ".tsv"
+    return ending(path) == ".tsv"
 
 
-def _stem(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix == ".gz" else path
+def is_csv(path: Path) -> bool:
+    """Whether a file's name says comma-separated rows."""
+    return ending(path) == ".csv"
 
 
-def _base(data: PairsData, name: str) -> Path:
-    return (data.dir or Path()).expanduser() / Path(name).expanduser()
+def ending(path: Path) -> str:
+    """What a file's name ends with, in small letters; of a gzipped one, what comes before."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def _base(folder: Path | None, name: str) -> Path:
+    return (folder or Path()).expanduser() / Path(name).expanduser()
 
 
 def _existing(path: Path) -> Path | None:
     return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
 
 
-def _found(data: PairsData, name: str, key: str) -> Path:
-    path = _base(data, name)
+def find(folder: Path | None, name: str, key: str) -> Path:
+    """A file by its name, gzipped or not; names start from the folder. `key` is what messages call it.
+
+    Raises `InvalidConfig` where no folder is set and it is not here, `InvalidData` with what is near.
+    """
+    path = _base(folder, name)
     if file := _existing(path):
         return file
-    if data.dir is None and not path.is_absolute():
+    if folder is None and not path.is_absolute():
         raise InvalidConfig(
             f"{key} names '{name}', which is not here, and data.dir is not set",
             remedy="Set data.dir to the folder that holds it: data.dir=FOLDER.",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class Preparation:
 
     def apply(self, picture: "Image") -> Floats:
         """The numbers of a picture, (channels, height, width)."""
+        return self.numbers(self.pixels(picture))
+
+    def pixels(self, picture: "Image") -> NDArray[np.uint8]:
+        """A picture at the size that the model takes, (height, width, channels), of 0 to 255."""
         width, height = picture.size
         to = self.size
         if self.shortest is not None:
@@ -41,16 +45,19 @@ class Preparation:
             to = (int(self.shortest * height / short), int(self.shortest * width / short))
         if to is not None:
             picture = picture.resize((to[1], to[0]), self.resample)
-        values: Floats = np.asarray(picture, np.float32)
+        values = np.asarray(picture, np.uint8)
         values = values[..., None] if values.ndim == 2 else values
-        if self.crop is not None:
-            values = _middle(values, self.crop)
+        return values if self.crop is None else _middle(values, self.crop)
+
+    def numbers(self, pixels: NDArray[np.uint8]) -> Floats:
+        """What the model takes of pixels (..., height, width, channels): (..., channels, height, width)."""
+        values: Floats = pixels.astype(np.float32)
         if self.scale is not None:
             values = values * np.float32(self.scale)
         if self.mean is not None and self.std is not None:
             mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
             values = np.divide(values - mean, std, dtype=np.float32)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        return np.ascontiguousarray(np.moveaxis(values, -1, -3))
 
 
 def upright(picture: "Image", channels: int = 3) -> "Image":
@@ -61,8 +68,11 @@ def upright(picture: "Image", channels: int = 3) -> "Image":
     return turned.convert("RGB" if channels == 3 else "L")
 
 
-def read_picture(path: Path, channels: int = 3) -> "Image":
-    """A picture of a file, as `upright` has it. InvalidData where it is none."""
+def read_picture(path: Path | str, channels: int = 3, file: BinaryIO | None = None) -> "Image":
+    """A picture of a file, as `upright` has it. InvalidData where it is none.
+
+    `file` holds it where it lies in an archive; `path` is then what messages call it.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -70,7 +80,7 @@ def read_picture(path: Path, channels: int = 3) -> "Image":
             "pictures are read by Pillow", remedy="Install it: pip install 'transept[images]'"
         ) from None
     try:
-        with Image.open(path) as opened:
+        with Image.open(path if file is None else file) as opened:
             return upright(opened, channels)
     except UnidentifiedImageError:
         raise InvalidData("this is no picture that Pillow reads", where=path) from None
@@ -80,7 +90,7 @@ def read_picture(path: Path, channels: int = 3) -> "Image":
         ) from None
 
 
-def _middle(values: Floats, size: tuple[int, int]) -> Floats:
+def _middle(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The middle of a picture (H, W, C)."""
     top, left = (values.shape[0] - size[0]) // 2, (values.shape[1] - size[1]) // 2
     if top < 0 or left < 0:

@@ -4,7 +4,7 @@ import math
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,21 +36,32 @@ class Sound:
         return mean
 
 
-def read_sound(path: Path) -> Sound:
+def read_sound(path: Path | str, file: BinaryIO | None = None) -> Sound:
     """The sound of a file: PCM .wav always, what soundfile reads where that is installed.
 
-    InvalidData where it is neither.
+    `file` holds it where it lies in an archive; `path` is then what messages call it. InvalidData where it is neither.
     """
     try:
-        return _wave(path)
+        return _wave(path, file)
     except (wave.Error, EOFError) as error:
-        return _by_soundfile(path, str(error))
+        return _by_soundfile(path, str(error), file)
     except OSError as error:
         raise InvalidData(f"cannot be read: {error.strerror}", where=path) from None
 
 
-def _wave(path: Path) -> Sound:
-    with wave.open(str(path), "rb") as file:
+def length_of(path: str, file: BinaryIO) -> tuple[int, int, int]:
+    """(samples, samples a second, channels) of a sound file: of a .wav by its head alone."""
+    try:
+        with wave.open(file, "rb") as sound:
+            return sound.getnframes(), sound.getframerate(), sound.getnchannels()
+    except (wave.Error, EOFError):
+        file.seek(0)
+        found = read_sound(path, file)
+        return len(found.samples), found.rate, found.samples.shape[1]
+
+
+def _wave(path: Path | str, opened: BinaryIO | None) -> Sound:
+    with wave.open(str(path) if opened is None else opened, "rb") as file:
         channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
         told, raw = file.getnframes(), file.readframes(file.getnframes())
     if rate < 1 or width > 4:
@@ -73,7 +84,7 @@ def _wave(path: Path) -> Sound:
     return Sound((values / np.float32(2 ** (8 * width - 1))).reshape(-1, channels), rate)
 
 
-def _by_soundfile(path: Path, why: str) -> Sound:
+def _by_soundfile(path: Path | str, why: str, file: BinaryIO | None) -> Sound:
     try:
         import soundfile
     except ImportError:
@@ -84,7 +95,9 @@ def _by_soundfile(path: Path, why: str) -> Sound:
         ) from None
     module: Any = soundfile
     try:
-        samples, rate = module.read(str(path), dtype="float32", always_2d=True)
+        if file is not None:
+            file.seek(0)
+        samples, rate = module.read(str(path) if file is None else file, dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:  # soundfile's own error is a RuntimeError
         raise InvalidData(f"the sound cannot be read: {error}", where=path) from None
     return Sound(samples, int(rate))

@@ -81,6 +81,13 @@ class Tokenizer:
             made._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
         return made
 
+    def literal(self) -> "Tokenizer":
+        """The same for texts in which the signs of special tokens are letters like others: text to learn from."""
+        made = copy(self)
+        made._backend = Backend.from_str(self._backend.to_str())
+        made._backend.encode_special_tokens = True
+        return made
+
     def demand(self, role: str) -> int:
         """The id of a special token. Raises InvalidData where there is none."""
         if role not in self.special:
@@ -163,6 +170,11 @@ class Tokenizer:
             text = str(self._backend.decode(list(ids), skip_special_tokens=True))
         return tidied(text) if self._tidy else text
 
+    def shown(self, ids: Sequence[int]) -> str:
+        """The text of ids with its special tokens, for a person to see."""
+        with guarded("the ids cannot be decoded"):
+            return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of rows of ids."""
         return [self.decode(row) for row in rows]
@@ -190,8 +202,8 @@ class Tokenizer:
     def _made(self, length: int | None) -> dict[str, bytes]:
         """The files of a tokenizer that was made here."""
         names = dict(zip(self.special, self.tokens(list(self.special.values())), strict=True))
-        told = self.encodings(["a"], ["a"])[0].segments
-        config = {
+        told = self.encodings([""], [""])[0].segments
+        config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **{f"{role}_token": token for role, token in names.items()},
             "clean_up_tokenization_spaces": self._tidy,
@@ -199,6 +211,8 @@ class Tokenizer:
             "truncation_side": "right",
             "model_input_names": ["input_ids", *(["token_type_ids"] if any(told) else []), "attention_mask"],
         } | ({} if length is None else {"model_max_length": length})
+        if "unk" not in names:
+            config["unk_token"] = None  # a reader would take the kind's own for it
         return {"tokenizer.json": self._json(), "tokenizer_config.json": (json.dumps(config, indent=2) + "\n").encode()}
 
     def _json(self) -> bytes:

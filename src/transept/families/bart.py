@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families import transformer
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, label_words, respelled
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Spans, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
@@ -34,6 +35,7 @@ HEADS: dict[str, Heading] = {
     "BartForQuestionAnswering": "spans",
 }
 HF_MODELS = {"bart": tuple(HEADS), "mbart": tuple(f"M{name}" for name in HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 OFFSET = 2  # rows before the first position's
 
 SIZES: dict[str, dict[str, Any]] = {  # section 2.1; base and large as BERT's
@@ -55,6 +57,7 @@ def declare(
     depth: int,
     decoder_depth: int | None = None,
     length: int = 1024,
+    positions: str = "learned",
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
     activation_dropout: float = 0.0,
@@ -86,7 +89,8 @@ def declare(
         "spans": Spans(),
     }
     stacks = Stack(encoder, depth, last), Stack(decoder, decoder_depth or depth, last)
-    return Seq2Seq(width, embed, *stacks, made[head], source=embed, initial=initial, share="table")
+    spec = Seq2Seq(width, embed, *stacks, made[head], source=embed, initial=initial, share="table")
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -149,7 +153,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     if isinstance(head, Vocabulary):  # without a bias of ours, final_logits_bias is zero
         spec = replace(spec, head=replace(head, bias=True))
-    demand_said(spec, from_hf(config), "mBART" if before else "BART", transformer.HF_WORDS)
+    demand_said(spec, from_hf(config), "mBART" if before else "BART", transformer.HF_WORDS | HF_WORDS)
     return config
 
 

@@ -16,6 +16,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
@@ -73,7 +74,7 @@ def declare(
     attention_dropout: float = 0.0,
     activation: Activation = "gelu",
     eps: float = 1e-12,
-    positions: Literal["learned", "relative", "relative_both"] = "learned",
+    positions: str = "learned",
     head: Heading = "pretraining",
     labels: int = 2,
     head_dropout: float | None = None,
@@ -85,15 +86,14 @@ def declare(
     `head` "pretraining" scores the vocabulary and, as the second head, whether the second text follows the first
     (class 0: it does); "masked" the vocabulary alone; "pooled" hands on the first state through a dense matrix;
     "classes" and "tags" tell `labels` classes, of the whole text or of each token; "spans" tells where an answer is.
-    `head_dropout` None is `dropout`. `positions` "relative" scores queries against learned distances instead of adding
-    learned positions (Shaw et al. 2018), "relative_both" keys too (Huang et al. 2020, method 4). `embeddings`
-    "separate" scores the vocabulary with a matrix of its own.
+    `head_dropout` None is `dropout`. `positions` is how order is told (`families.orders`): "relative_keys(511)" scores
+    queries against learned distances instead of adding learned positions (Shaw et al. 2018), "relative_both(511)" keys
+    too (Huang et al. 2020, method 4). `embeddings` "separate" scores the vocabulary with a matrix of its own.
     """
-    keyed = None if positions == "learned" else RelativeKeys(length - 1, "both" if "both" in positions else "queries")
     norm, pooler = Norm(eps=eps), Dense("tanh")
-    attend = Attention(heads, position=keyed, dropout=attention_dropout)
+    attend = Attention(heads, dropout=attention_dropout)
     block = Block((attend, FeedForward(hidden, activation)), norm, "after", dropout)
-    embed = Tokens(vocab, None if keyed else Learned(length), norm, dropout=dropout, segments=segments)
+    embed = Tokens(vocab, Learned(length), norm, dropout=dropout, segments=segments)
     drop = dropout if head_dropout is None else head_dropout
     masked = Vocabulary(vocab, embeddings == "tied", bias=True, dense=Dense(activation, norm))
     made: dict[str, Head] = {
@@ -105,7 +105,8 @@ def declare(
         "spans": Spans(),
     }
     second = Classes(2, "first", pooler) if head == "pretraining" else None
-    return Model(width, embed, Stack(block, depth), made[head], initial, second)
+    spec = Model(width, embed, Stack(block, depth), made[head], initial, second)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -117,10 +118,11 @@ def from_hf(config: Mapping[str, Any]) -> Model:
     Raises InvalidConfig with the key.
     """
     keys = Keys(config, "BERT")
-    orders = {"absolute": "learned", "relative_key": "relative", "relative_key_query": "relative_both"}
+    length = keys.whole("max_position_embeddings", 512)
+    orders = {"relative_key": f"relative_keys({length - 1})", "relative_key_query": f"relative_both({length - 1})"}
     words = words_of(keys, HEADS[architecture(config, HF_MODELS)])
-    words |= {"positions": keys.choice("position_embedding_type", "absolute", orders)}
-    words |= {"length": keys.whole("max_position_embeddings", 512)}
+    words |= {"positions": keys.choice("position_embedding_type", "absolute", {"absolute": "learned"} | orders)}
+    words |= {"length": length}
     finish(keys)
     return declare(**words)
 

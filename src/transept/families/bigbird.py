@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families import bert
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, first, over_tokens, respelled
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.head import Head
 from transept.inputs.tokens import Tokens
@@ -70,6 +71,7 @@ def declare(
     labels: int = 2,
     head_dropout: float | None = None,
     embeddings: Literal["tied", "separate"] = "tied",
+    positions: str = "learned",
     initial: Initial = bert.INITIAL,
 ) -> Model:
     """BERT's description with another pattern, and with heads of its own for classes and answers.
@@ -104,7 +106,12 @@ def declare(
     position = Repeated(size, 1 + random, length) if blocks == "first" and random else None
     stack = replace(spec.blocks, block=cycle if seeds > 1 else cycle[0], position=position)
     assert isinstance(spec.embed, Tokens)
-    return replace(spec, embed=replace(spec.embed, scale=scale), stack=stack, head=made, second=second)
+    return ordered(
+        replace(spec, embed=replace(spec.embed, scale=scale), stack=stack, head=made, second=second),
+        positions,
+        "learned",
+        length,
+    )
 
 
 def pattern_of(blocks: Blocks, length: int, size: int, random: int, seed: int, heads: int) -> Pattern:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from transept.errors import InvalidConfig, nearest
+from transept.families.orders import read
 from transept.families.registry import family
 from transept.spec import fits, part_from_dict, spoken
 from transept.topology import Topology
@@ -52,6 +53,8 @@ def declared(
             where=where("model.vocab"),
             remedy=f"Leave model.vocab out, raise it to {least}, or lower data.vocabulary.merges.",
         )
+    if "positions" in given:
+        read(given["positions"], known["positions"].default, where("model.positions"))
     spec = module.declare(**given)
     assert isinstance(spec, Topology), f"{module.__name__}.declare made no model"
     return spec

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from transept.families import vit
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said
+from transept.families.orders import ordered
 from transept.heads.classes import Averaged, Classes
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
@@ -24,6 +25,7 @@ HEADS: dict[str, Heading] = {
     "DeiTModel": "pooled",
 }
 HF_MODELS = {"deit": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {name: vit.SIZES[f"{name}-16"] for name in ("tiny", "small", "base")}  # table 1
 TOY = vit.TOY
@@ -45,6 +47,7 @@ def declare(
     activation: Activation = "gelu",
     eps: float = 1e-6,
     bias: bool = True,
+    positions: str = "learned",
     head: Heading = "averaged",
     pooler: Activation = "tanh",
     resize: Literal["bicubic", "bilinear"] | None = None,
@@ -76,7 +79,8 @@ def declare(
     )
     top: Head = Averaged((Classes(labels), Classes(labels, "second"))) if head == "averaged" else spec.head
     assert isinstance(spec.embed, Patches)
-    return replace(spec, embed=replace(spec.embed, front="distilled"), head=top)
+    spec = replace(spec, embed=replace(spec.embed, front="distilled"), head=top)
+    return ordered(spec, positions, "learned")
 
 
 def from_hf(config: Mapping[str, Any]) -> Model:
@@ -93,7 +97,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     model = vit.pictured(spec, "DeiT")
     found = architecture_of(model, "DeiT", HEADS)
     config = {"architectures": [found], "model_type": "deit", **vit.config_of(model)}
-    demand_said(model, from_hf(config), "DeiT")
+    demand_said(model, from_hf(config), "DeiT", HF_WORDS)
     return config
 
 

@@ -39,6 +39,7 @@ HEADS: dict[str, Heading] = {
     "DistilBertForQuestionAnswering": "spans",
 }
 HF_MODELS = {"distilbert": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {  # section 3
     "base": {"width": 768, "hidden": 3072, "heads": 12, "depth": 6, "dropout": 0.1, "attention_dropout": 0.1},
@@ -56,6 +57,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 512,
+    positions: str = "learned",
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
     activation: Activation = "gelu",
@@ -76,6 +78,7 @@ def declare(
         heads=heads,
         depth=depth,
         length=length,
+        positions=positions,
         segments=0,
         dropout=dropout,
         attention_dropout=attention_dropout,
@@ -150,7 +153,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "pad_token_id": 0,
         **label_words(head.count if isinstance(head, Classes | Tags) else 2),
     }
-    demand_said(spec, from_hf(config), "DistilBERT")
+    demand_said(spec, from_hf(config), "DistilBERT", HF_WORDS)
     return config
 
 

@@ -15,6 +15,7 @@ from transept.families.decoders import (
     masks,
 )
 from transept.families.hugging_face import architecture, demand_said, first, over_tokens, respelled
+from transept.families.orders import ordered
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.names import Drop, Entry, Names, fused, linear, same, transposed
@@ -34,6 +35,7 @@ HEADS: dict[str, Heading] = {
     "OpenAIGPTForSequenceClassification": "classes",
 }
 HF_MODELS = {"openai-gpt": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 ACTIVATIONS: dict[str, Activation] = {  # theirs calls the approximation by tanh "gelu"
     "gelu": "gelu_tanh",
     "relu": "relu",
@@ -56,6 +58,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 512,
+    positions: str = "learned",
     hidden: int | None = None,
     dropout: float = 0.0,
     embed_dropout: float | None = None,
@@ -79,7 +82,7 @@ def declare(
     block = Block((attend, feed), Norm(eps=eps), "after", dropout)
     embed = Tokens(vocab, Learned(length), dropout=dropout if embed_dropout is None else embed_dropout)
     top = head_of(head, vocab, embeddings, labels, head_dropout)
-    return Model(width, embed, Stack(block, depth), top, initial)
+    return ordered(Model(width, embed, Stack(block, depth), top, initial), positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -143,7 +146,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         **config_of(model),
         "afn": next((word for word, ours in ACTIVATIONS.items() if ours == activation), "gelu"),
     }
-    demand_said(spec, from_hf(config), "GPT")
+    demand_said(spec, from_hf(config), "GPT", HF_WORDS)
     return config
 
 

@@ -15,6 +15,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.names import Entry, Names, linear, same
@@ -36,6 +37,7 @@ HEADS: dict[str, Heading] = {
     "GPT2ForQuestionAnswering": "spans",
 }
 HF_MODELS = {"gpt2": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 DROPOUT = {"dropout": 0.1, "attention_dropout": 0.1}
 SIZES: dict[str, dict[str, Any]] = {  # table 2; OpenAI's code names the smallest 117M and 124M, and gives 25 heads
@@ -56,6 +58,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 1024,
+    positions: str = "learned",
     hidden: int | None = None,
     dropout: float = 0.0,
     embed_dropout: float | None = None,
@@ -80,7 +83,8 @@ def declare(
     block = Block((attend, feed), Norm(eps=eps), dropout=dropout)
     embed = Tokens(vocab, Learned(length), dropout=dropout if embed_dropout is None else embed_dropout)
     top = head_of(head, vocab, embeddings, labels, head_dropout)
-    return Model(width, embed, Stack(block, depth, Norm(eps=eps)), top, initial)
+    spec = Model(width, embed, Stack(block, depth, Norm(eps=eps)), top, initial)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -116,7 +120,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "activation_function": activation_word(feed.activation),
         "scale_attn_weights": attend.scale != 1.0,
     }
-    demand_said(spec, from_hf(config), "GPT-2")
+    demand_said(spec, from_hf(config), "GPT-2", HF_WORDS)
     return config
 
 

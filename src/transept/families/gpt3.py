@@ -28,6 +28,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.names import Entry, Names, linear, same
@@ -76,6 +77,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 2048,
+    positions: str = "learned",
     window: int = 256,
     layers: tuple[Layer, ...] = ("dense", "banded"),
     hidden: int | None = None,
@@ -105,7 +107,8 @@ def declare(
     kinds = {"dense": dense, "banded": banded(dense, window)}
     stack = Stack(tuple(kinds[layer] for layer in layers), depth, Norm(eps=eps))
     embed = Tokens(vocab, Learned(length), dropout=dropout if embed_dropout is None else embed_dropout)
-    return Model(width, embed, stack, head_of(head, vocab, embeddings, labels, head_dropout), initial)
+    spec = Model(width, embed, stack, head_of(head, vocab, embeddings, labels, head_dropout), initial)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from transept.families import roberta
+from transept.families.orders import ordered
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.parts.attention import Attention
@@ -50,6 +51,7 @@ def declare(
     head_dropout: float | None = None,
     embeddings: Literal["tied", "separate"] = "tied",
     initial: Initial = INITIAL,
+    positions: str = "learned",
 ) -> Model:
     """RoBERTa's description with attention of rank `rank` to `length` positions.
 
@@ -76,4 +78,5 @@ def declare(
     core = LowRank(length, rank, share)
     stack = edit(spec.stack, lambda part: replace(part, core=core) if isinstance(part, Attention) else part)
     assert isinstance(spec.embed, Tokens)
-    return replace(spec, embed=replace(spec.embed, position=Learned(length)), stack=stack)
+    spec = replace(spec, embed=replace(spec.embed, position=Learned(length)), stack=stack)
+    return ordered(spec, positions, "learned", length)

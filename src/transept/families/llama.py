@@ -31,6 +31,7 @@ from transept.families.hugging_face import (
     over_tokens,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.families.rotation import longest, rope, rotation, turning
 from transept.inputs.tokens import Tokens
 from transept.models import Model
@@ -48,6 +49,7 @@ from transept.topology import Topology
 KINDS = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 ENDS: dict[str, Heading] = {"ForCausalLM": "vocabulary", "Model": "states", "ForSequenceClassification": "classes"}
 HF_MODELS = {kind: tuple(f"{name}{end}" for end in ENDS) for kind, name in KINDS.items()}
+HF_WORDS = {"position": "positions: rotary"}
 LAYERS: dict[str, Layer] = {"full_attention": "dense", "sliding_attention": "banded"}
 DEFAULTS = {  # what a key stands for that a configuration leaves out
     "llama": {"vocab_size": 32000, "intermediate_size": 11008, "max_position_embeddings": 2048},
@@ -88,6 +90,7 @@ def declare(
     depth: int,
     kv_heads: int | None = None,
     head_width: int | None = None,
+    positions: str = "rotary",
     base: float = 10_000.0,
     scaling: Scaling | None = None,
     window: int | None = None,
@@ -115,7 +118,7 @@ def declare(
     kinds = {"dense": dense, "banded": dense if window is None else banded(dense, window)}
     blocks: Block | tuple[Block, ...] = dense if window is None else tuple(kinds[layer] for layer in layers)
     top = head_of(head, vocab, embeddings, labels, 0.0)
-    return Model(width, Tokens(vocab), Stack(blocks, depth, norm), top, initial)
+    return ordered(Model(width, Tokens(vocab), Stack(blocks, depth, norm), top, initial), positions, "rotary")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -230,7 +233,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         config["sliding_window"] = bands[0]
     else:
         config |= {"attention_bias": attend.bias is True, "mlp_bias": feed.bias}
-    demand_said(spec, from_hf(config), name)
+    demand_said(spec, from_hf(config), name, HF_WORDS)
     return config
 
 

@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families import bert
 from transept.families.configuration import Keys
 from transept.families.hugging_face import architecture, architecture_of, demand_said, over_tokens, respelled
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, Pooled, Spans, Tags
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -29,6 +30,7 @@ HEADS: dict[str, Heading] = {
     "RobertaForQuestionAnswering": "spans",
 }
 HF_MODELS = {"roberta": tuple(HEADS), "xlm-roberta": tuple(f"XLM{name}" for name in HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {  # table 9
     "base": {"width": 768, "hidden": 3072, "heads": 12, "depth": 12, "dropout": 0.1, "attention_dropout": 0.1},
@@ -48,6 +50,7 @@ def declare(
     depth: int,
     length: int = 512,
     offset: int = 2,
+    positions: str = "learned",
     segments: int = 1,
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
@@ -86,7 +89,8 @@ def declare(
         made = replace(made, dense=Dense("gelu", embed.norm))
     elif isinstance(made, Classes):
         made = replace(made, drop="both")
-    return replace(spec, embed=replace(embed, position=Learned(length, offset)), head=made)
+    spec = replace(spec, embed=replace(embed, position=Learned(length, offset)), head=made)
+    return ordered(spec, positions, "learned", length)
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -124,7 +128,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "bos_token_id": 0,
         "eos_token_id": 2,
     }
-    demand_said(spec, from_hf(config), "RoBERTa")
+    demand_said(spec, from_hf(config), "RoBERTa", HF_WORDS)
     return config
 
 

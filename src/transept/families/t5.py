@@ -18,6 +18,7 @@ from transept.families.hugging_face import (
     label_words,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, States
 from transept.heads.head import Head
 from transept.heads.vocabulary import Vocabulary
@@ -46,6 +47,7 @@ HEADS: dict[str, Heading] = {
     "T5EncoderModel": "encoder",
 }
 HF_MODELS = {"t5": tuple(HEADS), "mt5": tuple(f"M{name}" for name in HEADS)}
+HF_WORDS = {"position": "positions: buckets"}
 MT5 = {  # what a configuration of mT5's (Xue et al. 2021) means by saying nothing
     "vocab_size": 250112,
     "d_ff": 1024,
@@ -83,6 +85,7 @@ def declare(
     depth: int,
     decoder_depth: int | None = None,
     head_width: int = 64,
+    positions: str = "buckets",
     buckets: int = 32,
     far: int = 128,
     dropout: float = 0.0,
@@ -107,7 +110,7 @@ def declare(
     embed = Tokens(vocab, dropout=dropout)
     encoder = Stack(block, depth, norm, Buckets(heads, buckets, far), dropout=dropout)
     if head == "encoder":
-        return Model(width, embed, encoder, States(), initial)
+        return ordered(Model(width, embed, encoder, States(), initial), positions, "buckets")
     block = replace(block, parts=(replace(attend, pattern=Causal()), replace(attend, source="memory"), feed))
     past = Buckets(heads, buckets, far, sees="past")
     decoder = Stack(block, decoder_depth or depth, norm, past, dropout=dropout)
@@ -117,7 +120,7 @@ def declare(
         "states": States(),
         "classes": Classes(labels, "last", Dense("tanh"), head_dropout, drop="both"),
     }
-    return Seq2Seq(width, embed, encoder, decoder, made[head], initial=initial)
+    return ordered(Seq2Seq(width, embed, encoder, decoder, made[head], initial=initial), positions, "buckets")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -236,7 +239,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "eos_token_id": 1,
         "decoder_start_token_id": 0,
     }
-    demand_said(spec, from_hf(config), "T5")
+    demand_said(spec, from_hf(config), "T5", HF_WORDS)
     return config
 
 

@@ -8,9 +8,10 @@ import torch
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
+from transept.families.orders import ordered
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
-from transept.models import Seq2Seq
+from transept.models import Model, Seq2Seq
 from transept.names import Constant, Copy, Drop, Entry, Names, Rule, Tied, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -25,6 +26,7 @@ from transept.topology import Topology
 
 HF_MODELS = {"marian": ("MarianMTModel",)}
 HF_WORDS = {  # the word of `declare` that decides a field of the description
+    "position": "positions: sinusoid",
     "place": "norm: after",
     "norm": "norm: after",
     "order": "order: halves",
@@ -59,18 +61,23 @@ def declare(
     activation: Activation = "relu",
     norm: Literal["after", "before"] = "after",
     embeddings: Literal["tied", "separate"] = "tied",
+    positions: str = "sinusoid",
     order: Literal["halves", "interleaved"] = "halves",
     bias: bool = True,
     head_bias: bool = False,
     kv_heads: int | None = None,
+    form: Literal["seq2seq", "language_model"] = "seq2seq",
     initial: Initial = FUSED_XAVIER,
-) -> Seq2Seq:
+) -> Seq2Seq | Model:
     """The description.
 
     `norm` "after" is the paper's; "before" is what tensor2tensor came to, with one more norm at each end. `embeddings`
     "tied" has one matrix for source, target and output (section 3.4); "separate" has three. `order` "halves" is
     Marian's, equal to the paper's "interleaved" up to a fixed permutation of features, and the one that Hugging Face
-    reads. `bias` False has no biases in the attention's projections, as the paper's own code.
+    reads. `bias` False has no biases in the attention's projections, as the paper's own code. `positions` is how order
+    is told (`families.orders`): "relative(16)" is Shaw et al. 2018, and "structural + relative(16) + tree(16)" Wang et
+    al. 2019, whose encoder reads dependency trees. `form` "language_model" is the decoder alone, without a source (Liu
+    et al. 2018).
     """
     attend = Attention(heads, kv_heads=kv_heads, bias=bias, dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
@@ -79,7 +86,10 @@ def declare(
     embed = Tokens(vocab, Sinusoid(order), scale=width**0.5, dropout=dropout)
     last = Norm() if norm == "before" else None
     tied = embeddings == "tied"
-    return Seq2Seq(
+    if form == "language_model":
+        alone = Stack(replace(encoder, parts=(replace(attend, pattern=Causal()), feed)), decoder_depth or depth, last)
+        return ordered(Model(width, embed, alone, Vocabulary(vocab, tied, head_bias), initial), positions, "sinusoid")
+    spec = Seq2Seq(
         width,
         embed,
         Stack(encoder, depth, last),
@@ -88,6 +98,7 @@ def declare(
         source=None if tied else embed,
         initial=initial,
     )
+    return ordered(spec, positions, "sinusoid")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -100,6 +111,7 @@ def from_hf(config: Mapping[str, Any]) -> Seq2Seq:
     """
     keys = Keys(config, "Marian")
     spec = declare(vocab=keys.whole("vocab_size", 58101), head_bias=True, **words_of(keys))
+    assert isinstance(spec, Seq2Seq)
     source = replace(spec.embed, scale=spec.width**0.5 if keys.truth("scale_embedding", False) else 1.0)
     shared, tied = keys.truth("share_encoder_decoder_embeddings", True), keys.truth("tie_word_embeddings", True)
     if config.get("decoder_vocab_size") is None:

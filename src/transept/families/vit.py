@@ -15,6 +15,7 @@ from transept.families.hugging_face import (
     label_words,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.heads.classes import Averaged, Classes, Pooled, States
 from transept.heads.head import Head
 from transept.inputs.patches import Patches
@@ -34,6 +35,7 @@ Heading = Literal["classes", "pooled", "states"]
 
 HEADS: dict[str, Heading] = {"ViTForImageClassification": "classes", "ViTModel": "pooled"}
 HF_MODELS = {"vit": tuple(HEADS)}
+HF_WORDS = {"position": "positions: learned"}
 
 SIZES: dict[str, dict[str, Any]] = {  # tiny and small: Touvron et al. 2021; the others: table 1 and section 4.1
     "tiny-16": {"width": 192, "hidden": 768, "heads": 3, "depth": 12},
@@ -64,6 +66,7 @@ def declare(
     activation: Activation = "gelu_tanh",
     eps: float = 1e-6,
     bias: bool = True,
+    positions: str = "learned",
     head: Heading = "classes",
     pooler: Activation = "tanh",
     resize: Literal["bicubic", "bilinear"] | None = None,
@@ -74,6 +77,8 @@ def declare(
     `image` and `patch` are the sides of a picture and of a square, in pixels; `resize` lets pictures of other sizes in.
     `bias` False has no biases of queries, keys and values. `head` "classes" scores `labels` classes by the state of the
     class token, "pooled" hands it on through a dense matrix with the activation `pooler`, "states" hands on all.
+    `positions` is how order is told (`families.orders`): "grid", "grid_sinusoid", "grid_bias" and "grid_rotary" tell
+    rows and columns.
     """
     attend = Attention(heads, bias=bias or "out", dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
@@ -81,7 +86,7 @@ def declare(
     block = Block((attend, feed), norm, dropout=dropout)
     embed = Patches((image, image), (patch, patch), channels, resize=resize, dropout=dropout)
     made: dict[str, Head] = {"classes": Classes(labels), "pooled": Pooled("first", Dense(pooler)), "states": States()}
-    return Model(width, embed, Stack(block, depth, norm), made[head], initial)
+    return ordered(Model(width, embed, Stack(block, depth, norm), made[head], initial), positions, "learned")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -146,7 +151,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """The ViT configuration of a description. Raises InvalidConfig that names what it cannot say."""
     model = pictured(spec, "ViT")
     config = {"architectures": [architecture_of(model, "ViT", HEADS)], "model_type": "vit", **config_of(model)}
-    demand_said(model, from_hf(config), "ViT")
+    demand_said(model, from_hf(config), "ViT", HF_WORDS)
     return config
 
 

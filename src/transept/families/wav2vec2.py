@@ -15,6 +15,7 @@ from transept.families.hugging_face import (
     label_words,
     respelled,
 )
+from transept.families.orders import ordered
 from transept.heads.classes import Classes, States
 from transept.heads.contrast import Contrast
 from transept.heads.head import Head
@@ -42,6 +43,7 @@ HEADS: dict[str, Heading] = {
     "Wav2Vec2Model": "states",
 }
 HF_MODELS = {"wav2vec2": tuple(HEADS)}
+HF_WORDS = {"position": "positions: convolution"}
 
 DROPPED = {"dropout": 0.1, "attention_dropout": 0.1, "project_dropout": 0.1, "head_dropout": 0.1}
 WIDE = {"width": 1024, "hidden": 4096, "heads": 16, "depth": 24, "code_width": 768, "out": 768}
@@ -71,6 +73,7 @@ def declare(
     strides: tuple[int, ...] = CONVOLUTIONS["strides"],
     frame_norm: Literal["group", "layer"] = "group",
     frame_bias: bool = False,
+    positions: str = "convolution",
     taps: int = 128,
     groups: int = 16,
     norm: Literal["after", "before"] = "after",
@@ -122,7 +125,7 @@ def declare(
     attend = Attention(heads, dropout=attention_dropout)
     block = Block((attend, FeedForward(hidden, activation, dropout=activation_dropout)), small, norm, dropout)
     stack = Stack(block, depth, small if norm == "before" else None, skip=skip)
-    return Model(width, embed, stack, made[head], initial)
+    return ordered(Model(width, embed, stack, made[head], initial), positions, "convolution")
 
 
 # ------------------------------------------------------------------ Hugging Face: the configuration, both ways
@@ -232,7 +235,8 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
         raise InvalidConfig(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{over}")
     embed, stack, attend, feed = spec.embed, spec.blocks, first(spec.blocks, Attention), first(spec.blocks, FeedForward)
-    features, position = embed.features, embed.position
+    features = embed.features
+    position = embed.position if isinstance(embed.position, Convolved) else Convolved()
     sizes = (spec.width, feed.hidden, attend.heads, stack.depth, position.kernel, position.groups)
     shares = (embed.dropout, attend.dropout, feed.dropout, embed.project_dropout, stack.skip)
     config = {
@@ -253,7 +257,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     for kind, masking in (("mask_time", embed.times), ("mask_feature", embed.channels)):
         config |= {f"{kind}_prob": masking.share, f"{kind}_length": masking.span, f"{kind}_min_masks": masking.least}
-    demand_said(spec, from_hf(config), "wav2vec 2.0")
+    demand_said(spec, from_hf(config), "wav2vec 2.0", HF_WORDS)
     return config
 
 

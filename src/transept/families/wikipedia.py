@@ -6,6 +6,7 @@ convolution makes of three tokens each (memory-compressed); a mixture of experts
 
 from typing import Any, Literal
 
+from transept.families.orders import ordered
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
 from transept.models import Model
@@ -57,6 +58,7 @@ def declare(
     norm: Literal["after", "before"] = "before",
     embeddings: Literal["tied", "separate"] = "tied",
     initial: Initial = INITIAL,
+    positions: str = "sinusoid",
 ) -> Model:
     """The description.
 
@@ -74,7 +76,8 @@ def declare(
     blocks = [Block((kinds[kind], one), place=norm, dropout=dropout) for kind, one in zip(layers, feeds, strict=True)]
     embed = Tokens(vocab, Sinusoid(), scale=width**0.5, dropout=dropout)
     stack = Stack(tuple(blocks), len(layers), Norm() if norm == "before" else None)
-    return Model(width, embed, stack, Vocabulary(vocab, tied=embeddings == "tied"), initial)
+    spec = Model(width, embed, stack, Vocabulary(vocab, tied=embeddings == "tied"), initial)
+    return ordered(spec, positions, "sinusoid")
 
 
 def mixed(feed: FeedForward, depth: int, experts: int, chosen: int) -> list[FeedForward | Mixture]:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from transept.heads.head import Head, HeadLayer
 from transept.parts.dense import Dense
 from transept.parts.entered import Entered
-from transept.parts.loss import Loss, Smoothing, linear_cross_entropy
+from transept.parts.loss import IGNORED, Loss, Smoothing, linear_cross_entropy
 from transept.parts.mapped import Normalised
 
 ALIGNED = 16  # float32 numbers in a line of the processor's cache
@@ -69,8 +69,11 @@ class VocabularyLayer(HeadLayer):
     def loss(self, states: Tensor, entered: Entered, labels: Tensor, smoothing: Smoothing) -> Loss:
         """The loss of these states against labels (B, S), IGNORED (-100) where there is none.
 
-        Makes no (B, S, V) tensor.
+        Makes no (B, S, V) tensor. What is not asked for is not made ready either: of masked text that is most of it.
         """
+        if self.dense is not None:
+            kept = labels != IGNORED
+            states, labels = states[kept], labels[kept]
         return linear_cross_entropy(self.ready(states), self.weight(entered), self.bias, labels, smoothing)
 
 

@@ -11,6 +11,7 @@ from transept.heads.vocabulary import Vocabulary
 from transept.inputs.seen import Seen
 from transept.inputs.sentences import Sentences
 from transept.inputs.tokens import Tokens
+from transept.inputs.vectors import Vectors
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq
 from transept.topology import Topology
@@ -24,11 +25,11 @@ def writes_text(spec: Topology) -> bool:
 
 
 def reads(spec: Topology) -> str:
-    """What enters a model: "text", "pictures", "sound", or the name of the part that takes it."""
+    """What enters a model: "text", "pictures", "sound", "vectors", or the name of the part that takes it."""
     first = spec.source or spec.embed if isinstance(spec, Seq2Seq) else getattr(spec, "embed", None)
     if isinstance(first, Seen):
         return "pictures"
-    known = {Tokens: "text", Sentences: "documents", Waveform: "sound"}
+    known = {Tokens: "text", Sentences: "documents", Waveform: "sound", Vectors: "vectors"}
     return known.get(type(first), type(first).__name__)
 
 
@@ -40,7 +41,7 @@ def verb_of(spec: Topology) -> str | None:
             return "caption" if isinstance(head, Vocabulary) else None
         return "see" if isinstance(head, Classes | Attended | Averaged) else None
     if kind == "sound":
-        return "transcribe" if isinstance(head, Letters) else None
+        return "transcribe" if isinstance(head, Letters) else "hear" if isinstance(head, Classes) else None
     if kind != "text":
         return None
     if isinstance(head, Vocabulary):

@@ -20,6 +20,7 @@ EXAMPLES = {
     "embed": "A text.",
     "answer": "Who wrote this?",
     "see": "picture.png",
+    "hear": "sound.wav",
     "caption": "picture.png",
     "transcribe": "speech.wav",
 }
@@ -34,7 +35,7 @@ def use(
     `unsaid` is how their search differs from the model's own, `example` an input that suits the model.
     """
     verb = verb_of(spec)
-    if verb is not None and tokenizer is None and verb not in ("see",):
+    if verb is not None and tokenizer is None and verb not in ("see", "hear"):
         verb = None
     shown = example if example and "`" not in example and "<!--" not in example else _example(verb, tokenizer)
     given = [shown, CONTEXT] if verb == "answer" else [shown]

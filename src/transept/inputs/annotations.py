@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
 from transept.inputs.entry import Entry, EntryLayer
-from transept.inputs.pictures import across, demand_size, refuse_more
+from transept.inputs.pictures import across, demand_order, demand_size, refuse_more
 from transept.parts.convnet import Convnet
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
-from transept.parts.position import Added, LearnedLayer
+from transept.parts.position import Added, OrderLayer
 
 
 class Annotations(Entry):
@@ -31,6 +31,10 @@ class Annotations(Entry):
         self.hold(0, "dropout", below=1)
         if min(self.size) < 1 or not self.net.fits(self.size):
             raise InvalidConfig(f"pictures of {across(self.size)} pixels are no whole squares of {self.net.pools}")
+        demand_order(self.position, self.squares())
+
+    def squares(self) -> tuple[int, int, int]:
+        return *self.grid(), 0
 
     @property
     def channels(self) -> int:
@@ -59,8 +63,9 @@ class AnnotationsLayer(EntryLayer):
 
     def begin(self) -> None:
         """Learned places are as large as what they are added to: of smaller ones attention tells the places late."""
-        if isinstance(self.position, LearnedLayer):
-            nn.init.normal_(self.position.weight)
+        if isinstance(self.position, OrderLayer):
+            for table in self.position.parameters():
+                nn.init.normal_(table)
 
     def forward(
         self, pictures: Tensor, valid: Tensor | None = None, positions: Tensor | None = None, **more: Tensor

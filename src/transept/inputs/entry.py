@@ -19,6 +19,15 @@ class Entry(Part):
         return None
 
     @property
+    def reads_tree(self) -> bool:
+        """Whether it needs to be told where tokens stand in the trees of their sentences."""
+        return False
+
+    def squares(self) -> tuple[int, int, int] | None:
+        """The rows and columns of its grid and the tokens before it, where it takes pictures; else None."""
+        return None
+
+    @property
     def raw(self) -> int | None:
         """The channels of the features that it hands on beside the states; None where it hands on none."""
         return None

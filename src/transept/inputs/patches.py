@@ -1,4 +1,4 @@
-"""Pictures become vectors: squares cut out and projected, tokens of their own put in front, learned positions added.
+"""Pictures become vectors: squares cut out and projected, tokens of their own put in front, positions added.
 
 Shapes: B batch, C channels, H and W the height and width in pixels, N squares, D width.
 """
@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from transept.errors import InvalidConfig, InvalidData
 from transept.inputs.entry import Entry, EntryLayer
-from transept.inputs.pictures import across, demand_channels, refuse_more
+from transept.inputs.pictures import across, demand_channels, demand_order, refuse_more
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
+from transept.parts.position import Added
 
 STD = 0.02  # of positions and of the tokens in front, where a model begins
 
@@ -24,7 +25,8 @@ class Patches(Entry):
     `size` is the height and width that the positions are for, `patch` those of a square. `front` is what stands before
     the squares: nothing, the class token, or DeiT's class and distillation tokens. `resize` says how the positions of
     the squares follow a picture of another size: "bicubic" as Hugging Face does when it is asked to, "bilinear" with
-    the corners kept as the paper's own code; None refuses such a picture.
+    the corners kept as the paper's own code; None refuses such a picture. `position` "table" is the paper's, a learned
+    vector for each token; another is added to all tokens in their order, those in front first; None is none.
     """
 
     size: tuple[int, int]
@@ -33,12 +35,20 @@ class Patches(Entry):
     front: Literal["none", "class", "distilled"] = "class"
     resize: Literal["bicubic", "bilinear"] | None = None
     dropout: float = 0.0
+    position: Added | Literal["table"] | None = "table"
 
     def validate(self) -> None:
         self.hold(1, "channels")
         self.hold(0, "dropout", below=1)
         if min(*self.size, *self.patch) < 1 or any(a % b for a, b in zip(self.size, self.patch, strict=True)):
             raise InvalidConfig(f"pictures of {across(self.size)} pixels are no whole squares of {across(self.patch)}")
+        if isinstance(self.position, Added):
+            demand_order(self.position, self.squares())
+        if self.resize is not None and self.position != "table":
+            raise InvalidConfig(f"resize: {self.resize} stretches a table of positions, and these are {self.position}")
+
+    def squares(self) -> tuple[int, int, int]:
+        return *self.grid(), self.before()
 
     def grid(self) -> tuple[int, int]:
         """How many squares there are from top to bottom, and from left to right."""
@@ -53,7 +63,7 @@ class Patches(Entry):
 
 
 class PatchesLayer(EntryLayer):
-    """`position` (tokens in front + N, D); `token` and `distilled` (D,)."""
+    """`position` (tokens in front + N, D), or a layer of another order; `token` and `distilled` (D,)."""
 
     def __init__(self, spec: Patches, width: int) -> None:
         super().__init__()
@@ -62,12 +72,16 @@ class PatchesLayer(EntryLayer):
         self.project = nn.Conv2d(spec.channels, width, spec.patch, spec.patch)
         self.token = nn.Parameter(torch.empty(width)) if spec.before() > 0 else None
         self.distilled = nn.Parameter(torch.empty(width)) if spec.before() > 1 else None
-        self.position = nn.Parameter(torch.empty(spec.before() + rows * columns, width))
+        self.position: nn.Parameter | nn.Module | None = None
+        if isinstance(spec.position, Added):
+            self.position = spec.position.build(width)
+        elif spec.position == "table":
+            self.position = nn.Parameter(torch.empty(spec.before() + rows * columns, width))
 
     def begin(self) -> None:
         """As DeiT, N(0, 0.02^2). The paper's class token begins at zero."""
         for table in (self.position, self.token, self.distilled):
-            if table is not None:
+            if isinstance(table, nn.Parameter):
                 nn.init.normal_(table, std=STD)
 
     def forward(
@@ -75,13 +89,27 @@ class PatchesLayer(EntryLayer):
     ) -> Entered:
         """pictures (B, C, H, W); every square is real and has its place, so there is no `valid` and no `positions`."""
         refuse_more(valid, positions, more)
-        grid = self.squares(demand_channels(pictures, self.spec.channels))
-        x = self.project(pictures.to(self.project.weight.dtype)).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, N, D)
+        grid = self.cut(demand_channels(pictures, self.spec.channels))
+        x = self.projected(pictures.to(self.project.weight.dtype), grid)
         front = [token.expand(len(x), 1, -1) for token in (self.token, self.distilled) if token is not None]
-        x = torch.cat([*front, x], 1) + self.table(grid)
+        x = torch.cat([*front, x], 1)
+        if isinstance(self.position, nn.Module):
+            x = x + self.position(torch.arange(x.size(1), device=x.device)[None]).to(x.dtype)
+        elif self.position is not None:
+            x = x + self.table(self.position, grid)
         return Entered(dropout(x, self.spec.dropout if self.training else 0.0))
 
-    def squares(self, size: tuple[int, int]) -> tuple[int, int]:
+    def projected(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The squares of pictures, row by row, times one matrix: (B, C, H, W) -> (B, N, D).
+
+        A convolution whose strides are its kernel is that product, and takes two to three times as long on a processor.
+        """
+        batch, (rows, columns), (height, width) = len(pictures), grid, self.spec.patch
+        x = pictures.reshape(batch, self.spec.channels, rows, height, columns, width)
+        x = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)  # (B, C, h, P, w, Q) -> (B, N, C*P*Q)
+        return F.linear(x, self.project.weight.flatten(1), self.project.bias)
+
+    def cut(self, size: tuple[int, int]) -> tuple[int, int]:
         """The grid of squares of such pictures. Raises InvalidData with the sizes where the model cannot take them."""
         spec = self.spec
         if size == spec.size:
@@ -99,13 +127,13 @@ class PatchesLayer(EntryLayer):
             )
         return rows, columns
 
-    def table(self, grid: tuple[int, int]) -> Tensor:
+    def table(self, table: Tensor, grid: tuple[int, int]) -> Tensor:
         """The positions of a grid, those in front included, (tokens in front + N, D)."""
         own, resize = self.spec.grid(), self.spec.resize
         if grid == own:
-            return self.position
+            return table
         assert resize is not None
-        front, squares = self.position.tensor_split([self.spec.before()])
+        front, squares = table.tensor_split([self.spec.before()])
         corners = resize == "bilinear"
         image = squares.unflatten(0, own).permute(2, 0, 1)[None]  # (N, D) -> (1, D, h, w)
         image = F.interpolate(image, size=grid, mode=resize, align_corners=corners)

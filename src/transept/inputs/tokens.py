@@ -9,6 +9,7 @@ from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 from transept.parts.norm import Norm
 from transept.parts.position import Added
+from transept.parts.tree import demand_tree
 from transept.parts.view import count_positions
 
 
@@ -34,6 +35,10 @@ class Tokens(Entry):
     def limit(self) -> int | None:
         return self.position.limit() if self.position else None
 
+    @property
+    def reads_tree(self) -> bool:
+        return self.position is not None and self.position.reads_tree
+
     def build(self, width: int, table: bool = True) -> "TokensLayer":
         """With table=False it has none of its own, and is given another's at each call."""
         return TokensLayer(self, width, table)
@@ -55,25 +60,37 @@ class TokensLayer(EntryLayer):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         table: Tensor | None = None,
+        tree: Tensor | None = None,
     ) -> Entered:
         """ids (B, S) int64; positions (B or 1, S), counted over real tokens where they are not given.
 
         segments (B, S) int64 tells the text that each token is of; all are of the first where it is not given. table
-        (V, D) is another input's, where this one has none.
+        (V, D) is another input's, where this one has none. tree (B, S, 3) is where each token stands in its sentence's
+        tree, for a position that reads it.
         """
         if self.table is not None:
             table = self.table.weight
         assert table is not None, "tokens without a table of their own need one"
-        x = nn.functional.embedding(ids, table) * self.spec.scale
+        x = nn.functional.embedding(ids, table)
+        return Entered(self.placed(x, valid, positions, segments, tree), valid, table)
+
+    def placed(
+        self,
+        x: Tensor,
+        valid: Tensor | None,
+        positions: Tensor | None,
+        segments: Tensor | None,
+        tree: Tensor | None = None,
+    ) -> Tensor:
+        """All that happens to the vectors of tokens, (B, S, D), that were looked up."""
+        x = x * self.spec.scale
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         elif segments is not None:
             raise UsageError("segments were given, and this model has none", remedy="Leave them out.")
-        if self.position is not None:
+        if self.position is not None and self.spec.position is not None:
             if positions is None:
-                positions = (
-                    torch.arange(ids.size(1), device=ids.device)[None] if valid is None else count_positions(valid)
-                )
-            x = x + self.position(positions).to(x.dtype)
-        x = dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
-        return Entered(x, valid, table)
+                positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
+            told = (positions, demand_tree(tree)) if self.spec.position.reads_tree else (positions,)
+            x = x + self.position(*told).to(x.dtype)
+        return dropout(self.norm(x), self.spec.dropout if self.training else 0.0)

@@ -6,13 +6,14 @@ Shapes: B batch, N samples, F frames, C channels of the features, D width.
 import torch
 from torch import Tensor, nn
 
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.inputs.entry import Entry, EntryLayer
 from transept.parts.convolution import Convolutions, Convolved
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 from transept.parts.masking import Masking
 from transept.parts.norm import Norm
+from transept.parts.position import Added
 
 
 class Waveform(Entry):
@@ -21,12 +22,13 @@ class Waveform(Entry):
     What the features are after their norm is handed on as `raw`. Hidden frames become one learned vector, hidden
     channels zero; where `augment` is true, training draws what is hidden by `times` and `channels` unless it is told.
     There is a vector where one of them has a share. `after` is wav2vec 2.0's norm of the base size, whose blocks
-    norm after their sublayers; None leaves it to the blocks.
+    norm after their sublayers; None leaves it to the blocks. `position` is wav2vec 2.0's convolution, or what is added
+    to frames by their numbers, or None.
     """
 
     features: Convolutions
     norm: Norm = Norm()
-    position: Convolved = Convolved()
+    position: Convolved | Added | None = Convolved()
     after: Norm | None = Norm()
     times: Masking = Masking()
     channels: Masking = Masking()
@@ -36,6 +38,8 @@ class Waveform(Entry):
 
     def validate(self) -> None:
         self.hold(0, "project_dropout", "dropout", below=1)
+        if isinstance(self.position, Added) and (self.position.reads_tree or self.position.grid()):
+            raise InvalidConfig(f"{self.position} is of sentences or of pictures, and sound has neither tree nor grid")
 
     @property
     def raw(self) -> int | None:
@@ -55,7 +59,7 @@ class WaveformLayer(EntryLayer):
         self.features, self.norm = spec.features.build(), spec.norm.build(channels)
         self.project = nn.Linear(channels, width)
         self.hidden = nn.Parameter(torch.empty(width)) if spec.times.share or spec.channels.share else None
-        self.position = spec.position.build(width)
+        self.position = spec.position.build(width) if spec.position else None
         self.after = spec.after.build(width) if spec.after else nn.Identity()
 
     def begin(self) -> None:
@@ -97,8 +101,18 @@ class WaveformLayer(EntryLayer):
         if lengths is not None:
             frames = torch.arange(x.size(1), device=x.device) < lengths[:, None]
             x = _silenced(x, frames)
-        x = dropout(self.after(self.position(x)), self.spec.dropout if self.training else 0.0)
+        x = dropout(self.after(self.ordered(x)), self.spec.dropout if self.training else 0.0)
         return Entered(x, frames, raw=raw)
+
+    def ordered(self, x: Tensor) -> Tensor:
+        """Frames (B, F, D) with their order told, as it is told here."""
+        if self.position is None:
+            return x
+        if isinstance(self.spec.position, Added):  # the frames of a row begin at its first column
+            added: Tensor = x + self.position(torch.arange(x.size(1), device=x.device)[None]).to(x.dtype)
+            return added
+        convolved: Tensor = self.position(x)
+        return convolved
 
     def _hide(self, x: Tensor, lengths: Tensor | None, hide: Tensor | None) -> Tensor:
         """Hidden frames and channels, told or drawn from torch's generator. x (B, F, D)"""

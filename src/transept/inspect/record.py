@@ -1,4 +1,4 @@
-"""Keep what attention looked at during a pass, beside the kernel that computes it: no value of the model changes.
+"""Keep what attention and the heads of a memory looked at during a pass: no value of the model changes.
 
     with record(model, "decoder.*") as kept:
         model(source, target)
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from transept.errors import UsageError, nearest
 from transept.parts.attention import AttentionLayer
 from transept.parts.core import Allowed
+from transept.parts.tap import Looking
 
 Asking = tuple[Tensor, Tensor, Tensor, Allowed]  # what the tap `asked` hands on: queries, keys, values, who may see
 
@@ -148,9 +150,21 @@ def attentions(model: nn.Module) -> dict[str, AttentionLayer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, AttentionLayer)}
 
 
+def heads(model: nn.Module) -> dict[str, Looking]:
+    """Where the heads of each memory look, by its name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Looking)}
+
+
+Named = TypeVar("Named", bound=nn.Module)
+
+
 def matching(model: nn.Module, names: str) -> dict[str, AttentionLayer]:
     """The attentions whose names match, as a shell matches: "decoder.*.cross". UsageError where none does."""
-    there = attentions(model)
+    return chosen_of(attentions(model), names)
+
+
+def chosen_of(there: Mapping[str, Named], names: str) -> dict[str, Named]:
+    """Those whose names match. UsageError where none does."""
     chosen = {name: layer for name, layer in there.items() if fnmatchcase(name, names)}
     if not chosen:
         raise UsageError(
@@ -180,18 +194,25 @@ def record(model: nn.Module, names: str = "*") -> Iterator[Record]:
     """Record the weights of the attentions whose names match, as a shell matches: "decoder.*.cross".
 
     They are computed anew from what the kernel was asked, by the definition, in float32 at the least, and without
-    gradients. Dropout on weights is not in them. Raises UsageError where nothing matches.
+    gradients. Dropout on weights is not in them. Of heads that read or write a memory, "stack.reading", the weights
+    are over its rows, a row for each step. Raises UsageError where nothing matches.
     """
-    chosen = matching(model, names)
+    there: dict[str, nn.Module] = {**attentions(model), **heads(model)}
     kept = Record()
 
-    def keep(name: str, layer: AttentionLayer) -> RemovableHandle:
+    def keep(name: str, layer: nn.Module) -> RemovableHandle:
+        if isinstance(layer, Looking):
+            return layer.register_forward_hook(
+                lambda _, given, looked: kept.add(name, Made(looked.detach()[:, :, None]))
+            )
+        assert isinstance(layer, AttentionLayer)
+
         def look(module: nn.Module, given: object, asked: Asking) -> None:
             kept.add(name, kept_of(name, layer, asked))
 
         return layer.asked.register_forward_hook(look)
 
-    hooks = [keep(name, layer) for name, layer in chosen.items()]
+    hooks = [keep(name, layer) for name, layer in chosen_of(there, names).items()]
     try:
         yield kept
     finally:

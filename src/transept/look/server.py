@@ -75,12 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         if (path := self._path()) is None or (asked := self._body()) is None:
             return
         stage = self.server.stage
-        number: Any = asked.get("scene")
-        if path in ("api/cut", "api/why") and type(number) is not int:
+        number = asked.get("scene")
+        if path in ("api/cut", "api/why") and (not isinstance(number, int) or isinstance(number, bool)):
             self._refuse(HTTPStatus.BAD_REQUEST, "a cut and a why are asked of a scene, by its number")
-        elif path == "api/cut":
+        elif path == "api/cut" and isinstance(number, int):
             self._answer(lambda: stage.cut(number, asked))
-        elif path == "api/why":
+        elif path == "api/why" and isinstance(number, int):
             output, method = asked.get("output"), asked.get("method")
             if type(output) is not int or not isinstance(method, str):
                 self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method}")

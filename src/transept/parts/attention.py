@@ -10,7 +10,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts import lowrank, pattern_text, planner  # noqa: F401 a description may name any pattern and any core
+
+# A description may name any pattern, any core and any position: they are known because they are loaded here.
+from transept.parts import grid, lowrank, pattern_text, planner  # noqa: F401
 from transept.parts.cache import Slot
 from transept.parts.core import Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -18,6 +20,7 @@ from transept.parts.looks import Look
 from transept.parts.memory import Memory
 from transept.parts.pattern import Full, Pattern
 from transept.parts.place import Place
+from transept.parts.recall import Recall
 from transept.parts.relative import Keyed
 from transept.parts.rotary import Rotating
 from transept.parts.shorten import Shorten
@@ -35,7 +38,7 @@ class Attention(Sublayer):
     last alone. `head_width` None is width / heads; T5's is its own. `position` turns or scores this attention's queries
     and keys. `project` names those of q, k, v and o that have weights: Luong's "dot" score has none, his "general" the
     queries' alone, RNNsearch's "qk". `place` looks only around where in the memory a query is. `shorten` makes one key
-    of several tokens before they are attended to.
+    of several tokens before they are attended to. `recall` mixes in what suits a query best of segments long past.
     """
 
     heads: int
@@ -51,6 +54,7 @@ class Attention(Sublayer):
     position: Rotating | Keyed | None = None
     project: str = "qkvo"
     place: Place | None = None
+    recall: Recall | None = None
 
     @property
     def role(self) -> str:
@@ -67,6 +71,8 @@ class Attention(Sublayer):
             raise InvalidConfig(f"the pattern {self.pattern} tells {apart} heads apart, and there are {self.heads}")
         if (reason := self.core.objects(self)) is not None:
             raise InvalidConfig(f"{type(self.core).__name__} {reason}")
+        if self.recall is not None:
+            self._demand_recall()
         if self.shorten is not None and (self.source == "memory" or self.pattern.band()[1] > 0):
             raise InvalidConfig(
                 f"a shortened key is seen when its span is past, and the pattern {self.pattern} of an attention to "
@@ -83,8 +89,31 @@ class Attention(Sublayer):
             raise InvalidConfig("an attention of a stream to itself that projects nothing has nothing to learn")
         if self.place is not None and self.source == "self":
             raise InvalidConfig("Attention.place is where in a memory a query is: a stream to itself has window(n)")
+        if self.position is not None and self.position.reads_tree and self.shorten is not None:
+            raise InvalidConfig("a shortened key is of several words, and has no place in a tree")
         if self.position is not None and self.source == "memory":
             raise InvalidConfig(f"{type(self.position).__name__} tells distances inside one sequence, not to a memory")
+
+    def _demand_recall(self) -> None:
+        """Refuse what a memory of earlier segments does not go with. Raises InvalidConfig."""
+        if self.source == "memory" or self.pattern.band()[1] > 0:
+            raise InvalidConfig(
+                f"Attention.recall finds what came before, and the pattern {self.pattern} of an attention to "
+                f"{'a memory' if self.source == 'memory' else 'itself'} has no such order",
+                remedy="Recall in attentions of a stream to itself whose pattern looks back alone, such as causal.",
+            )
+        reasons = {
+            "shorten": "the spans of shortened keys are no tokens that could be found",
+            "scale": "its heads learn what their products are multiplied by",
+        }
+        for field, reason in reasons.items():
+            if getattr(self, field) is not None:
+                raise InvalidConfig(f"Attention.recall goes without {field}={getattr(self, field)}: {reason}")
+        if isinstance(self.position, Rotating):
+            raise InvalidConfig(
+                f"{type(self.position).__name__} would turn what is remembered, whose distance nothing shall tell",
+                remedy="Use a position that is scored, such as Buckets on the stack, beside Attention.recall.",
+            )
 
     def value_width(self, width: int, memory: int | None = None) -> int:
         """The features of a head's values, where the stream and the memory have so many."""
@@ -120,7 +149,7 @@ class AttentionLayer(Layer):
         super().__init__()
         self.spec = spec
         self.kv_heads = spec.heads if spec.kv_heads is None else spec.kv_heads
-        given = memory if spec.source == "memory" else width
+        self.given = given = memory if spec.source == "memory" else width
         self.head_width = spec.head_width or width // spec.heads
         value_width = spec.value_width(width, memory)
         if "k" not in spec.project:  # the keys are as wide as what they come from, and so the queries
@@ -133,6 +162,9 @@ class AttentionLayer(Layer):
                 remedy="Let Attention.project name q or k.",
             )
         self.scale = self.head_width**-0.5 if spec.scale is None else spec.scale
+        self.recall = spec.recall.build(spec.heads, self.head_width) if spec.recall else None
+        if spec.recall is not None:
+            self.scale, self.far = 1.0, spec.recall.pattern(spec.pattern)
         self.leaves = spec.leaves(width, memory)
         inward, outward = spec.bias in (True, "qkv"), spec.bias in (True, "out")
         self.q = self.matrix("q", width, spec.heads * self.head_width, inward)
@@ -140,7 +172,8 @@ class AttentionLayer(Layer):
         self.v = self.matrix("v", given, self.kv_heads * value_width, inward)
         self.o = self.matrix("o", spec.heads * value_width, width, outward)
         self.rotation = spec.position if isinstance(spec.position, Rotating) else None
-        self.position = spec.position.build(self.head_width) if isinstance(spec.position, Keyed) else None
+        keyed = spec.position if isinstance(spec.position, Keyed) else None
+        self.position = keyed.told(self.head_width, value_width, spec.heads, width) if keyed else None
         self.place = spec.place.build(width) if spec.place else None
         self.shorten = spec.shorten.build(self.kv_heads, self.head_width, value_width) if spec.shorten else None
         self.core = spec.core.chosen(spec).build(spec.heads, self.head_width)
@@ -167,6 +200,15 @@ class AttentionLayer(Layer):
         like = next(self.parameters())
         return Slot({name: like.new_zeros(*shape, width) for name, width in self.widths.items()}, "keys")
 
+    def new_carried(self, batch: int, length: int) -> Slot | None:
+        """The states of `length` tokens, and the keys and values of all that is remembered."""
+        like = next(self.parameters())
+        tensors = {"x": like.new_zeros(batch, length, self.given)} if length else {}
+        if self.spec.recall is not None:
+            shape = (batch, self.kv_heads, self.spec.recall.size)
+            tensors |= {name: like.new_zeros(*shape, width) for name, width in self.widths.items()}
+        return Slot(tensors, "carried") if tensors else None
+
     def keyed(self, x: Tensor, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The keys and values (B, G, T, E) of what is attended to, (B, T, ...); the values may be of something else."""
         values = x if values is None else values
@@ -179,39 +221,67 @@ class AttentionLayer(Layer):
             made = self.new_slot(0, 0, view.memory) if slot is None else slot
             k, v = made.tensors["k"], made.tensors["v"]
         else:
-            k, v = self.keyed(x)
-            if self.rotation is not None:  # keys are kept as they were turned: their positions never change
-                angles = view.angles(self.rotation, self.head_width)
-                q, k = self.rotation.turn(q, angles), k if self.shorten else self.rotation.turn(k, angles)
-            if slot is not None and view.at is not None:
-                slot.tensors["k"].index_copy_(2, view.at, k)
-                slot.tensors["v"].index_copy_(2, view.at, v)
-                if view.keys is not None:
-                    k, v = slot.tensors["k"], slot.tensors["v"]
+            q, k, v = self.own(x, q, view, slot)
         rows = q.size(0)
         if rows > k.size(0):  # several target rows read one row of the memory: (B*W, H, S, E) -> (B, H, W*S, E)
             q = q.unflatten(0, (k.size(0), -1)).transpose(1, 2).flatten(2, 3)
             share = None if share is None else share.unflatten(0, (k.size(0), -1)).flatten(1)
-        allowed = view.allowed(self.spec.pattern, self.spec.source)
+        allowed = view.allowed(self.spec.pattern, self.spec.source, k.size(2) if view.carried else None)
         if (told := allowed.q.size(1)) < q.size(2):  # the positions of one target row, the same for all
             allowed = replace(allowed, q=allowed.q.repeat(1, q.size(2) // told))
+        known = k.size(2)
         if self.shorten is not None:
             k, v, allowed = self.shorten(k, v, allowed)
             allowed.looks = view.looks
             if self.rotation is not None:  # by where they stand now
                 k = self.rotation.turn(k, self.rotation.angles(allowed.k, self.head_width))
         if self.position is not None:
-            allowed = allowed.plus(self.position(q, k, allowed.q, allowed.k) * self.scale)
+            valued = partial(self.position.mixed, allowed=allowed) if self.position.adds else None
+            allowed = allowed.plus(self.position.scores(q, k, allowed, known) * self.scale, valued)
         if self.place is not None:
             allowed = self.place(share, allowed)
         q, k, v, allowed = self.asked((q, k, v, allowed))
         drop = self.spec.dropout if self.training else 0.0
         looks, before = allowed.looks, len(allowed.looks.made) if allowed.looks else 0
         attend = self.core if self.place is None else partial(self.place.attend, self.core)
-        mix: Tensor = self.mix(attend(q, k, v, allowed, self.scale, drop))
+        mix: Tensor = attend(q, k, v, allowed, self.scale, drop)
+        if self.recall is not None:
+            mix = self.remember(q, k, v, mix, view, slot)
+        mix = self.mix(mix)
         if looks is not None and len(looks.made) == before:  # a core that does not hand its weights on
             looks.add(Look(self.core.weights(q, k, allowed, self.scale)))
         if rows > k.size(0):
             mix = mix.unflatten(2, (rows // k.size(0), -1)).transpose(1, 2).flatten(0, 1)
         out: Tensor = self.o(mix.transpose(1, 2).flatten(2))
         return out
+
+    def own(self, x: Tensor, q: Tensor, view: View, slot: Slot | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The queries, and the keys and values of the stream itself: of this pass, and of what the slot holds."""
+        carried = slot is not None and "x" in slot.tensors
+        # What was carried is projected anew, by the weights as they are now, which learn from it.
+        given = slot.carry("x", x, 1) if slot is not None and carried else x
+        k, v = self.keyed(given)
+        if self.recall is not None:
+            q, k = self.recall.ready(q, k)
+        if self.rotation is not None:  # keys are kept as they were turned: their positions never change
+            q = self.rotation.turn(q, view.angles(self.rotation, self.head_width))
+            if not self.shorten:
+                angles = view.angles(self.rotation, self.head_width, given.size(1) if carried else None)
+                k = self.rotation.turn(k, angles)
+        if slot is not None and view.at is not None:
+            slot.tensors["k"].index_copy_(2, view.at, k)
+            slot.tensors["v"].index_copy_(2, view.at, v)
+            if view.keys is not None:
+                k, v = slot.tensors["k"], slot.tensors["v"]
+        return q, k, v
+
+    def remember(self, q: Tensor, k: Tensor, v: Tensor, mix: Tensor, view: View, slot: Slot | None) -> Tensor:
+        """What is near, mixed with what is found in the segments before."""
+        assert self.recall is not None
+        if view.carried:
+            assert slot is not None
+            new = slice(k.size(2) - q.size(2), None)
+            k, v = slot.carry("k", k[:, :, new], 2), slot.carry("v", v[:, :, new], 2)
+        allowed = view.allowed(self.far, "self", k.size(2) if view.carried else None)
+        mixed: Tensor = self.recall(q, k, v, allowed, mix)
+        return mixed

@@ -21,11 +21,20 @@ class Slot:
     """The state of one layer: tensors whose first axis is the batch.
 
     "keys" grow with the target and have columns (B, G, size, E); "memory" is made once from the encoder's states and
-    may serve several target rows each; "state" is a recurrent layer's, replaced at every step.
+    may serve several target rows each; "state" is a recurrent layer's, replaced at every step; "carried" is what a
+    segment handed to the next (`transept.parts.carried`).
     """
 
     tensors: dict[str, Tensor]
-    kind: Literal["keys", "memory", "state"]
+    kind: Literal["keys", "memory", "state", "carried"]
+
+    def carry(self, name: str, new: Tensor, axis: int) -> Tensor:
+        """What was carried and after it what is new; the end of both is carried on, and gives no gradient."""
+        old = self.tensors[name]
+        whole = torch.cat([old, new], axis)
+        kept = old.size(axis)
+        self.tensors[name] = whole.narrow(axis, whole.size(axis) - kept, kept).detach()
+        return whole
 
 
 Slots = list[list[Slot | None]]  # one list for each application of a block, one entry for each of its sublayers
@@ -69,8 +78,8 @@ class Cache:
         """
         for slot in self.used():
             if slot.kind != "memory" or memory:
-                slot.tensors = {name: _pick(tensor, rows) for name, tensor in slot.tensors.items()}
-        self.positions, self.valid, self.seen = (_pick(t, rows) for t in (self.positions, self.valid, self.seen))
+                slot.tensors = {name: pick(tensor, rows) for name, tensor in slot.tensors.items()}
+        self.positions, self.valid, self.seen = (pick(t, rows) for t in (self.positions, self.valid, self.seen))
         if memory and self.memory is not None:
             self.memory = self.memory.rows(rows)
 
@@ -80,7 +89,7 @@ class Cache:
         self.reorder(targets, memory=False)
         for slot in self.used():
             if slot.kind == "memory":
-                slot.tensors = {name: _pick(tensor, sentences) for name, tensor in slot.tensors.items()}
+                slot.tensors = {name: pick(tensor, sentences) for name, tensor in slot.tensors.items()}
         if self.memory is not None:
             self.memory = self.memory.rows(sentences)
 
@@ -106,8 +115,10 @@ class Cache:
         self.size = size
 
 
-def _pick(tensor: Tensor, rows: Tensor) -> Tensor:
-    """In place where the size allows, so that addresses stay for a captured graph, which no processor has."""
+def pick(tensor: Tensor, rows: Tensor) -> Tensor:
+    """The old rows in this order; in place where the size allows, so that addresses stay for a captured graph, which no
+    processor has.
+    """
     new = tensor.index_select(0, rows)
     return tensor.copy_(new) if new.shape == tensor.shape and tensor.device.type != "cpu" else new
 

@@ -44,9 +44,9 @@ class Convolutions(Part):
             samples = (samples - kernel) // stride + 1
         return max(samples, 0)
 
-    def least(self) -> int:
-        """The fewest samples that make a frame."""
-        samples = 1
+    def least(self, frames: int = 1) -> int:
+        """The fewest samples that make so many frames."""
+        samples = frames
         for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
             samples = (samples - 1) * stride + kernel
         return samples

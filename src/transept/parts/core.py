@@ -5,6 +5,7 @@ q (B, H, S, E), k and v (B, G, T, E); the mix (B, H, S, E); a mask (B or 1, 1 or
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -37,8 +38,9 @@ class Allowed:
 
     `q` (B or 1, S) and `k` (B or 1, T) are positions; `valid` (B, T) is true for real keys, None where all are; `own`
     says that the keys are the queries' own tokens, in the same order; `bias` scores a pair by its positions; `keyed`
-    (B, H, S, T) holds scores that one attention adds by its vectors; `placed` tells where each query is, and `factor`
-    (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
+    (B, H, S, T) holds scores that one attention adds by its vectors, and `valued` makes of its weights what it adds to
+    the mix (B, H, S, E); `tree` (B, S, 3) is where the own tokens stand in the trees of their sentences; `placed` tells
+    where each query is, and `factor` (B, 1, S, T) multiplies the weights after the softmax (Luong et al. 2015).
     `documents` (B, S) tells the document that each of the own tokens is of, None where a row is one. `looks` gathers
     what the pass did, where somebody trains by it; `cuts` hide more than the pattern, where somebody asks what for.
     """
@@ -50,10 +52,13 @@ class Allowed:
     own: bool = True
     bias: nn.Module | None = None
     keyed: Tensor | None = None
+    valued: Callable[[Tensor], Tensor] | None = None
+    tree: Tensor | None = None
     placed: "Placed | None" = None
     documents: Tensor | None = None
     looks: Looks | None = None
     cuts: tuple[Cut, ...] = ()
+    kept: dict[object, Tensor] = field(default_factory=dict, init=False, repr=False)  # what layers make once a pass
     _mask: Tensor | None = field(default=None, init=False, repr=False)
     _hidden: Tensor | None = field(default=None, init=False, repr=False)
     _blind: Tensor | None = field(default=None, init=False, repr=False)
@@ -65,11 +70,11 @@ class Allowed:
         """Whether the pattern alone decides: no padding, no scores by position, no place."""
         return self.valid is None and self.bias is None and self.keyed is None and not (self.placed or self.cuts)
 
-    def plus(self, keyed: Tensor) -> "Allowed":
-        """The same with the scores of one attention, (B, H, S, T); the mask is made once for all."""
+    def plus(self, keyed: Tensor, valued: Callable[[Tensor], Tensor] | None = None) -> "Allowed":
+        """The same with what one attention adds to scores and mix; the mask is made once for all."""
         self.mask()
         more = copy.copy(self)
-        more.keyed = keyed
+        more.keyed, more.valued = keyed, valued
         return more
 
     @property
@@ -218,7 +223,13 @@ class CoreLayer(nn.Module):
         weights = self.taken(q, k, allowed, scale)
         if allowed.looks is not None:
             allowed.looks.add(Look(weights))
-        return dropout(weights, drop) @ v.repeat_interleave(q.size(1) // v.size(1), 1)
+        return self.mixed(dropout(weights, drop), v, allowed)
+
+    def mixed(self, weights: Tensor, v: Tensor, allowed: Allowed) -> Tensor:
+        """The values that weights (B, H, S, T) mix, with what positions add to them. (B, H, S, E)"""
+        shared = weights.size(1) // v.size(1)
+        mix = weights @ (v.repeat_interleave(shared, 1) if shared > 1 else v)
+        return mix if allowed.valued is None else mix + allowed.valued(weights)
 
 
 class Reference(Core):
@@ -257,6 +268,8 @@ class FusedLayer(CoreLayer):
         # The products look at the mask's values, which would break a compiled graph.
         if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():
             return self.short(q, k, v, allowed, scale, drop)
+        if allowed.valued is not None:  # nor does one mix by distance
+            return super().forward(q, k, v, allowed, scale, drop)
         grouped = q.size(1) != k.size(1)
         if allowed.plain() and isinstance(allowed.pattern, Full):
             return F.scaled_dot_product_attention(q, k, v, None, drop, scale=scale, enable_gqa=grouped)
@@ -271,7 +284,7 @@ class FusedLayer(CoreLayer):
     def short(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float) -> Tensor:
         """The same by two products and a softmax; a mask, where one is needed, has at most SHORT columns."""
         if (shared := q.size(1) // k.size(1)) > 1:
-            k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
+            k = k.repeat_interleave(shared, 1)
         scores = (q * scale) @ k.transpose(-1, -2)
         if (added := allowed.scores()) is not None:
             scores = scores + added
@@ -279,5 +292,5 @@ class FusedLayer(CoreLayer):
             scores.masked_fill_(allowed.hidden(), float("-inf"))
             if (blind := allowed.blind()) is not None:  # a row of -inf alone would be NaN
                 weights = scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)
-                return dropout(weights, drop) @ v
-        return dropout(scores.softmax(-1), drop) @ v
+                return self.mixed(dropout(weights, drop), v, allowed)
+        return self.mixed(dropout(scores.softmax(-1), drop), v, allowed)

@@ -11,7 +11,8 @@ class Entered:
 
     x (B, S, D); valid (B, S) or None where all are real; table (V, D), what a tied head scores with; raw (B, S, C), the
     features before they were projected, where a head compares with them; levels, each (B, N, C), the features of places
-    at several depths of a network, where a head looks at them.
+    at several depths of a network, where a head looks at them; clusters, the table (N, W) and the matrix (D, W) that
+    widens it of each cluster of a vocabulary, where there is no one table.
     """
 
     x: Tensor
@@ -19,3 +20,4 @@ class Entered:
     table: Tensor | None = None
     raw: Tensor | None = None
     levels: tuple[Tensor, ...] | None = None
+    clusters: tuple[tuple[Tensor, Tensor], ...] | None = None

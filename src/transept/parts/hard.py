@@ -97,7 +97,7 @@ class HardLayer(CoreLayer):
         if looks is not None:
             looks.add(look)
         taken = self.scaled(taken, allowed).to(q.dtype)
-        return dropout(taken, drop) @ v.repeat_interleave(q.size(1) // v.size(1), 1)
+        return self.mixed(dropout(taken, drop), v, allowed)
 
 
 def draw(shares: Tensor) -> Tensor:

@@ -9,9 +9,7 @@ from transept.parts.attention import AttentionLayer
 from transept.parts.cell import CellLayer
 from transept.parts.feedforward import FeedForwardLayer
 from transept.parts.mapped import Mapped, Normalised
-from transept.parts.position import LearnedLayer
-from transept.parts.relative import RelativeKeysLayer
-from transept.parts.scored import BucketsLayer
+from transept.parts.position import OrderLayer
 from transept.parts.scores import AdditiveLayer
 from transept.parts.stack import StackLayer
 from transept.spec import Part
@@ -41,8 +39,9 @@ class Initial(Part):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 self.table(module.weight, width)
-            elif isinstance(module, LearnedLayer | BucketsLayer | RelativeKeysLayer):
-                self.order(module.weight, width)
+            elif isinstance(module, OrderLayer):
+                for table in module.parameters(recurse=False):
+                    self.order(table, width)
             elif isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm):
                 module.reset_parameters()
                 self.norm(module.weight)

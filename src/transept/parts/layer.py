@@ -26,6 +26,10 @@ class Layer(nn.Module):
     def new_slot(self, batch: int, size: int, memory: Memory | None) -> Slot | None:
         return None
 
+    def new_carried(self, batch: int, length: int) -> Slot | None:
+        """Room for what one segment hands to the next: the states of `length` tokens, where they are read again."""
+        return None
+
 
 class Sublayer(Part):
     """The description of a sublayer. `role` is what state-dict names call it."""

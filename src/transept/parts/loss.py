@@ -14,7 +14,8 @@ IGNORED = -100  # the label of a place that is not supervised, torch's own
 FILL = 64  # rows of zeros make a chunk a multiple of this: kernels are compiled, and kept, for each shape they meet
 ALIGNED = 16  # numbers: products whose rows are no multiple of a cache line take up to 1.4 times as long
 CHUNK = 8 << 20  # logits held at a time
-PIECE = 16  # rows of them in float32 at a time: with 10,000 classes, what a core's own cache holds
+PIECE = 16  # rows of them in float32 at a time at the least: with 10,000 classes, what a core's own cache holds
+HELD = PIECE * 10_000  # logits at a time where there are fewer classes: of letters, hundreds of rows
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         sum_weight = weight.sum(0, dtype=torch.float32)
         sum_bias = 0.0 if bias is None else bias.sum(dtype=torch.float64)
         chunk = -(-max(1, CHUNK // weight.size(0)) // FILL) * FILL
+        piece = max(PIECE, HELD // len(table))
         filled = F.pad(states, (0, 0, 0, -len(labels) % FILL))
         for at in range(0, len(labels), chunk):
             x, y = filled[at : at + chunk], labels[at : at + chunk]
             real, rows = len(y), torch.arange(len(y), device=y.device)
             logits = F.linear(x, table, shift)
             logits[:, classes:] = float("-inf")
-            log_norm, hit, own = _softmax_(logits, y, PIECE if logits.device.type == "cpu" else len(logits))
+            log_norm, hit, own = _softmax_(logits, y, piece if logits.device.type == "cpu" else len(logits))
             ends, hits = log_norm.double().sum(), hit.double().sum()
             spread = (x.float() @ sum_weight).double().sum() + real * sum_bias
             total += ends - true * hits - every * spread

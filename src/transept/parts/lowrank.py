@@ -1,5 +1,6 @@
 """Linformer: keys and values of a whole row are mixed down to a few, which every query attends to."""
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -66,6 +67,9 @@ class LowRankLayer(CoreLayer):
         """N(0, 1 / rank): a random projection keeps distances (section 4, theorem 2)."""
         for weight in self.parameters():
             nn.init.normal_(weight, std=self.spec.rank**-0.5)
+
+    def lends(self) -> Hashable | None:
+        return self.spec if self.spec.share == "layers" else None
 
     def borrow(self, owner: "LowRankLayer") -> None:
         """Use another layer's matrix, which is counted, kept and trained there."""

@@ -3,9 +3,9 @@
     Added     vectors that are added to what enters (here)
     Scored    added to the scores of every pair of positions, shared by a stack (`scored`)
     Rotating  turns queries and keys by their positions (`rotary`)
-    Keyed     scores queries and keys against vectors of their distance (`relative`)
+    Keyed     scores queries and keys against vectors of their distance, and may add others to values (`relative`)
 
-Shapes: positions (B or 1, S), int64, counted from 0 over real tokens; the vectors (B or 1, S, D).
+Shapes: positions (B or 1, S), int64, counted from 0 over real tokens; the vectors (B or 1, S, D); a tree (B, S, 3).
 """
 
 from typing import Literal
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig, InvalidData
+from transept.parts import tree as trees
 from transept.spec import Part
 
 
@@ -27,9 +28,25 @@ class Position(Part):
         """How many positions there are, or None where there is no end."""
         return None
 
+    @property
+    def reads_tree(self) -> bool:
+        """Whether it needs to be told where tokens stand in the trees of their sentences."""
+        return False
+
+    def grid(self) -> tuple[int, int, int] | None:
+        """The rows and columns of squares that it is for and the tokens before them, or None where it is for a line."""
+        return None
+
+
+class OrderLayer(nn.Module):
+    """A layer whose own parameters are tables of positions: a scheme of beginning fills them as such."""
+
 
 class Added(Position):
-    """An order that is added to the input: `build(width)` makes a layer from positions to vectors of that width."""
+    """An order that is added to the input: `build(width)` makes a layer from positions to vectors of that width.
+
+    The layer of one that `reads_tree` takes positions and a tree.
+    """
 
 
 class Sinusoid(Added):
@@ -84,17 +101,58 @@ class Learned(Added):
         return self.length
 
 
-class LearnedLayer(nn.Module):
+class LearnedLayer(OrderLayer):
     def __init__(self, spec: Learned, width: int) -> None:
         super().__init__()
         self.length, self.offset = spec.length, spec.offset
         self.weight = nn.Parameter(torch.empty(spec.offset + spec.length, width))
 
     def forward(self, positions: Tensor) -> Tensor:
-        # Sizes are known without looking at the values, which would stop a compiled graph and wait for the device.
-        if positions.size(1) > self.length:
-            raise InvalidData(
-                f"{positions.size(1)} tokens, and the model has {self.length} positions",
-                remedy="Shorten the input, or train with more positions.",
-            )
+        demand_within(positions, self.length)
         return nn.functional.embedding(positions + self.offset if self.offset else positions, self.weight)
+
+
+def demand_within(positions: Tensor, length: int) -> None:
+    """InvalidData with both numbers where there are more tokens, or later ones, than a model has positions."""
+    # Sizes are known without looking at the values, which would stop a compiled graph and wait for the device.
+    found = positions.size(1)
+    if found <= length and positions.device.type == "cpu" and positions.numel() and not torch.compiler.is_compiling():
+        found = int(positions.max()) + 1  # a step after others brings one token, which may be beyond the end
+    if found > length:
+        raise InvalidData(
+            f"{found} tokens, and the model has {length} positions",
+            remedy="Shorten the input, or train with more positions.",
+        )
+
+
+class Structural(Added):
+    """tanh(W [PE(p), PE(d)] + b): the places p in the text and d in its dependency tree, both as sinusoids.
+
+    d is how many arcs lie between a word and the root of its sentence (Wang et al. 2019, section 3.2). The paper says a
+    non-linear function; tanh of a linear one is the choice here. Every token of a word has the word's depth.
+    """
+
+    order: Literal["interleaved", "halves"] = "interleaved"
+    base: float = 10_000.0
+
+    @property
+    def reads_tree(self) -> bool:
+        return True
+
+    def build(self, width: int) -> "StructuralLayer":
+        return StructuralLayer(self, width)
+
+
+class StructuralLayer(nn.Module):
+    """`mix.weight` (D, 2 D): the text's sinusoids come first."""
+
+    def __init__(self, spec: Structural, width: int) -> None:
+        super().__init__()
+        self.sinusoid = Sinusoid(spec.order, spec.base).build(width)
+        self.mix = nn.Linear(2 * width, width)
+
+    def forward(self, positions: Tensor, tree: Tensor) -> Tensor:
+        line = self.sinusoid(positions).expand(tree.size(0), -1, -1)
+        both = torch.cat([line, self.sinusoid(trees.depth(tree))], -1)
+        fused: Tensor = self.mix(both.to(self.mix.weight.dtype)).tanh()
+        return fused

@@ -17,9 +17,13 @@ from transept.spec import Part
 class Scaling(Part):
     """How the frequencies of a model are changed so that it reads longer texts than it was trained on."""
 
-    def apply(self, frequency: Tensor) -> Tensor:
-        """(E/2) -> (E/2)"""
+    def apply(self, frequency: Tensor, base: float) -> Tensor:
+        """What base^(-2i/R) become, (R/2) -> (R/2)"""
         raise NotImplementedError(type(self).__name__)
+
+    def gain(self) -> float:
+        """What queries and keys are multiplied by as they turn."""
+        return 1.0
 
 
 class Interpolated(Scaling):
@@ -30,8 +34,74 @@ class Interpolated(Scaling):
     def validate(self) -> None:
         self.hold(1, "factor")
 
-    def apply(self, frequency: Tensor) -> Tensor:
+    def apply(self, frequency: Tensor, base: float) -> Tensor:
         return frequency / self.factor
+
+
+class Rebased(Scaling):
+    """The base times factor^(R / (R - 2)): the slowest frequency is divided by `factor`, the fastest not at all.
+
+    "NTK-aware" interpolation, of 2023 (Peng et al. 2024, section 3.1). The factor is one number for all texts. Where it
+    grows with the text at hand, as in "dynamic NTK", cached keys have turned otherwise than those of a whole pass, and
+    no cached step equals it.
+    """
+
+    factor: float
+
+    def validate(self) -> None:
+        self.hold(1, "factor")
+
+    def apply(self, frequency: Tensor, base: float) -> Tensor:
+        turned = 2 * len(frequency)
+        if turned == 2:  # one pair, which is the fastest
+            return frequency
+        step = torch.arange(0, turned, 2, device=frequency.device, dtype=frequency.dtype) / turned
+        scaled: Tensor = (base * self.factor ** (turned / (turned - 2))) ** -step
+        return scaled
+
+
+class Yarn(Scaling):
+    """Slow frequencies divided by `factor`, fast ones left, a ramp over their numbers between; and scores multiplied by
+    (0.1 ln factor + 1)^2 (Peng et al. 2024, YaRN, section 3.4).
+
+    A frequency is slow if it turns fewer than `slow` times in `length` tokens, fast if more than `fast` times; `whole`
+    puts both ends of the ramp on whole numbers of frequencies, as the authors' code does. `attention` is what queries
+    and keys are multiplied by where it is not the paper's.
+    """
+
+    factor: float
+    length: int
+    fast: float = 32.0
+    slow: float = 1.0
+    attention: float | None = None
+    whole: bool = True
+
+    def validate(self) -> None:
+        self.hold(1, "factor", "length")
+        if not 0 < self.slow < self.fast:
+            raise InvalidConfig(f"Yarn: slow={self.slow} must be above 0 and below fast={self.fast}")
+        if self.attention is not None and self.attention <= 0:
+            raise InvalidConfig(f"Yarn.attention must be above 0, not {self.attention}")
+
+    def number(self, turns: float, turned: int, base: float) -> float:
+        """Which frequency, a number from 0 on, turns so many times in `length` tokens."""
+        return turned * math.log(self.length / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    def apply(self, frequency: Tensor, base: float) -> Tensor:
+        turned = 2 * len(frequency)
+        low, high = (self.number(turns, turned, base) for turns in (self.fast, self.slow))
+        if self.whole:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, turned - 1)
+        high = high + 0.001 if low == high else high  # as theirs, whose ramp must not be empty
+        at = torch.arange(len(frequency), device=frequency.device, dtype=frequency.dtype)
+        left = 1 - ((at - low) / (high - low)).clamp(0, 1)
+        return frequency * (left + (1 - left) / self.factor)
+
+    def gain(self) -> float:
+        if self.attention is not None:
+            return self.attention
+        return 0.1 * math.log(self.factor) + 1 if self.factor > 1 else 1.0
 
 
 class Banded(Scaling):
@@ -50,7 +120,7 @@ class Banded(Scaling):
         if not 0 < self.low < self.high:
             raise InvalidConfig(f"Banded: low={self.low} must be above 0 and below high={self.high}")
 
-    def apply(self, frequency: Tensor) -> Tensor:
+    def apply(self, frequency: Tensor, base: float) -> Tensor:
         turns = self.length * frequency / (2 * math.pi)
         left = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
         return frequency * (left + (1 - left) / self.factor)
@@ -64,8 +134,8 @@ class Rotating(Position):
         raise NotImplementedError(type(self).__name__)
 
     def turn(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """(B, H, S, E) -> (B, H, S, E)"""
-        raise NotImplementedError(type(self).__name__)
+        """(B, H, S, E) -> (B, H, S, E); pairs of features (i, i + R/2) where a kind says no other."""
+        return turn_halves(x, angles)
 
     def fits(self, width: int) -> bool:
         """Whether heads of `width` features can be turned."""
@@ -101,19 +171,26 @@ class Rotary(Rotating):
         turned = self.turned(width)
         step = torch.arange(0, turned, 2, device=positions.device, dtype=torch.float64) / turned
         frequency = self.base**-step
-        frequency = frequency if self.scaling is None else self.scaling.apply(frequency)
+        frequency = frequency if self.scaling is None else self.scaling.apply(frequency, self.base)
         angle = positions[:, None, :, None] * frequency
         angle = torch.cat([angle, angle], -1) if self.pairs == "halves" else angle.repeat_interleave(2, -1)
-        return angle.cos().float(), angle.sin().float()
+        gain = 1.0 if self.scaling is None else self.scaling.gain()
+        return (angle.cos() * gain).float(), (angle.sin() * gain).float()
 
     def turn(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        if self.pairs == "halves":
+            return turn_halves(x, angles)
         cosine, sine = (angle.to(x.dtype) for angle in angles)
         turning, still = x[..., : cosine.size(-1)], x[..., cosine.size(-1) :]
-        if self.pairs == "halves":
-            left, right = turning.chunk(2, -1)
-            across = torch.cat([-right, left], -1)
-        else:
-            left, right = turning.unflatten(-1, (-1, 2)).unbind(-1)
-            across = torch.stack([-right, left], -1).flatten(-2)
-        turning = turning * cosine + across * sine
+        left, right = turning.unflatten(-1, (-1, 2)).unbind(-1)
+        turning = turning * cosine + torch.stack([-right, left], -1).flatten(-2) * sine
         return torch.cat([turning, still], -1) if still.size(-1) else turning
+
+
+def turn_halves(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Feature i turns with i + R/2 by angles (B or 1, 1, S, R); the features after R stay."""
+    cosine, sine = (angle.to(x.dtype) for angle in angles)
+    turning, still = x[..., : cosine.size(-1)], x[..., cosine.size(-1) :]
+    left, right = turning.chunk(2, -1)
+    turning = turning * cosine + torch.cat([-right, left], -1) * sine
+    return torch.cat([turning, still], -1) if still.size(-1) else turning

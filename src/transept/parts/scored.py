@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import InvalidConfig
-from transept.parts.position import Position
+from transept.parts.position import OrderLayer, Position
 
 
 class Scored(Position):
@@ -111,7 +111,7 @@ class Buckets(Scored):
         return BucketsLayer(self)
 
 
-class BucketsLayer(nn.Module):
+class BucketsLayer(OrderLayer):
     """`weight` (buckets, H)."""
 
     def __init__(self, spec: Buckets) -> None:

@@ -1,6 +1,7 @@
 """Blocks in a row: the whole of an encoder or of a decoder, which differ in their patterns and in nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +10,10 @@ from transept.errors import InvalidConfig
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.block import Block, BlockLayer
 from transept.parts.cache import Slots
-from transept.parts.core import Core
 from transept.parts.dropout import dropout
-from transept.parts.lowrank import LowRankLayer
 from transept.parts.memory import Memory
 from transept.parts.norm import Norm
+from transept.parts.position import Position, demand_within
 from transept.parts.scored import Scored
 from transept.parts.trunk import Trunk, TrunkLayer
 from transept.parts.view import View
@@ -27,7 +27,8 @@ class Stack(Trunk):
     `weights` sets of parameters are spread over the depth, each kind of block over its own applications: None gives
     every application its own, 1 shares one set among all (ALBERT). `norm` comes once, after the last block, and
     `dropout` is on what leaves it (T5). `position` scores pairs of positions, shared by all blocks. In training a block
-    is left out with the probability `skip` (Fan et al. 2020, LayerDrop).
+    is left out with the probability `skip` (Fan et al. 2020, LayerDrop). `carries` is how many states of the segments
+    before each attention goes on reading, where a long text is read in segments (Dai et al. 2019, section 3.2).
     """
 
     block: Block | tuple[Block, ...]
@@ -37,6 +38,7 @@ class Stack(Trunk):
     weights: int | None = None
     skip: float = 0.0
     dropout: float = 0.0
+    carries: int | None = None
 
     def cycle(self) -> tuple[Block, ...]:
         return self.block if isinstance(self.block, tuple) else (self.block,)
@@ -56,6 +58,30 @@ class Stack(Trunk):
                 raise InvalidConfig(f"{self.position} does not score for attentions with heads={attention.heads}")
             if self.position is not None and (reason := attention.core.objects(attention, scored=True)) is not None:
                 raise InvalidConfig(f"{type(attention.core).__name__} {reason}")
+        if self.carries is not None:
+            self.hold(1, "carries")
+            self._demand_segments()
+
+    def _demand_segments(self) -> None:
+        """Refuse what cannot be read in segments. Raises InvalidConfig."""
+        attentions, wide = self.attentions(), "states that are carried from segment to segment"
+        for attention in attentions:
+            if attention.source == "memory":
+                raise InvalidConfig(f"{wide} belong to a stack without a memory: a memory is one target's")
+            if attention.shorten is not None:
+                raise InvalidConfig(f"{wide} cannot be shortened: a span would be cut where a segment begins")
+            if attention.core.limit() is not None:
+                name = type(attention.core).__name__
+                raise InvalidConfig(f"{name} tells {attention.core.limit()} positions apart, and {wide} have no end")
+        if not self.causal:
+            patterns = ", ".join(dict.fromkeys(str(attention.pattern) for attention in attentions))
+            raise InvalidConfig(
+                f"{wide} were made before the segment was known, and the pattern {patterns or 'of no attention'} "
+                "looks ahead",
+                remedy="Carry states in a decoder, whose patterns look back alone, such as causal.",
+            )
+        if self.skip:
+            raise InvalidConfig(f"skip={self.skip:g} leaves blocks out, which then hand on no {wide}")
 
     def order(self) -> list[int]:
         """Which set of weights each application uses. Set i is of kind i modulo the cycle."""
@@ -67,6 +93,9 @@ class Stack(Trunk):
 
     def attentions(self) -> tuple[Attention, ...]:
         return tuple(part for block in self.cycle() for part in block.parts if isinstance(part, Attention))
+
+    def orders(self) -> tuple[Position, ...]:
+        return super().orders() + (() if self.position is None else (self.position,))
 
     @property
     def noun(self) -> str:
@@ -81,21 +110,34 @@ class Stack(Trunk):
 
     def limit(self) -> int | None:
         limits = [attention.core.limit() for attention in self.attentions() if attention.source == "self"]
+        limits += [position.limit() for position in self.orders()]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def build(self, width: int, memory: int | None = None) -> "StackLayer":
         return StackLayer(self, width, memory)
 
 
+@runtime_checkable
+class Lends(Protocol):
+    """A part of an attention that may share weights with the same part of other layers."""
+
+    def lends(self) -> Hashable | None:
+        """What parts must agree in to share; None where this one shares nothing."""
+
+    def borrow(self, owner: Any) -> None:
+        """Use the weights of another, which owns them."""
+
+
 def lend(layers: Iterable[AttentionLayer]) -> None:
-    """Let attentions whose cores share weights over layers use those of the first."""
-    owners: dict[Core, LowRankLayer] = {}
+    """Let attentions whose cores or positions share weights over layers use those of the first."""
+    owners: dict[Hashable, Any] = {}
     for layer in layers:
-        core = layer.core
-        if isinstance(core, LowRankLayer) and core.spec.share == "layers":
-            owner = owners.setdefault(core.spec, core)
-            if owner is not core:
-                core.borrow(owner)
+        parts: tuple[object, ...] = (layer.core, layer.position)
+        for part in parts:
+            if isinstance(part, Lends) and (key := part.lends()) is not None:
+                owner = owners.setdefault(key, part)
+                if owner is not part:
+                    part.borrow(owner)
 
 
 def blocks(trunk: Trunk) -> Stack:
@@ -127,8 +169,15 @@ class StackLayer(TrunkLayer):
         applications = (self.block(i) for i in range(len(self.order)))
         return [[layer.new_slot(batch, size, memory) for layer in block.layers()] for block in applications]
 
+    def new_carried(self, batch: int, length: int) -> Slots:
+        """Room for what segments hand on: as `new_slots`."""
+        applications = (self.block(i) for i in range(len(self.order)))
+        return [[layer.new_carried(batch, length) for layer in block.layers()] for block in applications]
+
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, D)"""
+        if self.spec.position is not None and (limit := self.spec.position.limit()) is not None:
+            demand_within(view.positions, limit)
         skip = self.spec.skip if self.training else 0.0
         for i in range(len(self.order)):
             if skip and float(torch.rand(())) < skip:

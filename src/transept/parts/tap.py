@@ -12,3 +12,7 @@ class Tap(nn.Module):
 
     def forward(self, value: Value) -> Value:
         return value
+
+
+class Looking(Tap):
+    """A tap of where heads look at one step along time, (B, H, T): weights over T rows of what they look at."""

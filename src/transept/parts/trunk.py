@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transept.parts.attention import Attention
 from transept.parts.cache import Slots
 from transept.parts.memory import Memory
+from transept.parts.position import Position
 from transept.parts.view import View
 from transept.spec import Part
 
@@ -49,6 +50,15 @@ class Trunk(Part):
         """Every attention in it."""
         return ()
 
+    def orders(self) -> tuple[Position, ...]:
+        """Every position in it."""
+        return tuple(attention.position for attention in self.attentions() if attention.position is not None)
+
+    @property
+    def reads_tree(self) -> bool:
+        """Whether an attention needs to be told where tokens stand in the trees of their sentences."""
+        return any(position.reads_tree for position in self.orders())
+
     def leaves(self, width: int, memory: int | None = None) -> int:
         """The width of the states that leave it."""
         return width
@@ -73,6 +83,10 @@ class TrunkLayer(nn.Module):
 
     def new_slots(self, batch: int, size: int, memory: Memory | None = None) -> Slots:
         """Empty state for a cache of `size` columns."""
+        raise NotImplementedError(type(self).__name__)
+
+    def new_carried(self, batch: int, length: int) -> Slots:
+        """Room for what one segment of a text hands to the next: as `new_slots`."""
         raise NotImplementedError(type(self).__name__)
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:

@@ -62,9 +62,11 @@ def load_recipe(
 ) -> Recipe:
     """Read a recipe by name, from a YAML file, or from the run directory that it made; then change single keys.
 
-    It is of the class of its task (`recipe_class`). `overrides` are "train.seed=2", read as the key's type wants it;
-    `values` are texts, taken as they are. Raises UsageError for an unknown recipe and InvalidConfig with file, line and
-    the nearest name for what is wrong in it.
+    It is of the class of its task (`recipe_class`). What stands under `variants` in a file is other values of some
+    keys, which "variant=NAME" among the overrides chooses; the others are laid over them. `overrides` are
+    "train.seed=2", read as the key's type wants it; `values` are texts, taken as they
+    are. Raises UsageError for an unknown recipe and InvalidConfig with file, line and the nearest name for what is
+    wrong in it.
     """
     name, text = _find(str(name_or_file))
     document = yaml12.read(text, name)
@@ -72,6 +74,7 @@ def load_recipe(
     _settle(data, Path(name))
     places = {path: f"{name}:{line}" for path, line in document.lines.items()}
     texts = [_split(override) for override in overrides]
+    texts = _vary(data, places, texts)
     for path, value in texts:
         _set(data, path, yaml12.scalar(value))
         places[path] = f"{'.'.join(path)}={value}"
@@ -91,6 +94,32 @@ def load_recipe(
         raise explain(error, data, places, kind, name) from error
     recipe.read_from({".".join(map(str, path)): place for path, place in places.items()})
     return recipe
+
+
+def _vary(
+    data: dict[str, Any], places: dict[yaml12.Path, str], texts: Sequence[tuple[tuple[str, ...], str]]
+) -> list[tuple[tuple[str, ...], str]]:
+    """Lay the variant that was asked for over the recipe, and take the table of variants away. The other overrides."""
+    variants = data.pop("variants", None) or {}
+    chosen = [value for path, value in texts if path == ("variant",)]
+    if not isinstance(variants, dict):
+        raise InvalidConfig("variants must be a mapping of names", where=places.get(("variants",)))
+    for name in chosen:
+        if name not in variants:
+            has = f"There are: {', '.join(variants)}." if variants else "This recipe has none."
+            raise InvalidConfig(f"there is no variant {name!r}.{nearest(name, variants)}", remedy=has)
+        for path, value in _leaves(variants[name] or {}):
+            _set(data, path, value)
+            if (place := places.get(("variants", name, *path))) is not None:
+                places[path] = place
+    return [(path, value) for path, value in texts if path != ("variant",)]
+
+
+def _leaves(table: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Each value of nested tables that is no table, with where it stands."""
+    if not isinstance(table, dict):
+        return [(path, table)]
+    return [leaf for key, value in table.items() for leaf in _leaves(value, (*path, str(key)))]
 
 
 def _kind(data: Mapping[str, Any], where: str | None) -> type[Recipe]:

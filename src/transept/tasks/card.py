@@ -43,10 +43,11 @@ def recorded(told: Mapping[str, Any], found: Measured, where: str, notes: Sequen
     for score in found.scores.values():
         low, high = score.interval or (None, None)
         measures.append(Measure(score.name, where, score.value, low, high, score.signature))
+    more = [Measure(spoken(name), where, value) for name, value in found.more.items()]
     return Record(
         title=str(told["data"]["title"]),
         facts=told["data"],
-        measures=[*measures, Measure("loss, nats a token", where, found.loss)],
+        measures=[*measures, *more, Measure("loss, nats a token", where, found.loss)],
         curve=told["curve"],
         score=told["score"],
         command=told["command"],
@@ -66,15 +67,31 @@ def names(tokens: TokenPairs) -> str:
     return ", ".join(path.name for path in tokens.text.files)
 
 
+def spoken(name: str) -> str:
+    """A measure's key as people write it."""
+    return name.replace("_", " ")
+
+
 def notes(told: Mapping[str, Any], search: Search) -> list[str]:
-    """What a reader of the numbers must know."""
+    """What a reader of the numbers must know, where texts were written by a search."""
+    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
+    return [*weights_of(told), results_of(f"by {way}")]
+
+
+def weights_of(told: Mapping[str, Any], unit: str = "target tokens") -> list[str]:
+    """Which weights a model has, and how much of a `unit` was trained on."""
     made = told["checkpoints"]
     which = f"update {made[0]:,}" if len(made) == 1 else f"updates {', '.join(f'{update:,}' for update in made)}"
     weights = "The weights are those of" if len(made) == 1 else "The weights are the mean of the checkpoints of"
-    way = f"beam search with {search.beam} hypotheses" if search.method == "beam" else f"the method '{search.method}'"
     return [
         f"{weights} {which}. Training {told['stopped']}.",
-        f"{told['tokens']:,} target tokens were trained on in {told['seconds']:,.0f} seconds.",
-        f"The results above are of the validation split, which chose the checkpoints, by {way}; "
-        "a test split has no such advantage: score one with `transept eval`.",
+        f"{told['tokens']:,} {unit} were trained on in {told['seconds']:,.0f} seconds.",
     ]
+
+
+def results_of(way: str = "") -> str:
+    """What the results of a card are of."""
+    return (
+        f"The results above are of the validation split, which chose the checkpoints{f', {way}' if way else ''}; "
+        "a test split has no such advantage: score one with `transept eval`."
+    )

@@ -11,6 +11,7 @@ from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import UsageError
+from transept.hub.processor import Processor
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
 from transept.topology import Built
@@ -18,14 +19,21 @@ from transept.topology import Built
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model: with its tokenizer, its search, how pictures are prepared, and the most tokens that it takes."""
+    """A loaded model: with its tokenizer, its search, how pictures or sounds are prepared, the most tokens that it
+    takes, and the names of its classes."""
 
     path: Path
     model: Built
     tokenizer: Tokenizer | None
     search: Search
-    preparation: Preparation | None
+    processor: Processor | None
     longest: int
+    labels: tuple[str, ...] = ()
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """How pictures are prepared, where it sees some."""
+        return self.processor if isinstance(self.processor, Preparation) else None
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Exam:
-    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it."""
+    """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it.
+
+    `searched` tells whether answers are searched for, so that the settings of the search count; `each` is what the loss
+    is counted in; `answers` tells whether there is an answer to each, which a file may be written of.
+    """
 
     name: str
     unit: str
     files: Sequence[Path]
     count: int
     take: Callable[[], Measured]
+    searched: bool = True
+    each: str = "token"
+    answers: bool = True

@@ -26,7 +26,7 @@ from transept.tasks.score import Case, References, Score, bleu, chrf, exact_matc
 class Measured:
     """Cross-entropy in nats a token, without smoothing; what the model wrote; the scores of it by their short names.
 
-    `more` are other figures, in percent.
+    `more` are other figures by their names, which say their units; without one they are in percent.
     """
 
     loss: float

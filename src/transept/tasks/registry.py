@@ -32,7 +32,7 @@ def task_class(name: str) -> Any:
 def task_of(verb: str | None, what: str) -> Any:
     """The class of the task whose models have a verb. Raises UsageError, saying what the model is, where none has."""
     for found in all_tasks().values():
-        if found.verb == verb:
+        if verb in getattr(found, "verbs", (found.verb,)):
             return found
     raise UsageError(f"nothing here scores a model that is {what}", remedy=elsewhere(verb))
 

@@ -21,6 +21,12 @@ def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
     if not isinstance(spec, Seq2Seq):
         reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as {recipe.task} needs"
         raise InvalidConfig(reason, where=recipe.where("model.family"))
+    if spec.reads_tree:
+        raise InvalidConfig(
+            f"model.positions: {recipe.model.get('positions')!r} reads dependency trees, and {recipe.task} has none",
+            where=recipe.where("model.positions"),
+            remedy="Train such a model in a loop of its own: model(source, target, source_valid, valid, tree=tree).",
+        )
     outline(spec)  # what cannot be built is refused now, and without its memory
     return spec
 

@@ -68,6 +68,8 @@ class Remembers(Protocol):
 class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 
+    A task whose batches are counted in something else than tokens names it in `counts`.
+
     Randomness: the order and the content of a batch are a pure function of (split, epoch, index); what `loss` draws it
     draws from torch's own generators, which the loop seeds anew for every batch. So a resumed run repeats itself.
     """
@@ -78,7 +80,7 @@ class Task(Protocol[AnyBatch]):
 
     @property
     def verb(self) -> str:
-        """The verb of the models that it makes."""
+        """The verb of the models that it makes; "" where they have none."""
 
     @property
     def score(self) -> str:

@@ -108,11 +108,12 @@ def facts(
     where = counted(torch.get_num_threads(), "thread") if device.type == "cpu" else str(device)
     each = updates_of(len(task.batches("train", 0)), config.accumulate)
     times = f" × {config.accumulate} = {config.batch_tokens * config.accumulate:,}" if config.accumulate > 1 else ""
+    counts = getattr(task, "counts", "tokens")
     kept = f"best + last {config.keep}" + (f" + {config.average} to average" if config.average else "")
     return {
         "title": f"{told.pop('title')} · {precision} · {where}",
         **told,
-        "update": f"{config.batch_tokens:,} tokens{times} at most · {each:,} updates an epoch",
+        "update": f"{config.batch_tokens:,} {counts}{times} at most · {each:,} updates an epoch",
         "plan": f"{spoken(config.stop_at)} · seed {config.seed} · writes {run.path} "
         f"({megabytes(checkpoint)} a checkpoint; keeps {kept})",
     }

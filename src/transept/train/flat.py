@@ -55,6 +55,9 @@ class Flat:
         self.gradient = torch.zeros(end, device=device)
         for place, (_, parameter) in zip(self.places, named, strict=True):
             place.of(self.master).copy_(parameter.detach())
+        # What is frozen comes out of training bit for bit, whatever the model works in.
+        frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad and dtype != torch.float32}
+        wide = {name: p.detach().clone() for name, p in frozen.items()}
         if dtype != torch.float32:
             model.to(dtype)  # the buffers as well: what they are added to must not be widened
         self._working = self.master if dtype == torch.float32 else self.master.to(dtype)
@@ -62,7 +65,8 @@ class Flat:
         for place, (_, parameter) in zip(self.places, named, strict=True):
             parameter.data = place.of(self._working)
             parameter.grad = place.of(self._arriving)
-        self._fixed = _others(model, {name for name, _ in named})
+        self._fixed = _others(model, {name for name, _ in named}) | wide
+        self._frozen = {name: p.data for name, p in frozen.items()}
 
     @property
     def count(self) -> int:
@@ -117,6 +121,8 @@ class Flat:
                     remedy="The checkpoint belongs to another model.",
                 )
             tensor.copy_(tensors[name])
+        for name, working in self._frozen.items():
+            working.copy_(self._fixed[name])
         self.publish()
 
 

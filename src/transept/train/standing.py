@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_WORDS = {"bleu": "BLEU", "chrf": "chrF", "ppl": "perplexity"}
+_WORDS = {"bleu": "BLEU", "chrf": "chrF", "ppl": "perplexity", "f1": "F1", "mcc": "MCC", "wer": "WER", "cer": "CER"}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transept.errors import UsageError
 from transept.heads.attended import Attended
+from transept.heads.bits import Bits
 from transept.heads.classes import Averaged, Classes, Pooled, Spans, States, Tags
 from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
@@ -25,6 +26,7 @@ NEEDS = {
     "answer": "an answer is found by a head that scores where it begins and ends, or written by a T5",
     "embed": "a text is embedded by a model that reads tokens",
     "see": "a picture is classified by a model that reads pictures and scores classes",
+    "hear": "a sound is classified by a model that reads samples and scores classes",
     "caption": "a picture is described by a model that reads pictures and writes the tokens of a vocabulary",
     "transcribe": "speech is written down by a model that reads samples and scores letters",
 }
@@ -45,7 +47,7 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
     if isinstance(embed, Seen):
         return ("see",) if isinstance(head, Classes | Attended | Averaged) else ()
     if isinstance(embed, Waveform):
-        return ("transcribe",) if isinstance(head, Letters) else ()
+        return ("transcribe",) if isinstance(head, Letters) else ("hear",) if isinstance(head, Classes) else ()
     if not isinstance(embed, Tokens):
         return ()
     own = {Classes: "classify", Tags: "tag", Spans: "answer"}.get(type(head))
@@ -73,6 +75,8 @@ def _gives(spec: Model | Seq2Seq) -> str:
             return f"scores {classes(spec)} classes of a whole row"
         case Tags():
             return f"scores {head.count} classes at every position"
+        case Bits():
+            return f"tells {head.count} bits at every position"
         case Letters():
             return f"scores {head.count} letters at every frame"
         case Spans():

@@ -56,9 +56,9 @@ class Opened:
         self.demand(verb)
         if verb in ("see", "caption"):
             self.demand_preparation()
-        if verb == "transcribe":
+        if verb in ("hear", "transcribe"):
             self.demand_hearing()
-        if verb != "see":
+        if verb not in ("see", "hear"):
             demand_tokenizer(self)
 
     def demand_search(self) -> Generation:

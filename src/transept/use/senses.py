@@ -7,6 +7,7 @@ from typing import Any, overload
 from transept.use.caption import caption
 from transept.use.classify import Label
 from transept.use.given import Heard, Picture, is_picture, is_sound
+from transept.use.hear import hear
 from transept.use.opened import Opened
 from transept.use.see import see
 from transept.use.text import Text
@@ -37,6 +38,24 @@ class Senses(Opened):
         """
         self.demand("see")
         return see(self, [picture])[0] if is_picture(picture) else see(self, several(picture))
+
+    @overload
+    def hear(  # type: ignore[overload-overlap]
+        self, sound: Heard, *, rate: int | None = None, resample: bool = False, say: Say = warn
+    ) -> Label: ...
+
+    @overload
+    def hear(
+        self, sound: Sequence[Heard], *, rate: int | None = None, resample: bool = False, say: Say = warn
+    ) -> list[Label]: ...
+
+    def hear(
+        self, sound: Heard | Sequence[Heard], *, rate: int | None = None, resample: bool = False, say: Say = warn
+    ) -> Label | list[Label]:
+        """The label of a sound as a whole. `rate`, `resample` and `say` are those of `transcribe`."""
+        if is_sound(sound):
+            return hear(self, [sound], rate, resample, say)[0]
+        return hear(self, several(sound), rate, resample, say)
 
     @overload
     def caption(self, picture: Picture, *, first: int = 0, **search: Any) -> Text: ...

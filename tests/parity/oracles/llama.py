@@ -56,6 +56,7 @@ def qwen2(architecture: str = "ForCausalLM", **changes: Any) -> Any:
 
 
 LINEAR = {"rope_type": "linear", "rope_theta": 1000.0, "factor": 4.0}
+YARN = {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 16}
 LLAMA_3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0}
 LLAMA_3 |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 24}
 IN_TURN = {"use_sliding_window": True, "sliding_window": 4}
@@ -66,6 +67,7 @@ SUBJECTS: dict[str, Callable[[], Any]] = {
     "next token, one key and value head, narrow": lambda: llama(num_key_value_heads=1, head_dim=6, hidden_act="gelu"),
     "next token, one table": lambda: llama(tie_word_embeddings=True),
     "next token, interpolated": lambda: llama(rope_parameters=dict(LINEAR)),
+    "next token, YaRN": lambda: llama(rope_parameters=dict(YARN)),
     "next token, bands of frequencies": lambda: llama(rope_parameters=dict(LLAMA_3)),
     "states": lambda: llama("Model"),
     "classes": lambda: llama("ForSequenceClassification", num_labels=5),

@@ -187,3 +187,26 @@ def test_a_side_that_fails_is_told(script, tmp_path):
     echo.write_text("""print('noise\\n[{"value": 2.0, "how": "so", "facts": {}}]')""")
     run = partial(peers.run, echo)
     assert run(peers.Side("somebody", "somehow", "peer", "float32", {}), tmp_path) == [peers.Figure(2.0, "so", {})]
+
+
+def test_trees_reach_attention_where_they_are_given(script, monkeypatch):
+    """On made-up trees: distances in the tree name the word asked for, and the sequence says nothing of it."""
+    trees = script("structural_positions")
+    sentences = trees.made_up(500, 1), trees.made_up(50, 2)
+    data = trees.prepared(*sentences, 400)
+    assert sum(int(batch.valid.sum()) for batch in data.dev) == sum(len(s.words) for s in sentences[1])
+    for batch in data.dev:
+        assert int((batch.heads == 0).sum()) == len(batch.words)  # one root a sentence
+        assert batch.tree.shape == (*batch.words.shape, 3)
+    assert data.floor[1] == 1.0
+    assert data.floor[0] < 0.3
+    found = {}
+    for positions in ("sinusoid", "tree(3)"):
+        model = trees.built(data, positions, trees.TOY)
+        trees.learn(model, data, 8, 1e-2)
+        found[positions] = trees.measured(model, data.dev)[0]
+    assert found["sinusoid"] < 0.35
+    assert found["tree(3)"] > found["sinusoid"] + 0.3
+    monkeypatch.setattr("sys.argv", ["structural_positions.py"])
+    with pytest.raises(SystemExit, match="names no treebank"):
+        trees.main()

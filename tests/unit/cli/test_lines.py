@@ -19,7 +19,7 @@ def test_settings_and_texts_are_told_apart() -> None:
     [
         ("temprature=0.8", "there is no search setting 'temprature'. Did you mean 'temperature'"),
         ("num_beams=3", "there is no search setting 'num_beams'. It is called beam"),
-        ("max_new_tokens=3", "It is called --max-tokens"),
+        ("max_new_tokens=3", r"It is called max_tokens \(--max-tokens\) for generate"),
         ("x=1", "There are: method"),
     ],
 )

@@ -23,6 +23,7 @@ USING = (
     "tag",
     "embed",
     "see",
+    "hear",
     "caption",
     "transcribe",
 )

@@ -31,7 +31,7 @@ def test_every_setting_is_in_the_help(verb: str) -> None:
         ("--temprature", "written without dashes: temperature=VALUE"),
         ("--max-ratio", "written without dashes: max_ratio=VALUE"),
         ("--num-beams", "It is called beam."),
-        ("--max_new_tokens", "It is called --max-tokens"),
+        ("--max_new_tokens", "It is called max_tokens (--max-tokens) for generate"),
     ],
 )
 def test_a_setting_with_dashes_is_told_how_it_is_written(option: str, told: str) -> None:

@@ -220,8 +220,9 @@ def test_the_same_text_again(name: str, made: Any) -> None:
     draws = random.Random(0)
     rows = ours.encode_batch(TEXTS) + [[draws.randrange(ours.vocab) for _ in range(12)] for _ in range(50)]
     for ids in rows:
-        options = {"group_tokens": False} if isinstance(ours, Letters) else {}
-        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True, **options), ours.tokens(ids)
+        letters = isinstance(ours, Letters)  # of which their pipeline drops the pad token alone
+        options = {"group_tokens": False} if letters else {}
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=not letters, **options), ours.tokens(ids)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -469,7 +470,7 @@ def test_letters_that_are_learned_here_are_theirs_too(tmp_path: Path) -> None:
         for text in ("the cat", "a zebra's house", "what | is q"):
             ids = ours.encode(text)
             assert ids == again.encode(text) == theirs(text)["input_ids"]
-            assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True, group_tokens=False)
+            assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=False, group_tokens=False)
 
 
 @pytest.mark.parametrize("name", ["word pieces", "GPT-2's", "T5's", "Llama's"])

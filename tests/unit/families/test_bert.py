@@ -323,7 +323,7 @@ def test_relative_keys_are_those_of_wav2vec2_bert() -> None:
 
 
 def test_relative_keys_are_not_handed_back() -> None:
-    spec = bert.declare(**bert.TOY, positions="relative")
+    spec = bert.declare(**bert.TOY, positions="relative_keys(63)")
     with pytest.raises(InvalidConfig, match="Hugging Face has not honoured it since version 5"):
         bert.to_hf(spec)
     with pytest.raises(InvalidConfig, match="distances are scored"):

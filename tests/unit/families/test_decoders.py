@@ -16,11 +16,12 @@ from transept.errors import InvalidConfig, InvalidData
 from transept.families import gpt, gpt2, gpt3, llama
 from transept.families.hugging_face import plain
 from transept.families.registry import family_of_hf
+from transept.families.rotation import rope
 from transept.hub import weights
 from transept.parts.attention import Attention
 from transept.parts.initial import Normal
 from transept.parts.pattern import Causal, Window
-from transept.parts.rotary import Banded, Interpolated, Rotary
+from transept.parts.rotary import Banded, Interpolated, Rotary, Yarn
 from transept.parts.stack import Stack
 from transept.spec import edit, replace
 
@@ -212,9 +213,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (NEO, {"attention_types": [[["global"], 10**9]]}, "attention_types repeats"),
     (NEO, {"attention_layers": ["local", "global"] * 6}, "attention_layers is .*: attention_types tells other layers"),
     (NEO, {"window_size": 0}, "window_size must be a whole number from 1 on, not 0"),
-    (LLAMA_2, {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type is 'dynamic', and Transept knows def"),
-    (LLAMA_2, {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "rope_type is 'yarn', and Transept knows"),
-    (LLAMA_2, {"rope_scaling": {"rope_type": "longrope"}}, "rope_type is 'longrope'"),
+    (LLAMA_2, {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type is 'dynamic', whose angles change with"),
+    (LLAMA_2, {"rope_scaling": {"rope_type": "longrope"}}, "rope_type is 'longrope', whose angles change with"),
+    (LLAMA_2, {"rope_scaling": {"rope_type": "proportional"}}, "rope_type is 'proportional', and Transept knows def"),
+    (LLAMA_2, {"rope_scaling": {"rope_type": "yarn"}}, "factor must be a number above 0"),
+    (LLAMA_2, {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "beta_slow": 40.0}}, "slow=40.0 must be above 0"),
+    (LLAMA_2, {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "mscal": 1.0}}, "unknown keys.*'mscal'.*'mscale'"),
     (LLAMA_2, {"rope_scaling": {"rope_type": "linear"}}, "factor must be a number above 0"),
     (LLAMA_2, {"rope_scaling": {"rope_type": "linear", "factor": 0.5}}, "Interpolated.factor must be at least 1"),
     (LLAMA_2, {"rope_scaling": {"rope_type": "linear", "type": "default", "factor": 2.0}}, "type is 'default'"),
@@ -262,6 +266,16 @@ def test_older_words_for_rotations_are_the_newer_ones() -> None:
     assert old == new == Rotary(500.0, scaling=Interpolated(4.0))
     bands = LLAMA_3["rope_scaling"]
     assert rotation(rope_scaling=bands) == rotation(rope_parameters=bands) == Rotary(scaling=Banded(32.0, 8192))
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    assert rotation(rope_parameters=yarn) == Rotary(scaling=Yarn(4.0, 512))
+    assert rope(rotation(rope_parameters=yarn | {"truncate": False, "attention_factor": 1.5})) == {
+        **yarn,
+        "rope_theta": 10_000.0,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "truncate": False,
+        "attention_factor": 1.5,
+    }
     without = {key: value for key, value in bands.items() if key != "original_max_position_embeddings"}
     assert rotation(rope_scaling=without).scaling == Banded(32.0, 4096)  # as long as the configuration says
 

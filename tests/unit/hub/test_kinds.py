@@ -70,7 +70,7 @@ def test_every_family_is_equal_to_hugging_face(family: str, tmp_path: Path) -> N
     model = built(family)
     save(tmp_path / "m", model)
     if saying(model.spec) is None:
-        with pytest.raises(UsageError, match="cannot say this model"):
+        with pytest.raises(UsageError, match="cannot say this model|draws BigBird's random blocks in training alone"):
             verify(tmp_path / "m")
         return
     report = verify(tmp_path / "m")

@@ -15,7 +15,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transept.errors import InvalidConfig
 from transept.parts.attention import Attention
 from transept.parts.pattern import Causal
-from transept.parts.rotary import Banded, Interpolated, Rotary, Scaling
+from transept.parts.rotary import Banded, Interpolated, Rebased, Rotary, Scaling, Yarn
 from transept.parts.view import View
 from transept.spec import replace
 
@@ -26,6 +26,8 @@ KINDS = [
     Rotary(pairs="interleaved", share=0.5),
     Rotary(scaling=Interpolated(4.0)),
     Rotary(scaling=Banded(8.0, 64)),
+    Rotary(scaling=Rebased(8.0)),
+    Rotary(scaling=Yarn(8.0, 64, attention=1.0)),
 ]
 
 
@@ -96,6 +98,19 @@ SAID: list[tuple[Scaling, dict[str, Any]]] = [
             "original_max_position_embeddings": 100,
         },
     ),
+    (Yarn(4.0, 4096), {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}),
+    (
+        Yarn(16.0, 300, 20.0, 2.0, 1.25, whole=False),
+        {
+            "rope_type": "yarn",
+            "factor": 16.0,
+            "original_max_position_embeddings": 300,
+            "beta_fast": 20.0,
+            "beta_slow": 2.0,
+            "attention_factor": 1.25,
+            "truncate": False,
+        },
+    ),
 ]
 
 
@@ -110,9 +125,31 @@ def test_scaled_frequencies_are_hugging_faces(scaling: Scaling, said: dict[str, 
     )
     theirs, factor = ROPE_INIT_FUNCTIONS[said["rope_type"]](config)
     plain = base ** -(torch.arange(0, 64, 2, dtype=torch.float64) / 64)
-    assert factor == 1.0
-    assert_close(scaling.apply(plain), theirs, rtol=1e-6, atol=0.0, check_dtype=False)
+    assert scaling.gain() == pytest.approx(factor, rel=1e-12)
+    assert_close(scaling.apply(plain, base), theirs, rtol=1e-6, atol=0.0, check_dtype=False)
     assert not torch.allclose(plain.float(), theirs, rtol=1e-2, atol=0.0)
+
+
+@pytest.mark.parametrize("length", [300, 4096, 10_000])
+def test_a_rebased_rotation_is_their_dynamic_one_at_one_length(length: int) -> None:
+    said = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1000.0}
+    sizes: dict[str, Any] = {"hidden_size": 128, "num_attention_heads": 2, "max_position_embeddings": 256}
+    theirs, _ = ROPE_INIT_FUNCTIONS["dynamic"](transformers.LlamaConfig(**sizes, rope_parameters=said), seq_len=length)
+    plain = 1000.0 ** -(torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+    ours = Rebased(4.0 * length / 256 - 3.0).apply(plain, 1000.0)
+    assert_close(ours, theirs, rtol=1e-5, atol=0.0, check_dtype=False)
+    assert float(ours[0]) == 1.0 and float(plain[-1] / ours[-1]) == pytest.approx(4.0 * length / 256 - 3.0)
+
+
+def test_scores_of_yarn_are_multiplied() -> None:
+    """The square of the gain falls on a score, since queries and keys both have it."""
+    x, scaling = torch.randn(16), Yarn(8.0, 64)
+    assert scaling.gain() == pytest.approx(0.1 * math.log(8.0) + 1)
+    got = turned(Rotary(scaling=scaling), x, 5)
+    assert float(got @ got) == pytest.approx(float(x @ x) * scaling.gain() ** 2, rel=1e-5)
+    for wrong in ({"factor": 0.5}, {"slow": 0.0}, {"slow": 40.0}, {"attention": -1.0}, {"length": 0}):
+        with pytest.raises(InvalidConfig):
+            replace(scaling, **wrong)
 
 
 def test_angles_are_right_far_away() -> None:

@@ -1,26 +1,39 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from transept.errors import InvalidConfig, UsageError
 from transept.recipes.recipe import Recipe, load_recipe, recipe_names, recipe_text, resolve, summary
 
 NAMES = (
     "bahdanau",
+    "bart-mini",
+    "bert-mini-wikitext",
+    "char-shakespeare",
     "convs2s",
     "dates",
     "gru-context",
     "iwslt",
     "lstm-seq2seq",
     "luong",
+    "ntm-copy",
+    "ntm-recall",
+    "ntm-repeat-copy",
     "pairs",
     "show-attend-tell",
+    "t5-mini",
     "transformer-base",
     "transformer-big",
     "transformer-de-en",
     "transformer-tiny-multi30k",
+    "vit-cifar10",
+    "vit-mnist",
+    "wav2vec2-digits",
+    "wav2vec2-digits-pretrain",
 )
 
 SMALL = """task: translation
@@ -57,7 +70,9 @@ def test_resolving_is_complete_and_gives_the_recipe_back(name: str, tmp_path: Pa
     again = load_recipe(tmp_path)  # a run directory
     assert again == recipe
     assert resolve(again) == text
-    for part in (recipe.train, recipe.data, recipe.search, recipe.evaluate):
+    sections = [part for key in type(recipe).model_fields if isinstance(part := getattr(recipe, key), BaseModel)]
+    assert len(sections) > 2
+    for part in sections:
         assert all(f"{key}:" in text for key in type(part).model_fields)
 
 
@@ -86,6 +101,65 @@ def test_the_papers_numbers_are_the_papers() -> None:
     assert (tiny.train.stop, tiny.train.average, tiny.train.patience) == ("8000u", 10, 10)
     assert (tiny.search.beam, tiny.search.length_penalty, tiny.evaluate.tokenize) == (5, 1.0, "none")
     assert tiny.data.vocabulary.merges == 10_000
+
+
+def test_a_variant_is_laid_over_a_recipe_and_what_is_typed_over_it(small: Path, tmp_path: Path) -> None:
+    text = small.read_text()
+    small.write_text(
+        text + "variants:\n  quick:\n    train: {stop: 5u, schedule: {rate: 0.5}}\n    model: {depth: 1}\n"
+    )
+    assert load_recipe(small).train.stop == "60u"
+    quick = load_recipe(small, ["train.seed=3", "variant=quick", "model.depth=2"])
+    assert (quick.train.stop, quick.train.schedule.rate, quick.train.schedule.name) == ("5u", 0.5, "constant")
+    assert (quick.train.seed, quick.model["depth"], quick.model["size"]) == (3, 2, "tiny")
+    assert quick.where("train.stop") == f"{small}:12"
+    assert "variant" not in resolve(quick)
+    with pytest.raises(InvalidConfig, match=r"there is no variant 'quik'\. Did you mean 'quick'\?"):
+        load_recipe(small, ["variant=quik"])
+    with pytest.raises(InvalidConfig, match="This recipe has none"):
+        load_recipe("pairs", ["variant=quick"])
+
+
+@pytest.mark.parametrize(
+    ("name", "variants"),
+    [
+        ("char-shakespeare", ("gpu", "quick")),
+        ("bert-mini-wikitext", ("roberta", "quick")),
+        ("t5-mini", ("small", "quick")),
+        ("bart-mini", ("base", "quick")),
+    ],
+)
+def test_the_variants_of_recipes_are_recipes(name: str, variants: tuple[str, ...]) -> None:
+    plain = load_recipe(name)
+    for variant in variants:
+        assert load_recipe(name, [f"variant={variant}"]) != plain
+
+
+def test_the_numbers_of_nanogpt_are_its() -> None:
+    small, large = load_recipe("char-shakespeare"), load_recipe("char-shakespeare", ["variant=gpu"])
+    for recipe, length, rows, stop in ((small, 64, 12, "2000u"), (large, 256, 64, "5000u")):
+        assert recipe.train.batch_tokens == rows * length and recipe.data.length == recipe.model["length"] == length
+        assert recipe.train.schedule.model_dump(exclude={"updates"}) == {
+            "name": "cosine", "rate": 1e-3, "warmup": 100, "floor": 1e-4
+        }  # fmt: skip
+        assert (recipe.train.optimizer.betas, recipe.train.optimizer.weight_decay) == ((0.9, 0.99), 0.1)
+        assert (recipe.train.clip, recipe.train.stop, recipe.data.hold_out) == (1.0, stop, 0.1)
+    assert {key: small.model[key] for key in ("width", "heads", "depth", "dropout")} == {
+        "width": 128, "heads": 4, "depth": 4, "dropout": 0.0
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "sections"),
+    [("language", {"data": {"length": 16}}), ("classification", {"classify": {"target": "number"}}), ("speech", {})],
+)
+def test_a_plain_recipe_is_of_its_task_and_has_the_defaults(name: str, sections: dict[str, dict[str, object]]) -> None:
+    kind = importlib.import_module(f"transept.tasks.settings.{name}").RECIPE
+    plain = kind.plain(77, **sections)
+    assert (type(plain), plain.task, plain.train.batch_tokens) == (kind, name, 77)
+    found = plain.model_dump()
+    assert all(found[part][key] == value for part, given in sections.items() for key, value in given.items())
+    assert plain.evaluate == kind.model_fields["evaluate"].default
 
 
 def test_overrides_are_typed_by_the_key(small: Path) -> None:

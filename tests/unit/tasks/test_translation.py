@@ -62,7 +62,7 @@ def task(folder: Path, *changes: str) -> Translation:
 
 
 def test_it_is_found_by_its_name():
-    assert list(all_tasks()) == ["captioning", "translation"]
+    assert list(all_tasks()) == ["captioning", "denoising", "language", "masked", "translation"]
     assert task_class("translation") is Translation
 
 

@@ -1,0 +1,63 @@
+"""Labels as numbers: which classes there are, and of which each example is."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transept.errors import InvalidData, nearest
+
+SHOWN = 12  # names in a message
+
+
+def class_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes that occur, in order: by size where all are numbers."""
+    found = set(labels)
+    return tuple(sorted(found, key=int) if all(map(is_whole, found)) else sorted(found))
+
+
+def numbered(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], whose: str) -> NDArray[np.int64]:
+    """The number of each label's class. Raises InvalidData with the place of the first that is of none.
+
+    Where the names are no numbers and labels are, these count the names from 0. `whose` says where the names are from.
+    """
+    places = {name: i for i, name in enumerate(names)}
+    counting = not any(map(is_whole, names))
+    found = np.empty(len(labels), np.int64)
+    for row, label in enumerate(labels):
+        if label in places:
+            found[row] = places[label]
+        elif counting and is_whole(label):
+            if not 0 <= int(label) < len(names):
+                raise InvalidData(
+                    f"the label {label} is out of range: there are {len(names)} classes, counted from 0 ({whose})",
+                    where=where(row),
+                )
+            found[row] = int(label)
+        else:
+            more = ", ..." if len(names) > SHOWN else ""
+            raise InvalidData(
+                f"the label {label!r} is none of {whose}.{nearest(label, names)}",
+                where=where(row),
+                remedy=f"There are: {', '.join(names[:SHOWN])}{more}.",
+            )
+    return found
+
+
+def amounts(labels: Sequence[str], where: Callable[[int], str]) -> NDArray[np.float64]:
+    """Labels that are numbers. Raises InvalidData with the place of the first that is none."""
+    found = np.empty(len(labels))
+    for row, label in enumerate(labels):
+        try:
+            found[row] = float(label)
+        except ValueError:
+            found[row] = math.nan
+        if not math.isfinite(found[row]):
+            raise InvalidData(f"the label {label!r} is no finite number", where=where(row))
+    return found
+
+
+def is_whole(label: str) -> bool:
+    """Whether a label is a whole number as a person writes it."""
+    return label.isascii() and label.removeprefix("-").isdigit()

@@ -1,0 +1,152 @@
+"""What a recipe says of pictures and of sounds: `data:`. Importing this imports nothing heavy."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SPOKEN = ("label", "text", "speaker")  # what a file's name may tell of it, and a table's columns
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Columns(_Settings):
+    """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names."""
+
+    file: str | None = None
+    label: str | None = None
+    text: str | None = None
+    speaker: str | None = None
+
+
+class Hold(_Settings):
+    """What of the training's examples is held out to validate, in one of three ways.
+
+    `last`      so many at the end.
+    `share`     this share, drawn by `seed`: of each class as much of it, where there are classes.
+    `speakers`  all that these speakers say.
+    """
+
+    last: int | None = Field(default=None, ge=1)
+    share: float | None = Field(default=None, gt=0, lt=1)
+    speakers: list[str] | None = Field(default=None, min_length=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Hold":
+        if sum(way is not None for way in (self.last, self.share, self.speakers)) != 1:
+            raise ValueError("hold says one of last, share and speakers")
+        return self
+
+
+class FilesData(_Settings):
+    """Files with what is said of them.
+
+    `dir`       the folder that file names start from; without it they start from where you are.
+    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
+                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
+                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
+    `columns`   what a table calls its columns.
+    `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
+    `hold`      takes the validation's examples out of `train`, in place of `valid`.
+    """
+
+    dir: Path | None = Field(default=None, strict=False)
+    train: str | None = None
+    valid: str | None = None
+    test: str | None = None
+    columns: Columns = Columns()
+    names: str | None = None
+    hold: Hold | None = None
+
+    @model_validator(mode="after")
+    def _one_validation(self) -> "FilesData":
+        if self.hold is not None and self.valid is not None:
+            raise ValueError("hold takes examples out of train, and valid names others: one of them is enough")
+        if self.names is not None and not set(SPOKEN) & set(re.findall(r"\{(\w+)\}", self.names)):
+            raise ValueError(f"names {self.names!r} says none of " + ", ".join(f"{{{word}}}" for word in SPOKEN))
+        return self
+
+
+class Augment(_Settings):
+    """How pictures are changed while training, in this order; each time otherwise, by seed, epoch and batch alone.
+
+    `operations`, `magnitude`  RandAugment (Cubuk et al. 2020): so many of turning, shearing, moving, brightness,
+                contrast, sharpening, posterising and solarising, each as strong as 0 to 10 says; `among` "geometry" of
+                the first three alone.
+    `crop`      so many pixels are added at each side, and a picture of the same size cut out anywhere.
+    `flip`      "horizontal": every second picture is a mirror image.
+    `erase`     of this share a rectangle is made noise (Zhong et al. 2020), a fiftieth to a third of the picture.
+    `mixup`     pictures and their classes are mixed with others', by a share from Beta(mixup, mixup) (Zhang et al.
+                2018); 0: not.
+    """
+
+    operations: int = Field(default=0, ge=0)
+    among: Literal["all", "geometry"] = "all"
+    magnitude: float = Field(default=5.0, ge=0, le=10)
+    crop: int = Field(default=0, ge=0)
+    flip: Literal["none", "horizontal"] = "none"
+    erase: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
+
+
+class Perturb(_Settings):
+    """How sounds are changed while training; each time otherwise, by seed, epoch and batch alone.
+
+    `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
+    `noise`   white noise of up to this share of the sound's own strength is added.
+    `shift`   up to so many seconds of silence stand before.
+    """
+
+    speed: float = Field(default=0.0, ge=0, lt=1)
+    noise: float = Field(default=0.0, ge=0)
+    shift: float = Field(default=0.0, ge=0)
+
+
+class LabelledData(FilesData):
+    """Pictures or sounds with a class each, or a number.
+
+    `classes`     their names, in order; null: those of the training's examples, sorted. Where labels are numbers they
+                  count these names from 0.
+    `mean`, `std` of pictures: what is taken from the values of each channel, which are between 0 and 1, and what they
+                  are divided by; null: nothing.
+    `rate`        of sounds: samples a second that the model hears; files of other rates are resampled, which is said.
+    `augment`, `perturb`  what training changes, of pictures and of sounds.
+    """
+
+    classes: list[str] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    rate: int = Field(default=16_000, ge=1)
+    augment: Augment = Augment()
+    perturb: Perturb = Perturb()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LabelledData":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std come together")
+        if self.std and not all(self.std):
+            raise ValueError(f"std {self.std} divides, and must not be 0")
+        if self.classes is not None and (len(set(self.classes)) != len(self.classes) or len(self.classes) < 2):
+            raise ValueError(f"classes {self.classes} must be two or more, each named once")
+        return self
+
+
+class SpeechData(FilesData):
+    """Sounds, with what is said in each where that is to be learned.
+
+    `rate`     samples a second that the model hears; files of other rates are resampled, which is said.
+    `case`     "upper" spells texts in capitals, as the released models do, and gives them back in small letters.
+    `spell`    texts that stand for others, such as a digit for its name: {"7": seven}.
+    `longest`  seconds; training leaves longer sounds out and says so.
+    `perturb`  what training changes.
+    """
+
+    rate: int = Field(default=16_000, ge=1)
+    case: Literal["kept", "upper"] = "kept"
+    spell: dict[str, str] = {}
+    longest: float = Field(default=20.0, gt=0)
+    perturb: Perturb = Perturb()

@@ -1,0 +1,226 @@
+"""Files with what is said of them: by the lines of a table, by the folder that each is in, or by their names."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from transept.data.archive import Archive, is_archive
+from transept.data.config import Split
+from transept.data.config_senses import SPOKEN, Columns, FilesData
+from transept.data.files import ending
+from transept.data.lines import read_bytes, split_lines
+from transept.data.tables import no_column, read_table, text_of
+from transept.errors import InvalidConfig, InvalidData, nearest
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+TABLES = (".csv", ".tsv", ".jsonl")
+WITHIN = tuple(f"metadata{end}" for end in TABLES)  # a table that describes the folder that it lies in
+USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
+    "file": ("file", "file_name", "filename", "path", "image", "picture", "audio", "sound"),
+    "label": ("label", "class", "category", "target", "digit", "score"),
+    "text": ("text", "sentence", "transcription", "transcript", "caption"),
+    "speaker": ("speaker", "speaker_id", "client_id"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Rows, each a file of a store with its "label", "text" and "speaker" as far as anybody says them.
+
+    `lines` are the rows' lines in the table, `source`; None where files say it themselves.
+    """
+
+    source: Path
+    store: Archive
+    names: Sequence[str]
+    said: Mapping[str, Sequence[str]]
+    lines: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was read from, for messages and cards."""
+        return (self.source,)
+
+    def open(self, row: int) -> BinaryIO:
+        return self.store.open(self.names[row])
+
+    def where(self, row: int) -> str:
+        """File and line of a row, or the file itself."""
+        return f"{self.source}:{self.lines[row]}" if self.lines else self.store.where(self.names[row])
+
+    def name(self, row: int) -> str:
+        """The file of a row, as it is called."""
+        return self.names[row]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what is said, of the names and of what lies under them."""
+        hashed = hashlib.sha256()
+        for row, name in enumerate(self.names):
+            told = [said[row] for said in self.said.values()]
+            hashed.update(json.dumps([name, *self.store.stamp(name), *told]).encode())
+        return hashed.hexdigest()
+
+
+Say = Callable[[str], None]
+
+
+def place_of(data: FilesData, split: Split) -> Path:
+    """What a recipe names for a split. InvalidConfig where it names nothing, InvalidData where nothing is there."""
+    name = getattr(data, split)
+    if name is None:
+        held = "" if split != "valid" else ", or hold some of training's out: data.hold={share: 0.1}"
+        raise InvalidConfig(
+            f"data.{split} is not set", remedy=f"Name a table, a folder or an archive: data.{split}=PATH{held}."
+        )
+    path = (data.dir or Path()).expanduser() / Path(name).expanduser()
+    for found in (path, path.with_name(f"{path.name}.gz")):
+        if found.exists():
+            return found
+    if data.dir is None and not path.is_absolute():
+        raise InvalidConfig(
+            f"data.{split} names {name!r}, which is not here, and data.dir is not set",
+            remedy="Set it to the folder that holds it: data.dir=FOLDER.",
+        )
+    near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    raise InvalidData(f"data.{split}: no such file or folder.{near}", where=path)
+
+
+def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Sequence[str], say: Say) -> Listing:
+    """The rows under a path, whose files are all there; `wanted` is what must be said of each.
+
+    `endings` are those of the files that count; `say` hears how it was read. Raises InvalidData with file and line.
+    """
+    if ending(path) in TABLES:
+        found = _table(path, read_bytes(path), Archive(path.parent), "", data.columns, wanted, say)
+    elif path.is_dir() or is_archive(path):
+        store = Archive(path)
+        table = next((name for name in store.names if PurePosixPath(name).name in WITHIN), None)
+        if data.names is not None:
+            found = _named(store, data.names, endings, say)
+        elif table is not None:
+            with store.open(table) as file:
+                raw = file.read()
+            place = path / table if path.is_dir() else Path(f"{path}: {table}")
+            found = _table(place, raw, store, table.rpartition("/")[0], data.columns, wanted, say)
+        else:
+            found = _folders(store, wanted, endings, say)
+    else:
+        raise InvalidData(
+            "neither a table (.csv, .tsv, .jsonl), a folder nor an archive (.zip, .tar, .tar.gz)", where=path
+        )
+    for word in wanted:
+        if word not in found.said:
+            raise InvalidData(
+                f"nobody says the {word} of these files",
+                where=path,
+                remedy=f'Name it by a column of a table, or say where file names have it: data.names="{{{word}}}_...".',
+            )
+    return found
+
+
+# ------------------------------------------------------------------ tables
+
+
+def _table(
+    path: Path, raw: bytes, store: Archive, base: str, columns: Columns, wanted: Sequence[str], say: Say
+) -> Listing:
+    """The rows of a table, whose file names start from the folder `base` of the store."""
+    table = read_table(split_lines(raw, path), path)
+    found = [(line, row) for line, row in table.rows if row is not None]
+    if not found:
+        raise InvalidData("the table has no rows", where=path)
+    known = [name for name in table.head or found[0][1] if name]
+    chosen = {word: _column(word, getattr(columns, word), known, path, word in ("file", *wanted)) for word in USUAL}
+    told = {word: name for word, name in chosen.items() if name is not None}
+    called = ", ".join(f"the {word} is '{name}'" for word, name in told.items())
+    say(f"{path}: {len(found):,} rows; {called}")
+    names, said = list[str](), {word: list[str]() for word in SPOKEN if word in told}
+    for line, row in found:
+        for word, column in told.items():
+            value = "" if row.get(column) is None else text_of(row, column, f"{path}:{line}")
+            if not value.strip():
+                if word == "speaker" or word not in ("file", *wanted):
+                    value = ""
+                else:
+                    raise InvalidData(f"the {word} ('{column}') is empty", where=f"{path}:{line}")
+            if word == "file":
+                names.append(str(PurePosixPath(base, value.strip())))
+                if not store.has(names[-1]):
+                    raise InvalidData(f"there is no file {store.where(names[-1])}", where=f"{path}:{line}")
+            else:
+                said[word].append(value.strip())
+    return Listing(path, store, names, said, [line for line, _ in found])
+
+
+def _column(word: str, given: str | None, known: Sequence[str], path: Path, needed: bool) -> str | None:
+    """What a table calls a word: as the recipe says, else by a usual name; None where it is not there."""
+    if given is not None and given not in known:
+        raise no_column(given, known, f"{path}:1", f"data.columns.{word} names one.")
+    found = given or next((usual for usual in USUAL[word] if usual in known), None)
+    if found is None and needed:
+        raise InvalidData(
+            f"no column is called {' or '.join(USUAL[word])}",
+            where=f"{path}:1",
+            remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME.",
+        )
+    return found
+
+
+# ------------------------------------------------------------------ folders and names
+
+
+def _media(store: Archive, endings: Sequence[str]) -> list[str]:
+    found = [name for name in store.names if name.lower().endswith(tuple(endings))]
+    if not found:
+        raise InvalidData(f"no file in it ends with {', '.join(endings)}", where=store.path)
+    return found
+
+
+def _folders(store: Archive, wanted: Sequence[str], endings: Sequence[str], say: Say) -> Listing:
+    """A folder for each class; what lies around all of these folders is no class."""
+    names = _media(store, endings)
+    if "label" not in wanted:
+        return Listing(store.path, store, names, {})
+    parts = [name.split("/") for name in names]
+    while all(len(each) > 2 for each in parts) and len({each[0] for each in parts}) == 1:
+        parts = [each[1:] for each in parts]
+    for name, each in zip(names, parts, strict=True):
+        if len(each) < 2:
+            raise InvalidData(
+                "this file is in no folder that names its class",
+                where=store.where(name),
+                remedy='Move it into one, or say what names tell: data.names="{label}_{number}".',
+            )
+    labels = [each[0] for each in parts]
+    say(f"{store.path}: {len(names):,} files in {len(set(labels)):,} folders, each a class")
+    return Listing(store.path, store, names, {"label": labels})
+
+
+def _named(store: Archive, pattern: str, endings: Sequence[str], say: Say) -> Listing:
+    """What the names of files tell, but for their endings."""
+    pieces = re.split(r"\{(\w+)\}", pattern)
+    words = [word for word in pieces[1::2] if word in SPOKEN]
+    form = "".join(
+        (f"(?P<{piece}>.+?)" if piece in SPOKEN else ".+?") if i % 2 else re.escape(piece)
+        for i, piece in enumerate(pieces)
+    )
+    names, said = _media(store, endings), {word: list[str]() for word in words}
+    for name in names:
+        found = re.fullmatch(form, PurePosixPath(name).stem)
+        if found is None:
+            raise InvalidData(f"its name is not as data.names says: {pattern!r}", where=store.where(name))
+        for word in words:
+            said[word].append(found[word])
+    counts = ", ".join(f"{len(set(values)):,} {word}s" for word, values in said.items())
+    say(f"{store.path}: {len(names):,} files, whose names tell of {counts}")
+    return Listing(store.path, store, names, said)

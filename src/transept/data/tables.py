@@ -1,0 +1,164 @@
+"""Columns of a table by their names: JSON lines, or CSV and TSV whose first line names the columns."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transept.data.files import is_csv, is_json, is_tsv
+from transept.data.lines import read_bytes, split_lines
+from transept.errors import InvalidData, nearest
+
+Kind = Literal["JSON lines", "CSV", "TSV", "plain text"]
+Row = Mapping[str, object]  # by column; None in place of a row: the line is empty
+LONGEST_CELL = 1 << 30  # characters; the csv library's own limit is 131,072, which a document may well exceed
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, each with the line where it begins, from 1. `head` are the names of the first line of CSV and TSV; None:
+    each row of JSON names its own. What becomes of empty lines is the caller's to say."""
+
+    path: Path
+    head: tuple[str, ...] | None
+    rows: Iterator[tuple[int, Row | None]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The texts of one column, and the line on which each row begins, from 1."""
+
+    texts: list[str]
+    lines: list[int]
+
+
+def kind_of(path: Path, first: str) -> Kind:
+    """What a file is: by its name, else by whether its first line is an object of JSON."""
+    if is_json(path):
+        return "JSON lines"
+    if is_csv(path):
+        return "CSV"
+    if is_tsv(path):
+        return "TSV"
+    return "JSON lines" if _is_object(first) else "plain text"
+
+
+def read_table(lines: Sequence[str], path: Path) -> Table:
+    """The rows of a table, one at a time. Raises `InvalidData` with file and line."""
+    kind = kind_of(path, lines[0] if lines else "")
+    if kind == "JSON lines":
+        return Table(path, None, _objects(lines, path))
+    cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
+    _, first = next(cells, (1, []))
+    head = tuple(name.strip() for name in first)
+    named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
+    if len(set(named)) != len(named) or not named:
+        reads = ", ".join(map(repr, head)) or "nothing"
+        raise InvalidData(f"the first line must name each column, once, and reads {reads}", where=f"{path}:1")
+    return Table(path, head, _rows(cells, head, path))
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, Column]:
+    """Columns of a table, as texts. Empty ones are among them: what becomes of those is the caller's to say.
+
+    Raises `InvalidData` with file and line: for a column that is not there with the nearest name.
+    """
+    return columns_of(split_lines(read_bytes(path), path), path, names)
+
+
+def columns_of(lines: Sequence[str], path: Path, names: Sequence[str]) -> dict[str, Column]:
+    """As `read_columns`, of lines that were read already."""
+    table = read_table(lines, path)
+    if table.head is not None:
+        for name in names:
+            if name not in table.head:
+                raise no_column(name, table.head, f"{path}:1")
+    found = {name: Column([], []) for name in names}
+    for number, row in table.rows:
+        where = f"{path}:{number}"
+        if row is None and table.head is None:
+            raise InvalidData("the line is empty", where=where, remedy="Each line is an object of JSON.")
+        for name, column in found.items():
+            column.texts.append("" if row is None else text_of(row, name, where))
+            column.lines.append(number)
+    return found
+
+
+def text_of(row: Row, name: str, where: str) -> str:
+    """What a row has in a column, as text. InvalidData where there is none, or neither text, number nor truth value."""
+    if name not in row:
+        raise no_column(name, list(row), where)
+    value = row[name]
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if not isinstance(value, str | int | float):
+        raise InvalidData(f"'{name}' is {json.dumps(value):.40}, which is no text", where=where)
+    text = str(value)
+    if "\x00" in text:
+        raise InvalidData(f"'{name}' holds a NUL character, which no text holds", where=where)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidData(
+            f"'{name}' holds half of a surrogate pair at character {error.start + 1}", where=where
+        ) from None
+    return text
+
+
+def no_column(name: str, known: Sequence[str], where: str, remedy: str = "") -> InvalidData:
+    """The fault that a column is not there, with the nearest name and all that there are."""
+    has = ", ".join(f"'{other}'" for other in known if other) or "none"
+    return InvalidData(
+        f"there is no column '{name}'.{nearest(name, known)}",
+        where=where,
+        remedy=f"The columns are: {has}.{f' {remedy}' if remedy else ''}",
+    )
+
+
+def _objects(lines: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
+    for number, line in enumerate(lines, 1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            yield number, None
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidData(f"not JSON: {error}", where=where, remedy="Each line is an object of JSON.") from None
+        if not isinstance(row, dict):
+            raise InvalidData("not an object with the names of columns as keys", where=where)
+        yield number, row
+
+
+def _commas(lines: Sequence[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Cells of CSV, which may be quoted and hold line breaks; none where a line is empty."""
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
+    begun = 1
+    try:
+        for cells in reader:
+            yield begun, cells
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        raise InvalidData(f"not CSV: {error}", where=f"{path}:{begun}") from None
+
+
+def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Cells of TSV, which has no quoting; none where a line is empty."""
+    return ((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1))
+
+
+def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
+    for number, row in cells:
+        if row and len(row) != len(head):
+            raise InvalidData(f"{len(row)} columns, and the first line names {len(head)}", where=f"{path}:{number}")
+        yield number, dict(zip(head, row, strict=True)) if row else None
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

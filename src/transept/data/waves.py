@@ -1,0 +1,121 @@
+"""Sounds as a model hears them: at its rate, one channel, changed while it trains, normed, padded to a batch.
+
+Shapes: B sounds, N samples.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transept.data.config_senses import Perturb
+from transept.data.listing import Listing, Say
+from transept.data.sound import Floats, length_of, normalised, read_sound, resampled
+from transept.errors import InvalidData
+
+KEPT = 2 << 30  # bytes of samples that are kept in memory; of more, each is read again
+
+Draws = np.random.Generator
+
+
+class Waves:
+    """The sounds of a listing at one rate. What was done to them is said once: rates, channels."""
+
+    def __init__(self, listing: Listing, rate: int, normalise: bool, least: int, say: Say) -> None:
+        self.listing, self.rate, self.normalise = listing, rate, normalise
+        self.lengths = self._measured(least, say)
+        self._kept: dict[int, Floats] | None = {} if int(self.lengths.sum()) * 4 <= KEPT else None
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def _measured(self, least: int, say: Say) -> NDArray[np.int64]:
+        """The samples of each at the model's rate."""
+        rates, mixed, lengths = dict[int, int](), 0, np.empty(len(self.listing), np.int64)
+        for row, name in enumerate(self.listing.names):
+            where = self.listing.store.where(name)
+            with self.listing.open(row) as file:
+                samples, rate, channels = length_of(where, file)
+            if rate < 1:
+                raise InvalidData(f"{rate} samples a second are no sound", where=self.listing.where(row))
+            lengths[row] = -(-samples * self.rate // rate)
+            if lengths[row] < least:
+                raise InvalidData(
+                    f"{where} has {samples:,} samples at {rate:,} a second; a frame of this model takes {least:,} at "
+                    f"{self.rate:,}",
+                    where=self.listing.where(row),
+                    remedy="Take the sound out, or add silence.",
+                )
+            rates[rate] = rates.get(rate, 0) + 1
+            mixed += channels > 1
+        for rate, count in sorted(rates.items()):
+            if rate != self.rate:
+                say(
+                    f"{self.listing.source}: {count:,} sounds of {rate:,} samples a second are resampled to"
+                    f" {self.rate:,} (data.rate)"
+                )
+        if mixed:
+            say(f"{self.listing.source}: {mixed:,} sounds of several channels are mixed to one")
+        return lengths
+
+    def samples(self, row: int) -> Floats:
+        """A sound at the model's rate, (N,), not yet normed."""
+        if self._kept is not None and row in self._kept:
+            return self._kept[row]
+        with self.listing.open(row) as file:
+            sound = read_sound(self.listing.store.where(self.listing.names[row]), file)
+        found = sound.mono()
+        if sound.rate != self.rate:
+            found = resampled(found, sound.rate, self.rate)
+        if self._kept is not None:
+            self._kept[row] = found
+        return found
+
+    def batch(
+        self, rows: Sequence[int], perturb: Perturb | None = None, draws: Draws | None = None, least: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Sounds side by side, (B, N) float32, padded with zeros on the right, and what is real of them, (B, N) bool.
+
+        They are changed where `perturb` and `draws` are given, but keep at least `least` samples each.
+        """
+        found = [self.samples(row) for row in rows]
+        if perturb is not None and draws is not None:
+            most = least or [1] * len(found)
+            found = [perturbed(one, perturb, self.rate, draws, few) for one, few in zip(found, most, strict=True)]
+        found = [normalised(one) for one in found] if self.normalise else found
+        lengths = np.array([len(one) for one in found])
+        waves = np.zeros((len(found), int(lengths.max())), np.float32)
+        for wave, one in zip(waves, found, strict=True):
+            wave[: len(one)] = one
+        valid = torch.from_numpy(np.arange(waves.shape[1]) < lengths[:, None])
+        return torch.from_numpy(waves), valid
+
+
+def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int = 1) -> Floats:
+    """A sound at another speed, with noise, and with silence before it; it keeps at least `least` samples."""
+    if how.speed:
+        samples = sped(samples, 1 + how.speed * draws.uniform(-1, 1), least)
+    if how.noise:
+        strength = how.noise * draws.random() * float(samples.std())
+        samples = samples + np.float32(strength) * draws.standard_normal(len(samples), np.float32)
+    if how.shift:
+        samples = np.pad(samples, (int(how.shift * draws.random() * rate), 0))
+    return samples
+
+
+def sped(samples: Floats, factor: float, least: int = 1) -> Floats:
+    """So many times as fast, pitch and all, by straight lines between samples; not below `least` samples."""
+    count = max(round(len(samples) / factor), least)
+    places = np.linspace(0, len(samples) - 1, count)
+    found: Floats = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    return found
+
+
+def longest_of(
+    lengths: NDArray[np.int64], perturb: Perturb, rate: int, frames: Callable[[int], int]
+) -> NDArray[np.int32]:
+    """The most frames that each sound can have while training."""
+    most = lengths / (1 - perturb.speed) + perturb.shift * rate + 1
+    return np.array([frames(int(samples)) for samples in np.ceil(most)], np.int32)

@@ -1,0 +1,295 @@
+"""Classification: pictures or sounds with labels, the loss of a class, and how often a model is right."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transept.data.config import Split
+from transept.data.pictures import Preparation
+from transept.errors import InvalidConfig, UsageError
+from transept.heads.attended import Attended
+from transept.heads.classes import Averaged, Classes
+from transept.hub.card import Measure, Record, Text
+from transept.hub.directory import save
+from transept.hub.kinds import reads
+from transept.inputs.pictures import across
+from transept.models import Model
+from transept.parts.loss import Loss, Smoothing
+from transept.spec import replace as changed
+from transept.tasks.begun import Begun, count_of, declared_model, opened, refused, scoring, taken, tuned
+from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.classifying import measure_classes, one_stack, task_loss
+from transept.tasks.counted import Counted
+from transept.tasks.exam import Asked, Exam, Subject
+from transept.tasks.examples import ClassBatch, ClassBatches, Examples
+from transept.tasks.grades import often_confused
+from transept.tasks.labelled import Kind, Labelled, prepared_by
+from transept.tasks.measure import Measured, judging
+from transept.tasks.score import RESAMPLES
+from transept.tasks.settings.classification import ClassificationRecipe
+
+SCORING = Classes | Attended | Averaged
+
+
+class Classification(Counted):
+    """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
+
+    name, verb, verbs = "classification", "see", ("see", "hear")
+
+    def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
+        self.recipe, self.say = recipe, say
+        numbers = recipe.classify.target == "number"
+        self.score: str = recipe.evaluate.best or ("pearson" if numbers else "accuracy")
+        self.higher = self.score != "loss"
+        stored = opened(recipe, say)
+        kind = kind_of(stored.model.spec if stored else self._declared(2), recipe)
+        self.verb = "see" if kind == "pictures" else "hear"
+        data = Labelled(recipe, kind, say)
+        self.labels, count = data.names, max(len(data.names), 1)
+        if stored is None:
+            if "labels" in recipe.model and not numbers:
+                data.demand_count(count_of(self._declared(count).head))
+            self.begun = Begun(tuned(self._declared(count), recipe.tune, recipe))
+        else:
+            was = stored.model.spec
+            assert isinstance(was, Model)
+            whole = isinstance(was.head, SCORING) and (
+                stored.labels == self.labels or (numbers and count_of(was.head) == 1)
+            )
+            head = was.head if whole else scoring(was.head, count, was.embed)
+            spec = tuned(changed(was, head=head, second=None), recipe.tune, recipe)
+            self.begun = taken(stored, spec, whole, recipe, say)
+        self.preparation = prepared_by(self.spec, recipe, stored, say)
+        self.data = data
+        self.train, self.valid = data.examples(self.spec, self.preparation)
+        self.weights = self._weights()
+
+    def _declared(self, count: int) -> Model:
+        """What the recipe declares for so many classes, with a head that scores them."""
+        spec = declared_model(self.recipe, {"labels": count}, "classification")
+        if not isinstance(spec.head, SCORING):
+            spec = declared_model(self.recipe, {"labels": count, "head": "classes"}, "classification")
+        if not isinstance(spec.head, SCORING):
+            raise refused(self.recipe, Classes)
+        return spec
+
+    @property
+    def spec(self) -> Model:
+        return self.begun.spec
+
+    @property
+    def counts(self) -> str:
+        """What the size of a batch is counted in."""
+        return "pictures" if isinstance(self.preparation, Preparation) else "frames"
+
+    @property
+    def unit(self) -> str:
+        """What examples are called."""
+        return self.train.source.unit
+
+    def _weights(self) -> Tensor | None:
+        """What each class counts for; in the mean over training's examples an example counts for 1."""
+        given, names = self.recipe.classify.weights, self.labels
+        if given == "equal" or not names:
+            return None
+        counts = np.bincount(self.train.own.astype(np.int64), minlength=len(names))
+        if given == "balanced":
+            if not counts.all():
+                name = names[int(np.flatnonzero(counts == 0)[0])]
+                raise InvalidConfig(f"classify.weights: no example of training is of the class {name!r}")
+            weights = 1 / counts
+        else:
+            weights = np.array(given)
+            if len(weights) != len(names):
+                raise InvalidConfig(
+                    f"classify.weights has {len(weights)} numbers, and there are {len(names)} classes",
+                    where=self.recipe.where("classify.weights"),
+                    remedy=f"One for each of: {', '.join(names[:12])}.",
+                )
+        return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+
+    @cached_property
+    def test(self) -> Examples:
+        return self.data.other("test", self.spec, self.preparation)
+
+    def split(self, name: str) -> Examples:
+        """What a split has."""
+        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
+        assert name in found, name
+        return found[name]()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the batches of training come from: examples, classes, how they are changed, budget and seed."""
+        settings = self.recipe.train
+        told = (self.train.source.fingerprint, self.labels, settings.batch_tokens, settings.seed)
+        digest = hashlib.sha256(repr(told).encode())
+        digest.update(np.ascontiguousarray(self.train.rows).data)
+        return digest.hexdigest()
+
+    def facts(self) -> dict[str, str]:
+        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
+        held = " held out" if self.recipe.data.hold else ""
+        told = {
+            "title": f"classification · {kind if self.recipe.start is None else self.recipe.start}",
+            "data": f"train {len(self.train):,} {self.unit} · valid {len(self.valid):,}{held}",
+        }
+        if isinstance(self.preparation, Preparation):
+            how, channels = self.preparation, getattr(self.spec.embed, "channels", 3)
+            size = "as they are" if how.size is None else f"{across(how.size)} pixels"
+            told["pictures"] = f"{size}, {channels} channel{'s' if channels > 1 else ''}"
+        else:
+            told["sound"] = f"{self.preparation.rate:,} samples a second"
+        if self.labels:
+            counts = np.bincount(self.train.own.astype(np.int64), minlength=len(self.labels))
+            named = ", ".join(self.labels[:10]) + (", ..." if len(self.labels) > 10 else "")
+            told["classes"] = f"{len(self.labels):,} ({named}), {counts.min():,} to {counts.max():,} examples each"
+        return told
+
+    def trial(self) -> list[tuple[str, str]]:
+        """The test split where there is one, and which classes the validation does not have."""
+        told = []
+        if self.recipe.data.test is not None:
+            told.append(("test", f"{len(self.test):,} {self.unit}"))
+        if self.labels:
+            there = set(self.valid.own.astype(np.int64).tolist())
+            if lacking := [name for i, name in enumerate(self.labels) if i not in there]:
+                told.append(("valid", f"has no example of {', '.join(lacking)}"))
+        return told
+
+    def build(self) -> nn.Module:
+        return self.begun.build(self.recipe.tune)
+
+    def batches(self, split: str, epoch: int) -> ClassBatches:
+        settings, training = self.recipe.train, split == "train"
+        data = self.split(split)
+        planned = data.plan(settings.batch_tokens, settings.seed, epoch if training else 0, training)
+        return ClassBatches(data, planned, (settings.seed, epoch) if training else None)
+
+    def loss(self, model: nn.Module, batch: ClassBatch) -> Loss:
+        settings = self.recipe.train
+        weights = None if self.weights is None else self.weights.to(batch.inputs.device)
+        return task_loss(
+            one_stack(model),
+            batch,
+            self.train.count,
+            Smoothing(settings.smoothing, settings.smoothing_form),
+            weights,
+            learning=self.updates >= self.recipe.tune.wait,
+        )
+
+    def evaluate(self, model: nn.Module, split: str = "valid") -> dict[str, float]:
+        """loss, accuracy, f1 and mcc; of numbers loss, pearson, spearman and rmse."""
+        return self.measure(model, split).values()
+
+    def measure(self, model: nn.Module, split: str, resamples: int = 0) -> Measured:
+        """Everything about a model on a split, intervals from so many resamples."""
+        budget = self.recipe.train.batch_tokens
+        return measure_classes(one_stack(model), self.split(split), self.labels, budget, resamples)[0]
+
+    def samples(self, model: nn.Module) -> list[dict[str, str]]:
+        data = self.valid
+        count = min(self.recipe.train.samples, len(data))
+        chosen = data.select(np.array([len(data) * i // count for i in range(count)], np.int64))
+        with judging(model):
+            found, _ = measure_classes(one_stack(model), chosen, self.labels, self.recipe.train.batch_tokens)
+        return [
+            {"source": chosen.name(row), "reference": self.spoken(chosen, row), "output": output}
+            for row, output in enumerate(found.outputs)
+        ]
+
+    def spoken(self, data: Examples, row: int) -> str:
+        """What is right of an example, in words."""
+        return self.labels[int(data.own[row])] if self.labels else f"{data.own[row]:.6g}"
+
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+        card = self._card(model, record)
+        save(directory, model, labels=self.labels, processor=self.preparation, card=card)
+
+    def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
+        budget, where = self.recipe.train.batch_tokens, self.valid.names()
+        found, answers = measure_classes(one_stack(model), self.valid, self.labels, budget, RESAMPLES)
+        said = [*weights_of(told, "examples"), results_of()]
+        if self.labels and (
+            pairs := often_confused(answers.astype(np.int64), self.valid.own.astype(np.int64), self.labels)
+        ):
+            said.append(f"Most often wrong on the validation split: {', '.join(pairs)}.")
+        made = recorded(told, found, where, said)
+        loss = "cross-entropy, nats an example" if self.labels else "mean squared error"
+        splits = (("train", self.train), ("valid", self.valid))
+        kind = "tells the class" if self.labels else "tells a number"
+        return replace(
+            made,
+            does=f"It {kind} of {self.unit}.",
+            measures=[*made.measures[:-1], Measure(loss, where, found.loss)],
+            texts=[Text(split, data.names(), len(data), self.unit) for split, data in splits],
+            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            example="picture.png" if self.unit == "pictures" else "sound.wav",
+        )
+
+    @staticmethod
+    def exam(subject: Subject, asked: Asked) -> Exam:
+        """The examples that `transept eval` scores a model on. Raises UsageError where a model classifies none."""
+        spec = subject.model.spec
+        if (
+            not isinstance(spec, Model)
+            or not isinstance(spec.head, SCORING)
+            or reads(spec) not in ("pictures", "sound")
+        ):
+            raise UsageError("only a model that classifies pictures or sounds is scored so", where=subject.path)
+        recipe = asked.recipe
+        if recipe is None or not isinstance(recipe, ClassificationRecipe):
+            recipe = plain(subject)
+        if subject.processor is None:
+            raise UsageError("nobody says how its examples are prepared", where=subject.path)
+        split: Split = "test"
+        if asked.data:
+            if len(asked.data) > 1:
+                raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
+            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
+        else:
+            split, read = asked.choose(recipe.data.test is not None), recipe.data
+        names = list(subject.labels) if recipe.classify.target == "class" else None
+        recipe = recipe.model_copy(update={"data": read.model_copy(update={"classes": names})})
+        labelled = Labelled(recipe, kind_of(spec, recipe), asked.say)
+        if split == "valid" and read.hold is not None:
+            data = labelled.examples(spec, subject.processor)[1]
+        else:
+            data = labelled.other(split, spec, subject.processor)
+
+        def take() -> Measured:
+            model, budget = one_stack(subject.model), recipe.train.batch_tokens
+            return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
+
+        name = "data" if asked.data else split
+        return Exam(name, data.source.unit, data.source.files, len(data), take, searched=False, each="example")
+
+
+def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:
+    """What enters a model; InvalidConfig where it is neither pictures nor sound."""
+    kind = reads(spec)
+    if kind == "pictures":
+        return "pictures"
+    if kind == "sound":
+        return "sound"
+    named = recipe.where("model.family") if recipe.start is None else recipe.start
+    raise InvalidConfig(f"classification is of pictures or of sounds here, and this model reads {kind}", where=named)
+
+
+def plain(subject: Subject) -> ClassificationRecipe:
+    """What is said of a model without a run beside it: how many examples go together, and whether they are numbers."""
+    target = "number" if len(subject.labels) == 1 else "class"
+    together = 2048 if isinstance(subject.processor, Preparation) else 20_000
+    return ClassificationRecipe.plain(together, classify={"target": target})
+
+
+TASK = Classification

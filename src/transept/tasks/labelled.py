@@ -1,0 +1,151 @@
+"""From a recipe to examples with labels: which classes there are, which rows are of which split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from transept.data.classes import amounts, class_names, numbered
+from transept.data.config import Split
+from transept.data.held import Rows, parted
+from transept.data.listing import SOUNDS, Listing, place_of, read_listing
+from transept.data.pictures import Preparation
+from transept.data.sights import Pictures, Sights, read_pictures
+from transept.data.waves import Waves
+from transept.errors import InvalidConfig, InvalidData
+from transept.hub.directory import Stored
+from transept.hub.processor import Processor
+from transept.inputs.seen import Seen
+from transept.inputs.waveform import Waveform
+from transept.models import Model
+from transept.tasks.begun import hearing_of
+from transept.tasks.examples import Examples, PictureSource, SoundSource, Source
+from transept.tasks.settings.classification import ClassificationRecipe
+
+Say = Callable[[str], None]
+Kind = Literal["pictures", "sound"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a recipe names, read: the rows of training and of validation lie in one source where one was held out."""
+
+    recipe: ClassificationRecipe
+    kind: Kind
+    say: Say
+
+    def read(self, split: Split) -> Pictures:
+        """The files of a split with their labels; texts that speak of a place speak of the file's."""
+        if self.kind == "pictures":
+            return read_pictures(self.recipe.data, split, self.say)
+        return read_listing(place_of(self.recipe.data, split), self.recipe.data, ["label"], SOUNDS, self.say)
+
+    @cached_property
+    def train(self) -> Pictures:
+        return self.read("train")
+
+    @cached_property
+    def halves(self) -> tuple[Rows, Rows | None]:
+        """The rows to train on, and those of the same files that validate; None where others do."""
+        data, found = self.recipe.data, self.train
+        if data.hold is None:
+            return np.arange(len(found)), None
+        labels = found.said["label"] if self.recipe.classify.target == "class" else None
+        return parted(len(found), data.hold, found.where, labels, found.said.get("speaker"))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The classes, in order; none where labels are numbers."""
+        if self.recipe.classify.target == "number":
+            return ()
+        if self.recipe.data.classes is not None:
+            return tuple(self.recipe.data.classes)
+        labels = self.train.said["label"]
+        names = class_names([labels[row] for row in self.halves[0]])
+        if len(names) < 2:
+            raise InvalidData(
+                f"every label is {names[0]!r}: there is nothing to tell apart",
+                where=self.train.where(0),
+                remedy="Are the folders or the column those of classes? data.columns.label names a column.",
+            )
+        return names
+
+    def answers(self, found: Pictures, rows: Rows | None = None) -> np.ndarray:
+        """What is asked of each row: of those that matter, where `rows` names them."""
+        labels, where = found.said["label"], found.where
+        if self.recipe.classify.target == "number":
+            return amounts(labels, where)
+        whose = "data.classes" if self.recipe.data.classes is not None else "the training's classes"
+        return numbered(labels, self.names, where, whose)
+
+    def demand_count(self, count: int) -> None:
+        """Refuse data whose classes a model of `count` does not score: InvalidData with the first that is beyond."""
+        own = self.answers(self.train)
+        if len(self.names) > count:
+            row = int(np.flatnonzero(own >= count)[0]) if (own >= count).any() else 0
+            raise InvalidData(
+                f"the label {self.train.said['label'][row]!r} is out of range: the model scores {count} classes"
+                f" (model.labels), and there are {len(self.names)}",
+                where=self.train.where(row),
+                remedy="Leave model.labels out, or take the class out.",
+            )
+        if len(self.names) < count:
+            raise InvalidConfig(
+                f"model.labels is {count}, and there are {len(self.names)} classes: {', '.join(self.names[:12])}",
+                where=self.recipe.where("model.labels"),
+                remedy="Leave model.labels out, or name them all by data.classes.",
+            )
+
+    def source(self, found: Pictures, spec: Model, how: Processor) -> Source:
+        """What batches are made from."""
+        data = self.recipe.data
+        if isinstance(how, Preparation):
+            assert isinstance(spec.embed, Seen)
+            return PictureSource(Sights(found, how, spec.embed.channels), data.augment)
+        assert isinstance(spec.embed, Waveform) and isinstance(found, Listing)
+        waves = Waves(found, how.rate, how.normalise, spec.embed.features.least(), self.say)
+        return SoundSource(waves, data.perturb, spec.embed.features)
+
+    def examples(self, spec: Model, how: Processor) -> tuple[Examples, Examples]:
+        """Those to train on, and those to validate on."""
+        rows, held = self.halves
+        source, count = self.source(self.train, spec, how), len(self.names)
+        whole = Examples(source, rows, self.answers(self.train), count)
+        if held is not None:
+            return whole, Examples(source, held, whole.answers, count)
+        return whole, self.other("valid", spec, how)
+
+    def other(self, split: Split, spec: Model, how: Processor) -> Examples:
+        """A split with files of its own."""
+        found = self.read(split)
+        source = self.source(found, spec, how)
+        return Examples(source, np.arange(len(found)), self.answers(found), len(self.names))
+
+
+def prepared_by(spec: Model, recipe: ClassificationRecipe, stored: Stored | None, say: Say) -> Processor:
+    """How examples become what a model takes: as the model that is taken up had it, else as the recipe says."""
+    data = recipe.data
+    if isinstance(spec.embed, Waveform):
+        return hearing_of(stored, data.rate, recipe, say)
+    if stored is not None and isinstance(stored.processor, Preparation):
+        own = (listed(stored.processor.mean), listed(stored.processor.std))
+        if data.mean is not None and (data.mean, data.std) != own:
+            say(f"pictures are prepared as the model of {recipe.start} had them: data.mean and data.std have no say")
+        return stored.processor
+    assert isinstance(spec.embed, Seen)
+    for key, values in (("mean", data.mean), ("std", data.std)):
+        if values is not None and len(values) != spec.embed.channels:
+            raise InvalidConfig(
+                f"data.{key} has {len(values)} values, and pictures {spec.embed.channels} channels",
+                where=recipe.where(f"data.{key}"),
+            )
+    mean, std = (None if values is None else tuple(values) for values in (data.mean, data.std))
+    return Preparation(size=spec.embed.size, mean=mean, std=std)
+
+
+def listed(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else list(values)

@@ -1,0 +1,245 @@
+"""Language modelling: running text, the loss of each token given those before it, and what the model writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from transept.data.batches import IGNORED, plan
+from transept.data.learned import END, NOTHING, Signs
+from transept.data.rows import Spans, chunks, pack, pieces, shifted, windows
+from transept.data.text_batches import TextBatch, filled, numbered
+from transept.data.texts import TokenTexts
+from transept.data.tokenizer import Tokenizer
+from transept.decode.hypothesis import Special
+from transept.decode.search import extend
+from transept.errors import InvalidConfig, InvalidData
+from transept.heads.vocabulary import VocabularyLayer
+from transept.hub.directory import LONGEST, save
+from transept.hub.generation import Generation
+from transept.hub.kinds import writes_text
+from transept.models import Model, ModelLayer, kept_apart
+from transept.parts.loss import Loss, Smoothing
+from transept.tasks.measure import Measured, judging
+from transept.tasks.settings.language import LanguageRecipe
+from transept.tasks.texts import TextTask, demand_apart, demand_rows, demand_vocabulary
+from transept.topology import Topology
+
+
+@dataclass(frozen=True)
+class LanguageBatches:
+    """The batches of one epoch. Row i is made of the spans `rows[i]`, each a document where there are several.
+
+    A span (first, last) asks for the tokens `ids[first:last]` and reads, before each, the one before it. `fresh` are
+    how many tokens at the end of each row are asked for; the others are there to look back on. `width` is the least
+    number of places.
+    """
+
+    tokens: TokenTexts
+    rows: Sequence[Spans]
+    plan: Sequence[NDArray[np.int64]]
+    packed: bool = False
+    width: int = 0
+    fresh: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> TextBatch:
+        chosen, ids = self.plan[index].tolist(), self.tokens.ids
+        spans = [self.rows[row] for row in chosen]
+        read = [np.concatenate([ids[a - 1 : b - 1] for a, b in row]) for row in spans]
+        asked = [np.concatenate([ids[a:b] for a, b in row]) for row in spans]
+        labels = filled(asked, IGNORED, self.width)
+        if self.fresh is not None:
+            for i, row in enumerate(chosen):
+                labels[i, : len(asked[i]) - self.fresh[row]] = IGNORED
+        documents = numbered([[b - a for a, b in row.tolist()] for row in spans], self.width) if self.packed else None
+        # What fills a row up is never seen: it stands behind all that is asked for, and the model looks back.
+        return TextBatch(filled(read, 0, self.width), labels, chosen, documents=documents)
+
+    def largest(self) -> int:
+        """The batch with the most places."""
+        sizes = [
+            len(rows) * max(int((self.rows[row][:, 1] - self.rows[row][:, 0]).sum()) for row in rows)
+            for rows in self.plan
+        ]
+        return max(range(len(sizes)), key=sizes.__getitem__)
+
+
+class Language(TextTask[LanguageRecipe]):
+    """The task of a recipe: its texts, its vocabulary, its model. `say` hears what is found on the way."""
+
+    name, verb, settings = "language", "generate", LanguageRecipe
+
+    def signs(self) -> Signs:
+        return NOTHING if self.data.documents == "whole" else END
+
+    def end(self) -> int | None:
+        """The token behind each document; whole files have no end."""
+        return None if self.data.documents == "whole" else self.tokenizer.eos
+
+    def check(self, spec: Topology, tokenizer: Tokenizer, where: Callable[[str], str | None]) -> None:
+        if not isinstance(spec, Model) or not writes_text(spec):
+            raise InvalidConfig(
+                "model.family: a language model is one stack that looks back and scores a vocabulary, and this is none",
+                where=where("model.family"),
+                remedy="gpt2, gpt, gpt3 and llama are such; of lstm, gru and convs2s model.form=language_model.",
+            )
+        demand_vocabulary(spec, tokenizer, where("model.vocab"))
+        demand_rows(self.recipe, self.data, spec, where)
+        if self.data.documents != "whole" and tokenizer.eos is None:
+            raise InvalidConfig(
+                "the tokenizer has no token that ends a document",
+                where=where("data.tokenizer.file"),
+                remedy="Take each file as one text without an end: data.documents=whole.",
+            )
+        if self.data.rows != "windows" and self.data.documents == "whole":
+            raise InvalidConfig(
+                f"data.rows: {self.data.rows} lays out documents, and data.documents=whole has none",
+                where=where("data.rows"),
+                remedy="Take data.rows=windows, or say where documents end: data.documents=blank.",
+            )
+        demand_apart(self.data, spec, where)
+
+    def trained(self) -> Topology:
+        return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec
+
+    # ------------------------------------------------------------------ batches
+
+    def batches(self, split: str, epoch: int) -> LanguageBatches:
+        """An epoch of a split, a pure function of the seed and the epoch; but for training, everything in order."""
+        tokens = self.tokens(split)
+        if split != "train":
+            return self.in_order(tokens)
+        settings = self.recipe.train
+        generator = np.random.default_rng([settings.seed, epoch])
+        if self.data.rows == "windows":
+            _demand_window(tokens, self.length)
+            spans = shifted(len(tokens.ids) - 1, self.length, generator) + 1
+            rows = list(spans[:, None])
+            return LanguageBatches(tokens, rows, self._cut(len(rows)))
+        found = pieces(tokens.bounds, self.length)
+        lengths = found[:, 1] - found[:, 0]
+        if self.data.rows == "packed":
+            rows = [found[row] for row in pack(lengths, self.length, generator)]
+            return LanguageBatches(tokens, rows, self._cut(len(rows)), packed=True, width=self.length)
+        planned = plan(np.stack([lengths, lengths], 1).astype(np.int32), settings.batch_tokens, settings.seed, epoch)
+        return LanguageBatches(tokens, list(found[:, None]), planned)
+
+    def in_order(self, tokens: TokenTexts) -> LanguageBatches:
+        """Every token of some documents once, for measuring: windows end to end, or documents one by one."""
+        if self.data.rows != "windows":
+            found = pieces(tokens.bounds, self.length)
+            lengths = found[:, 1] - found[:, 0]
+            budget = max(self.recipe.train.batch_tokens, self.length)
+            sides = np.stack([lengths, lengths], 1).astype(np.int32)
+            return LanguageBatches(tokens, list(found[:, None]), plan(sides, budget, 0, 0, shuffle=False))
+        if len(tokens.ids) < 2:
+            raise InvalidData("one token alone has nothing before it to tell it by", where=tokens.where(0))
+        step = min(self.recipe.evaluate.stride or self.length, self.length)
+        ends = windows(len(tokens.ids) - 1, step) + 1
+        firsts = np.maximum(ends[:, 1] - self.length, 1)
+        firsts = np.minimum(firsts, ends[:, 0])
+        rows = list(np.stack([firsts, ends[:, 1]], 1)[:, None])
+        return LanguageBatches(tokens, rows, self._cut(len(rows)), fresh=(ends[:, 1] - ends[:, 0]).tolist())
+
+    def _cut(self, count: int) -> list[NDArray[np.int64]]:
+        order = np.arange(count)
+        return [order[part] for part in chunks(count, self.in_batch)]
+
+    # ------------------------------------------------------------------ loss, measures, samples
+
+    def loss(self, model: nn.Module, batch: TextBatch) -> Loss:
+        settings = self.recipe.train
+        return next_token_loss(model, batch, Smoothing(settings.smoothing, settings.smoothing_form))
+
+    def measure(self, model: nn.Module, tokens: TokenTexts) -> Measured:
+        """Cross-entropy in nats a token over everything, and bits a character of the text."""
+        batches = self.in_order(tokens)
+        total, count = 0.0, 0
+        with judging(model):
+            for index in range(len(batches)):
+                loss = next_token_loss(model, batches[index].to(_one_stack(model).device), Smoothing())
+                total, count = total + float(loss.nll), count + loss.count
+        characters = tokens.text.characters - (0 if tokens.end is not None else self._unasked(tokens))
+        return Measured(total / count, count, [], {}, {"bits_per_character": total / math.log(2) / max(characters, 1)})
+
+    def _unasked(self, tokens: TokenTexts) -> int:
+        """Characters of the very first token, before which there is nothing to tell it by."""
+        return len(self.tokenizer.decode(tokens.ids[:1].tolist()))
+
+    @cached_property
+    def prompts(self) -> list[list[int]]:
+        """Beginnings from all over the validation text."""
+        count, settings, ids = self.recipe.train.samples, self.recipe.evaluate, self.valid.ids
+        longest = min(settings.prompt, self.longest - 1, len(ids))
+        if self.valid.end is None:
+            places = [(len(ids) - longest) * i // count for i in range(count)]
+            return [ids[at : at + longest].tolist() for at in places]
+        bounds = self.valid.bounds
+        rows = [len(self.valid) * i // count for i in range(min(count, len(self.valid)))]
+        return [ids[bounds[row] - 1 : bounds[row] - 1 + longest].tolist() for row in rows]
+
+    def samples(self, model: nn.Module) -> list[dict[str, str]]:
+        settings = self.recipe.search.model_copy(update={"max_ratio": 0.0, "max_extra": self.recipe.evaluate.written})
+        with judging(model):
+            found = extend(_one_stack(model), self.prompts, settings, self.special)
+        texts = [self.tokenizer.decode(prompt) for prompt in self.prompts]
+        outputs = [
+            self.tokenizer.decode(prompt + one[0].tokens)[len(text) :]
+            for prompt, text, one in zip(self.prompts, texts, found, strict=True)
+        ]
+        return [{"source": text, "output": output} for text, output in zip(texts, outputs, strict=True)]
+
+    @property
+    def special(self) -> Special:
+        """What begins and ends a text."""
+        own = self.tokenizer
+        never = (own.pad, own.unk, own.bos)
+        return Special(own.eos, own.eos, tuple(i for i in dict.fromkeys(never) if i not in (None, own.eos)))
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a prompt with its answer."""
+        return self.spec.limit() or max(LONGEST, self.length)
+
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+        plain = self.spec.build().to(_one_stack(model).device).eval()
+        plain.load_state_dict(model.state_dict())
+        generation = Generation(self.recipe.search, self.special, self.tokenizer.pad, self.longest, alone=True)
+        card = self.card(model, record, "It goes on with a text.")
+        save(directory, plain, tokenizer=self.tokenizer, generation=generation, card=card)
+
+
+def next_token_loss(model: nn.Module, batch: TextBatch, smoothing: Smoothing) -> Loss:
+    """The loss of each label given the tokens up to its place."""
+    built = _one_stack(model)
+    states, entered = built.hidden(batch.inputs, batch.valid, documents=batch.documents)
+    assert isinstance(built.head, VocabularyLayer), "what writes text scores a vocabulary"
+    return built.head.loss(states, entered, batch.labels, smoothing)
+
+
+def _demand_window(tokens: TokenTexts, length: int) -> None:
+    if len(tokens.ids) <= length:
+        raise InvalidData(
+            f"the text has {len(tokens.ids):,} tokens, too few for a window of {length:,} and the token behind it",
+            where=tokens.where(0),
+            remedy="Lower data.length, or lay documents out by data.rows=padded.",
+        )
+
+
+def _one_stack(model: nn.Module) -> ModelLayer:
+    assert isinstance(model, ModelLayer), f"a language model is one stack, not {type(model).__name__}"
+    return model
+
+
+TASK = Language

@@ -1,0 +1,73 @@
+"""What a recipe says of classification: of pictures, or of whole sounds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from transept.data.config_senses import LabelledData
+from transept.tasks.settings.recipe import Recipe, Settings
+
+
+class Tune(Settings):
+    """How a model that was trained before is taken up.
+
+    `freeze`  "features" leaves the convolutions over sound as they are (Baevski et al. 2020, section 4.3); "all" leaves
+              everything but the head.
+    `wait`    for so many updates the head alone learns.
+    `times`, `channels`  of sound: which share of frames and of channels training hides; null: as the model has it.
+    """
+
+    freeze: Literal["nothing", "features", "all"] = "nothing"
+    wait: int = Field(default=0, ge=0)
+    times: float | None = Field(default=None, ge=0, le=1)
+    channels: float | None = Field(default=None, ge=0, le=1)
+
+
+class Classify(Settings):
+    """What is learned of an example.
+
+    `target`   "class", by cross-entropy; "number", by squared error: labels are numbers then.
+    `weights`  what an example counts for: "equal"; "balanced", so that every class counts for as much in sum; or a
+               number for each class.
+    """
+
+    target: Literal["class", "number"] = "class"
+    weights: Literal["equal", "balanced"] | list[float] = "equal"
+
+    @model_validator(mode="after")
+    def _classes_alone(self) -> Classify:
+        if self.target == "number" and self.weights != "equal":
+            raise ValueError("weights are of classes, and the target is a number")
+        if isinstance(self.weights, list) and (not all(w >= 0 for w in self.weights) or not any(self.weights)):
+            raise ValueError(f"weights {self.weights} must be 0 or more, and not all 0")
+        return self
+
+
+class EvaluateClasses(Settings):
+    """`best`  which score of the validation decides the best checkpoint; null: accuracy, or pearson for numbers."""
+
+    best: Literal["accuracy", "f1", "mcc", "loss", "pearson", "spearman"] | None = None
+
+
+class ClassificationRecipe(Recipe):
+    """From examples with labels. `train.batch_tokens` counts pictures, or the frames of sounds."""
+
+    data: LabelledData = LabelledData()
+    classify: Classify = Classify()
+    tune: Tune = Tune()
+    evaluate: EvaluateClasses = EvaluateClasses()
+
+    @model_validator(mode="after")
+    def _fits(self) -> ClassificationRecipe:
+        numbers = self.classify.target == "number"
+        best = self.evaluate.best
+        if best not in (None, "loss") and (best in ("pearson", "spearman")) != numbers:
+            raise ValueError(f"evaluate.best is {best}, and classify.target a {self.classify.target}")
+        if numbers and self.data.augment.mixup:
+            raise ValueError("data.augment.mixup mixes classes, and classify.target is a number")
+        return self
+
+
+RECIPE = ClassificationRecipe

@@ -1,0 +1,51 @@
+"""The benchmark of carried states at toy size: what both sides read, and what it prints."""
+
+import gzip
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("segments")
+
+
+def test_segments_are_the_text_in_order(script):
+    ids = torch.arange(23)
+    pieces = list(script.segments(ids, 2, 4))
+    assert [source[0].tolist() for source, _ in pieces] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [source[1].tolist() for source, _ in pieces] == [[11, 12, 13, 14], [15, 16, 17, 18]]
+    assert all(torch.equal(target, source + 1) for source, target in pieces)
+    with pytest.raises(SystemExit, match="too short"):
+        list(script.segments(ids, 8, 4))
+
+
+def test_both_ways_are_trained_and_read(script, tmp_path, monkeypatch, capsys):
+    text = tmp_path / "text.txt.gz"
+    text.write_bytes(gzip.compress(b"to be, or not to be: that is the question. " * 60))
+    words = ["--data", str(text), "--seconds", "0.3", "--width", "16", "--depth", "1", "--length", "8", "--rows", "4"]
+    monkeypatch.setattr(sys, "argv", ["segments.py", *words, "--json"])
+    threads = torch.get_num_threads()
+    script.main()
+    torch.set_num_threads(threads)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["trained"] for row in rows] == ["alone", "carrying"]
+    for row in rows:
+        assert row["updates"] > 0
+        assert set(row["bits"]) == {"0", "8", "16", "32"}
+        assert all(0 < value < 8 for value in row["bits"].values())
+
+
+def test_a_text_must_be_named(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["segments.py"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "--data FILE" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+"""What training changes of pictures and of sounds: where it leads, that it repeats, and that it keeps what it must."""
+
+import numpy as np
+import pytest
+import torch
+
+from transept.data.augment import augmented, cropped, erased, mixed, moved, posterise, solarise, turn
+from transept.data.config_senses import Augment, Perturb
+from transept.data.waves import longest_of, perturbed, sped
+
+
+def pictures(count: int = 6, channels: int = 3) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, 12, 10))).float()
+
+
+def draws(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng([seed, 1])
+
+
+def test_a_crop_is_a_piece_of_the_padded_picture() -> None:
+    x = pictures()
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2))
+    found = cropped(x, 2, draws())
+    places = []
+    for i in range(len(x)):
+        here = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(found[i], padded[i, :, top : top + 12, left : left + 10])
+        ]
+        assert here
+        places.append(here[0])
+    assert len(set(places)) > 1
+
+
+def test_flips_are_mirror_images_or_nothing() -> None:
+    x = pictures(40)
+    found = augmented(x, Augment(flip="horizontal"), draws())
+    same = [torch.equal(a, b) for a, b in zip(found, x, strict=True)]
+    turned = [torch.equal(a, b.flip(2)) for a, b in zip(found, x, strict=True)]
+    assert all(a != b for a, b in zip(same, turned, strict=True))
+    assert 8 < sum(turned) < 32
+
+
+@pytest.mark.parametrize("among", ["all", "geometry"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_operations_repeat_stay_in_range_and_leave_the_given_alone(among: str, channels: int) -> None:
+    x = pictures(64, channels)
+    before = x.clone()
+    how = Augment(operations=2, magnitude=9, among=among)  # type: ignore[arg-type]
+    first, again, other = (augmented(x, how, draws(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(x, before)
+    assert first.shape == x.shape and float(first.min()) >= 0 and float(first.max()) <= 255 + 1e-3
+    assert torch.equal(augmented(x, Augment(), draws()), x)
+
+
+def test_a_quarter_turn_moves_what_it_should() -> None:
+    x = torch.zeros(1, 1, 9, 9)
+    x[0, 0, 4, 7] = 1.0
+    found = moved(x, torch.tensor([turn(3.0, False)]))  # three times 30 degrees
+    assert found[0, 0].argmax() == 1 * 9 + 4 or found[0, 0].argmax() == 7 * 9 + 4
+    assert float(found.sum()) == pytest.approx(1.0, abs=1e-5)
+    same = moved(pictures(), torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]] * 6))
+    torch.testing.assert_close(same, pictures(), rtol=1e-5, atol=1e-3)
+
+
+def test_posterising_and_solarising_are_pillows() -> None:
+    pillow = pytest.importorskip("PIL.ImageOps", reason="Pillow is not installed")
+    from PIL import Image
+
+    x = torch.arange(256.0).view(1, 1, 16, 16)
+    image = Image.fromarray(x[0, 0].numpy().astype(np.uint8))
+    full = torch.ones(1, 1, 1, 1)
+    assert np.array_equal(posterise(x, full)[0, 0].numpy(), np.asarray(pillow.posterize(image, 4)))
+    assert np.array_equal(solarise(x, full * 0.5)[0, 0].numpy(), np.asarray(pillow.solarize(image, 128)))
+
+
+def test_erasing_leaves_the_rest_and_takes_what_it_says() -> None:
+    x = torch.full((50, 2, 20, 20), 7.0)
+    found = erased(x, 1.0, draws())
+    shares = (found != 7.0).all(1).float().mean((1, 2))
+    assert float(shares.min()) > 0.01 and float(shares.max()) < 0.4
+    assert torch.equal(erased(x, 0.0, draws()), x)
+
+
+def test_mixing_mixes_pictures_and_targets_alike() -> None:
+    targets = torch.eye(6)
+    found, shares = mixed(pictures(), targets, 0.4, draws())
+    torch.testing.assert_close(shares.sum(1), torch.ones(6), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.einsum("ij,jchw->ichw", shares, pictures()), found, rtol=1e-5, atol=1e-3)
+
+
+def test_a_faster_sound_is_shorter_and_higher() -> None:
+    wave = np.sin(2 * np.pi * 50 * np.arange(8000) / 8000).astype(np.float32)
+    fast = sped(wave, 1.25)
+    assert len(fast) == 6400
+    assert np.abs(np.fft.rfft(fast)).argmax() == 50  # as many swings, in less time
+    assert len(sped(wave, 2.0, least=7000)) == 7000
+
+
+def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
+    how = Perturb(speed=0.2, noise=0.1, shift=0.05)
+    wave = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    made = [perturbed(wave, how, 8000, draws(seed)) for seed in range(20)]
+    again = perturbed(wave, how, 8000, draws(3))
+    assert np.array_equal(made[3], again)
+    most = longest_of(np.array([4000]), how, 8000, lambda samples: samples)[0]
+    assert all(4000 / 1.2 - 1 <= len(one) <= most for one in made)
+    assert len({len(one) for one in made}) > 10
+    assert perturbed(wave, Perturb(), 8000, draws()) is wave
