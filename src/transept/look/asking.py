@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from transept.look.scene import Scene
 
 MOST = 4096  # pairs of tokens that are cut at once
-STEPS = (
-    200  # of integrated gradients: with 50 a trained translator's bars miss up to half of what they should add up to
-)
+STEPS = 200  # of integrated gradients: with 50 a trained translator's bars may miss half of what they should add up to
 
 
 def cut_of(read: Read, scene: Scene, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
             raise UsageError("a cut is of a head, or of the links from queries to keys")
         return [HeadAt(layer.name, head)]
     if not isinstance(queries, list) or not isinstance(keys, list):
-        raise UsageError("links are cut from a list of tokens to a list of tokens")
+        raise UsageError("links are cut from a list of tokens to a list of tokens, by their numbers")
     if not 0 < (count := len(queries) * len(keys)) <= MOST:
         raise UsageError(f"links are cut from tokens to tokens, at most {MOST:,} of them, not {count:,}")
     for side, most, what in ((queries, layer.size, "rows"), (keys, layer.shape[2], "columns")):

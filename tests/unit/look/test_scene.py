@@ -273,6 +273,7 @@ def test_a_class_is_explained_and_what_has_no_choice_is_not() -> None:
         ({"layer": 0, "head": 9}, "heads of"),
         ({"layer": 0, "head": "0"}, "a head is a number"),
         ({"layer": 0, "queries": [0], "keys": []}, "not 0"),
+        ({"layer": 0, "queries": [0], "keys": 3}, "a list of tokens"),
         ({"layer": 0, "queries": [0], "keys": [99]}, "not all of"),
         ({"layer": 0, "queries": [True], "keys": [0]}, "not all of"),
     ],

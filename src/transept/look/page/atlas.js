@@ -50,9 +50,9 @@ function cell(context, layer, index, head) {
 }
 
 function draw(root, given) {
-  const result = el("p", { class: "caption", "aria-live": "polite" });
+  const result = el("p", { class: "caption", "aria-live": "polite" }, "Switch a head off to measure what it is worth.");
   const context = { ...given, switchOff: async (index, head, off) => {
-    const change = await measured(given, { layer: index, head }, [], result, `without head ${head + 1} of ${given.spokenLayer(given.scene.layers[index])}`);
+    const change = await measured(given, { layer: index, head }, [], result, `Without head ${head + 1} of ${given.spokenLayer(given.scene.layers[index])}`);
     if (change !== null) off.textContent = signed(change, 3);
   } }; // prettier-ignore
   const { scene, state, data } = context;
