@@ -58,8 +58,9 @@ def evaluate(
 ) -> None:
     """Score a model: loss, and what else its task measures.
 
-    BLEU of translations, accuracy of classes, word errors of speech. Of a model of running text that is perplexity and bits a character, or how many masked tokens are told right. Scores
-    have 95 % intervals and the signatures that repeat them; BLEU and chrF are sacreBLEU's.
+    That is BLEU of translations, accuracy of classes, word errors of speech; of a model of running text perplexity and
+    bits a character, or how many masked tokens are told right. Scores have 95 % intervals and the signatures that
+    repeat them; BLEU and chrF are sacreBLEU's.
     """
     from transept.decode.config import Search
     from transept.hub.kinds import verb_of

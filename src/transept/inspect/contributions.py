@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from transept.errors import UsageError
 from transept.inspect.example import Example
+from transept.inspect.record import demand_shares
 from transept.inspect.rollout import Step, rolled
 from transept.inspect.streams import Linear, Write, after, stream
 from transept.parts.attention import AttentionLayer
@@ -29,6 +30,7 @@ def taken(one: Write) -> tuple[Tensor, Tensor]:
     assert isinstance(layer, AttentionLayer)
     assert one.asked is not None
     q, k, v, allowed = one.asked
+    demand_shares(one.name, layer)
     if not isinstance(layer.o, nn.Linear):
         raise UsageError(f"{one.name} does not project its heads: what each of them writes stands side by side")
     weights = layer.core.weights(q, k, allowed, layer.scale)[0].to(v.dtype)

@@ -24,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from transept.errors import UsageError, nearest
 from transept.parts.attention import AttentionLayer
 from transept.parts.core import Allowed
+from transept.parts.lowrank import LowRankLayer
 from transept.parts.tap import Looking
 
 Asking = tuple[Tensor, Tensor, Tensor, Allowed]  # what the tap `asked` hands on: queries, keys, values, who may see
@@ -187,6 +188,22 @@ def kept_of(name: str, layer: AttentionLayer, asked: Asking) -> Asked | Made:
     if layer.training or (not allowed.own and layer.spec.source == "self"):  # draws, and keys that a cache goes on with
         return Made(layer.core.weights(q, k, replace(allowed), layer.scale))
     return Asked(name, layer, q.detach(), k.detach(), allowed.alone(), versions(layer, allowed))
+
+
+def demand_shares(name: str, layer: AttentionLayer) -> None:
+    """Refuse an attention that gives more than shares of the row's own tokens. Raises UsageError with what it is."""
+    reason = None
+    if isinstance(layer.core, LowRankLayer):
+        reason = "mixes all keys before any query looks, by the core LowRank"
+    elif layer.shorten is not None:
+        reason = "looks at keys that are made of several tokens"
+    elif layer.recall is not None:
+        reason = "mixes in what it finds in segments before"
+    if reason is not None:
+        raise UsageError(
+            f"{name} {reason}: it cannot be taken apart into what single tokens bring",
+            remedy="Leave it out by cut(), take gradients, or read its weights as they are by record().",
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transept.errors import TranseptError, UsageError
 from transept.inspect.example import Example
-from transept.inspect.record import record
+from transept.inspect.record import demand_shares, record
 from transept.models import Seq2SeqLayer
 from transept.parts.attention import AttentionLayer
 from transept.parts.stack import StackLayer
@@ -53,6 +53,7 @@ def layers(example: Example) -> dict[str, list[Step]]:
             for role in block.roles:
                 layer, name = block.get_submodule(role), f"{trunk}.blocks.{at}.{role}"
                 if isinstance(layer, AttentionLayer):
+                    demand_shares(name, layer)
                     call = calls[name] = calls.get(name, -1) + 1
                     begins = [*kept.begins(name), kept.shape(name)[2]]
                     own = kept[name][0, :, begins[call] : begins[call + 1]]

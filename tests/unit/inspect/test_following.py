@@ -55,7 +55,19 @@ def test_rollout_is_the_product_of_halves() -> None:
     assert_close(empty, torch.eye(2))  # a row that sees nothing keeps itself
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+# Attentions that give more than shares of the row's own tokens.
+OTHERS = {"linformer": "LowRank", "memorizing": "segments before", "wikipedia": "several tokens"}
+APART = [name for name in FAMILIES if name not in OTHERS]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_cannot_be_taken_apart_is_refused(name: str) -> None:
+    for follow in (rollout, contributions):
+        with pytest.raises(UsageError, match=OTHERS[name]):
+            follow(example(name))
+
+
+@pytest.mark.parametrize("name", APART)
 def test_rollout_of_a_model_has_rows_that_sum_to_one(name: str) -> None:
     one = example(name)
     steps, found = layers(one), rollout(one)
@@ -95,7 +107,7 @@ def test_flow_of_a_model_and_of_what_is_no_stack() -> None:
         lens(recurrent)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", APART)
 @torch.no_grad()
 def test_what_heads_write_is_what_the_layer_writes(name: str) -> None:
     one = example(name)
@@ -113,7 +125,7 @@ def test_what_heads_write_is_what_the_layer_writes(name: str) -> None:
             assert_close(value_weighted(write, heads=True), alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", APART)
 @torch.no_grad()
 def test_contributions_are_shares_of_what_a_token_becomes(name: str) -> None:
     one = example(name)

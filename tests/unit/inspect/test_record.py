@@ -15,9 +15,11 @@ from transept.models import Seq2Seq
 from transept.topology import Built
 
 FAMILIES = {name: spec for name, spec in families().items() if reads_text(spec) and attentions(spec.build())}
+# Linformer's rows are of mixtures, and what is recalled is mixed in after the row.
+EXPLAINED = [name for name in FAMILIES if name not in ("linformer", "memorizing")]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EXPLAINED)
 @torch.no_grad()
 def test_rows_explain_the_pass_and_change_nothing(name: str) -> None:
     model = lively(FAMILIES[name])
@@ -42,7 +44,9 @@ def test_rows_explain_the_pass_and_change_nothing(name: str) -> None:
     assert set(kept) == set(attentions(model))
     for at, weights in kept.items():
         v = values[at].repeat_interleave(weights.size(1) // values[at].size(1), 1)
-        assert_close(weights @ v, mixed[at], rtol=1e-5, atol=1e-5)
+        asks = source_valid if at.startswith("encoder") else valid  # what padding asks for is nobody's
+        own = asks[:, None, :, None] if asks.size(1) == weights.size(2) else torch.ones(1, dtype=torch.bool)
+        assert_close(weights @ v * own, mixed[at] * own, rtol=1e-5, atol=1e-5)
         total = weights.sum(-1)
         assert ((total - 1).abs() < 1e-5).logical_or(total == 0).all()
         real = source_valid if "encoder" in at or "cross" in at or "attend" in at else valid
