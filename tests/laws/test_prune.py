@@ -11,8 +11,10 @@ from transept.inspect.cut import HeadAt, cut
 from transept.inspect.importance import Unit, importance, least, usefulness
 from transept.inspect.prune import groups, prunable, prune, units
 from transept.inspect.record import attentions
+from transept.parts.attention import AttentionLayer
+from transept.parts.grid import GridBias
 from transept.parts.hard import HardLayer
-from transept.parts.scored import Alibi
+from transept.parts.scored import Alibi, Buckets
 from transept.spec import from_json, to_json
 from transept.topology import Built
 
@@ -44,6 +46,11 @@ def first_that_goes(model: Built) -> dict[str, list[int]]:
     return {}
 
 
+def inside(stack: torch.nn.Module) -> list[AttentionLayer]:
+    """The attentions of a stack to itself."""
+    return [layer for layer in attentions(stack).values() if layer.spec.source == "self"]
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 @torch.no_grad()
 def test_without_their_weights_is_without_them(name: str) -> None:
@@ -53,8 +60,13 @@ def test_without_their_weights_is_without_them(name: str) -> None:
         assert all(len(groups(layer)) == 1 for layer in prunable(model).values())
         return
     stacks = [getattr(model, trunk) for trunk in ("stack", "encoder", "decoder") if hasattr(model, trunk)]
-    if any(isinstance(getattr(s.spec, "position", None), Alibi) for s in stacks):
+    if any(isinstance(getattr(s.spec, "position", None), Alibi | GridBias) for s in stacks):
         with pytest.raises(UsageError, match="slope"):
+            prune(model, gone)
+        return
+    tied = [layer for s in stacks if isinstance(getattr(s.spec, "position", None), Buckets) for layer in inside(s)]
+    if {id(layer) for layer in tied} - {id(layer) for layer in prunable(model).values()}:  # some cannot lose theirs
+        with pytest.raises(UsageError, match="one table"):
             prune(model, gone)
         return
     smaller = prune(model, gone)

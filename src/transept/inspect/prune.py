@@ -19,6 +19,7 @@ from transept.inspect.record import attentions
 from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention, AttentionLayer
 from transept.parts.block import Block, BlockLayer
+from transept.parts.relative import DistancesLayer
 from transept.parts.scored import Buckets
 from transept.parts.scores import Location
 from transept.parts.stack import Stack, StackLayer
@@ -37,6 +38,8 @@ def prunable(model: Built) -> dict[str, AttentionLayer]:
         and layer.spec.project == "qkvo"
         and layer.spec.pattern.apart() == 1  # nobody's pattern tells its heads apart
         and layer.shorten is None
+        and layer.recall is None  # a gate for each head
+        and not any(isinstance(module, DistancesLayer) for module in layer.modules())  # as are vectors of distances
     }
 
 
