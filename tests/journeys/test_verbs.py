@@ -93,10 +93,10 @@ def test_a_person_streams_a_text(cli, gpt):
     assert (told["text"], told["finish"], told["source"]) == (wanted, "length", "the cat")
 
 
-def test_a_text_comes_in_pieces_where_a_person_looks_on(gpt):
-    """On a terminal, each piece as it is written."""
+def pieces_on_a_terminal(*words) -> list[bytes]:
+    """What a terminal is handed, read by read."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "transept", "generate", str(gpt), "the cat", "--max-tokens", "12"]
+    command = [sys.executable, "-m", "transept", *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=follower, stderr=subprocess.DEVNULL, env=environment)
     os.close(follower)
@@ -106,10 +106,22 @@ def test_a_text_comes_in_pieces_where_a_person_looks_on(gpt):
             pieces.append(piece)
     except OSError:  # the other end was closed
         pass
+    os.close(leader)
     assert process.wait(timeout=60) == 0
+    return pieces
+
+
+def test_a_text_comes_in_pieces_where_a_person_looks_on(gpt):
+    """On a terminal, each piece as it is written."""
     wanted = transept.load(gpt).generate("the cat", max_tokens=12)
-    assert b"".join(pieces).decode() == f"{wanted}\r\n"
-    assert len(pieces) > 3
+    most = 0
+    for _ in range(5):  # a busy machine may let this one read only when all is written
+        pieces = pieces_on_a_terminal("generate", gpt, "the cat", "--max-tokens", 12)
+        assert b"".join(pieces).decode() == f"{wanted}\r\n"
+        most = max(most, len(pieces))
+        if most > 3:
+            break
+    assert most > 3
 
 
 def test_a_person_asks_for_the_wrong_verb(cli, bert, gpt, critic, trained):
