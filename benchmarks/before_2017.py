@@ -15,9 +15,8 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import peers
 from rich.console import Console
@@ -58,6 +57,19 @@ class Entrant:
     published: float | None = None
 
 
+@dataclass(frozen=True)
+class Row:
+    """What a model reached."""
+
+    model: str
+    parameters: int
+    updates: int
+    bleu: float
+    interval: tuple[float, float]
+    published: float | None
+    by_length: dict[str, float]
+
+
 def entrants(asked: argparse.Namespace) -> list[Entrant]:
     """Who takes part."""
     if asked.luong:
@@ -87,7 +99,7 @@ def trained(entrant: Entrant, asked: argparse.Namespace) -> Path:
     return run
 
 
-def scored(entrant: Entrant, run: Path, data: Path) -> dict[str, object]:
+def scored(entrant: Entrant, run: Path, data: Path) -> Row:
     """BLEU of the test split, whole and by the length of the source, and what it took."""
     recipe = load_recipe(run)
     pairs = read_pairs(recipe.data.model_copy(update={"dir": data}), "test")
@@ -101,26 +113,27 @@ def scored(entrant: Entrant, run: Path, data: Path) -> dict[str, object]:
         score = bleu([outputs[i] for i in rows], [pairs.target[i] for i in rows], tokenize="13a", case="lower")
         by_length[f"{low + 1}-{high}" if high < 10_000 else f"over {low}"] = round(score.value, 2)
     log = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return {
-        "model": entrant.name,
-        "parameters": sum(p.numel() for p in loaded.model.parameters()),
-        "updates": max(int(line.get("update", 0)) for line in log),
-        "bleu": round(whole.value, 2),
-        "interval": [round(end, 2) for end in whole.interval or ()],
-        "published": entrant.published,
-        "by_length": by_length,
-    }
+    assert whole.interval is not None
+    low, high = (round(end, 2) for end in whole.interval)
+    return Row(
+        entrant.name,
+        sum(p.numel() for p in loaded.model.parameters()),
+        max(int(line.get("update", 0)) for line in log),
+        round(whole.value, 2),
+        (low, high),
+        entrant.published,
+        by_length,
+    )
 
 
-def draw(rows: list[dict[str, object]], file: Path) -> None:
+def draw(rows: list[Row], file: Path) -> None:
     """A line for each model over the length of the source."""
     from matplotlib.figure import Figure
 
     picture = Figure(figsize=(7, 4), layout="constrained")
     axes = picture.subplots()
     for row in rows:
-        shares = dict(cast("dict[str, float]", row["by_length"]))
-        axes.plot(list(shares), list(shares.values()), "-o", ms=4, label=str(row["model"]))
+        axes.plot(list(row.by_length), list(row.by_length.values()), "-o", ms=4, label=row.model)
     axes.set(xlabel="words of the source", ylabel="BLEU", ylim=(0, None))
     axes.legend(frameon=False)
     picture.savefig(file, dpi=120)
@@ -142,7 +155,7 @@ def main() -> None:
     for entrant in entrants(asked):
         rows.append(scored(entrant, trained(entrant, asked), asked.data))
         if asked.json:
-            print(json.dumps(rows[-1] | {"budget": asked.budget, "machine": there}), flush=True)
+            print(json.dumps(asdict(rows[-1]) | {"budget": asked.budget, "machine": there}), flush=True)
     if asked.figure:
         draw(rows, asked.figure)
     if asked.json:
@@ -150,14 +163,14 @@ def main() -> None:
     table = Table(title="Multi30k, German to English, greedy", caption=peers.described(there), title_justify="left")
     for column in ("model", "parameters", "updates", "BLEU", "interval", "published"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for name in rows[0]["by_length"]:  # type: ignore[attr-defined]
+    for name in rows[0].by_length:
         table.add_column(f"{name} words", justify="right")
     for row in rows:
-        low, high = row["interval"]  # type: ignore[misc]
-        lengths = [f"{value:.1f}" for value in row["by_length"].values()]  # type: ignore[attr-defined]
-        published = "" if row["published"] is None else f"{row['published']:.1f}"
-        shown = (row["model"], f"{row['parameters']:,}", f"{row['updates']:,}", f"{row['bleu']:.2f}")
-        table.add_row(*map(str, shown), f"{low:.1f}-{high:.1f}", published, *lengths)
+        low, high = row.interval
+        lengths = [f"{value:.1f}" for value in row.by_length.values()]
+        published = "" if row.published is None else f"{row.published:.1f}"
+        shown = (row.model, f"{row.parameters:,}", f"{row.updates:,}", f"{row.bleu:.2f}")
+        table.add_row(*shown, f"{low:.1f}-{high:.1f}", published, *lengths)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 

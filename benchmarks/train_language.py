@@ -18,10 +18,11 @@ from typing import Any, cast
 import numpy as np
 import peers
 import torch
-from peers import HUGGING_FACE, OURS, Figure, Row, Side
+from peers import HUGGING_FACE, OURS, Figure, Side
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+from train_translation import check
 
 from transept.data.batches import IGNORED
 from transept.data.masking import Masking
@@ -44,8 +45,7 @@ from transept.train.workers import Workers
 PLAIN = "Plain torch"
 RATE, BETAS, EPS, DECAY, CLIP = 1e-3, (0.9, 0.99), 1e-8, 0.1, 1.0
 LETTERS, PIECES, MASK = 65, 8000, 4  # tokens; the mask's id in a vocabulary of BERT's
-# How far the loss before training may be from the others'; what is further computes something else.
-LIMIT = {"float32": 1e-4, "bfloat16": 2e-2}
+
 Step = Callable[[TextBatch], float]
 LOSS = {"language": next_token_loss, "masked": masked_loss}
 
@@ -271,14 +271,6 @@ def sides(task: str) -> list[Side]:
                 for attention in ("sdpa", "eager")
             ]
     return found
-
-
-def check(rows: list[Row]) -> None:
-    """Refuse figures of models that are not the same."""
-    true = next(row for row in rows if row.role == "peer").facts["first loss"]
-    for row in rows:
-        if abs(row.facts["first loss"] - true) > LIMIT[row.format] * true:
-            raise SystemExit(f"{row.who}, {row.how} begins at a loss of {row.facts['first loss']:.6f}, not {true:.6f}")
 
 
 def prepare(asked: argparse.Namespace, folder: Path) -> None:

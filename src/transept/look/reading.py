@@ -19,13 +19,14 @@ from transept.inputs.patches import Patches
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
 from transept.inspect.example import Choice, Example
+from transept.inspect.words import Span, words_of
 from transept.look.scene import Role, Side
 from transept.models import Model, ModelLayer, Seq2SeqLayer
 from transept.use.classify import Label
 from transept.use.loaded import Loaded
 from transept.use.reading import demand_tokenizer, encodings, prompt_ids
 from transept.use.see import prepared
-from transept.use.text import continued
+from transept.use.text import UNKNOWN, continued
 
 TOP = 5  # classes of a picture that are told
 MOST = 48  # tokens that a model goes on with where nobody says
@@ -166,46 +167,37 @@ def _answered(loaded: Loaded, title: str, source: Side, inputs: Tensor, ids: lis
 
 def side_of(name: str, tokenizer: Tokenizer, one: Encoding, text: str) -> Side:
     """The tokens of a text that was read: as they stand in it, with the number of the word that each is of."""
-    shown = [
-        text[start:end] if which == 0 and end > start else token
-        for which, (start, end), token in zip(one.texts, one.spans, tokenizer.tokens(one.ids), strict=True)
-    ]
-    words: list[int | None] = []
-    last = -1
-    ends = 0
-    for which, (start, end) in zip(one.texts, one.spans, strict=True):
-        if which != 0 or end <= start:
-            words.append(None)
-            continue
-        apart = start > ends or text[start].isspace() or last < 0  # what stands together is one word
-        last += apart
-        ends = max(ends, end)
-        words.append(last)
-    return Side(name, tuple(shown), tuple(words))
+    names = tokenizer.tokens(one.ids)
+    spans = [span if of == 0 and span[1] > span[0] else (0, 0) for of, span in zip(one.texts, one.spans, strict=True)]
+    shown = [text[start:end] if end > start else token for (start, end), token in zip(spans, names, strict=True)]
+    return Side(name, tuple(shown), numbered(text, spans, names))
 
 
-def written(
-    tokenizer: Tokenizer, ids: Sequence[int], before: int = 0
-) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-    """The pieces of text that tokens add, one after another, and the number of the word that each is of.
-
-    `before` tokens stand first that the model is given, and are no text.
-    """
-    pieces: list[str] = [""] * before
-    words: list[int | None] = [None] * before
-    number, broken = -1, True
+def written(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """The pieces of text that tokens add, one after another, and the number of the word that each is of."""
+    pieces: list[str] = []
+    spans: list[Span] = []
+    text, known = tokenizer.decode(ids), 0
     for at, token in enumerate(ids):
         if token in tokenizer.around:
             pieces.append(tokenizer.tokens([token])[0])
-            words.append(None)
-            broken = True
+            spans.append((0, 0))
             continue
         piece = continued(tokenizer.decode, list(ids[:at]), [token])
-        number += broken or piece[:1].isspace()
-        broken = bool(piece.strip()) and piece[-1].isspace()  # a space alone opens the word after it
         pieces.append(piece.strip() or piece)
-        words.append(number)
-    return tuple(pieces), tuple(words)
+        end = len(tokenizer.decode(ids[: at + 1]).rstrip(UNKNOWN))  # a character of several tokens comes with its last
+        spans.append((known, min(max(end, known + 1), len(text))))
+        known = max(known, end)
+    return tuple(pieces), numbered(text, spans, pieces)
+
+
+def numbered(text: str, spans: Sequence[Span], names: Sequence[str]) -> tuple[int | None, ...]:
+    """The number of the word that each token is of, by the rule of `inspect.words`; None where it is of none."""
+    words: list[int | None] = [None] * len(spans)
+    for number, word in enumerate(word for word in words_of(text, spans, names) if not word.special):
+        for at in word.tokens:
+            words[at] = number
+    return tuple(words)
 
 
 def _spoken(tokenizer: Tokenizer) -> Callable[[int], str]:

@@ -78,6 +78,11 @@ class Allowed:
         return more
 
     @property
+    def weighs(self) -> bool:
+        """Whether something multiplies the weights after the softmax."""
+        return self.placed is not None and self.placed.p is not None
+
+    @property
     def factor(self) -> Tensor | None:
         """What multiplies the weights after the softmax, (B, 1, S, T), or None."""
         return None if self.placed is None else self.placed.factor(self.k)
@@ -263,7 +268,7 @@ SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
 class FusedLayer(CoreLayer):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
-        if allowed.looks is not None or allowed.factor is not None:  # no kernel hands on, or multiplies, its softmax
+        if allowed.looks is not None or allowed.weighs:  # no kernel hands on, or multiplies, its softmax
             return super().forward(q, k, v, allowed, scale, drop)
         # The products look at the mask's values, which would break a compiled graph.
         if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():

@@ -28,7 +28,6 @@ from transept.spec import replace as changed
 from transept.tasks.begun import Begun, count_of, declared_model, opened, refused, scoring, taken, tuned
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import measure_classes, one_stack, task_loss
-from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Examples
 from transept.tasks.grades import often_confused
@@ -36,11 +35,12 @@ from transept.tasks.labelled import Kind, Labelled, prepared_by
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.classification import ClassificationRecipe
+from transept.tasks.stack_task import StackTask
 
 SCORING = Classes | Attended | Averaged
 
 
-class Classification(Counted):
+class Classification(StackTask[ClassificationRecipe, Examples]):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
     name, verb, verbs = "classification", "see", ("see", "hear")
@@ -83,10 +83,6 @@ class Classification(Counted):
         return spec
 
     @property
-    def spec(self) -> Model:
-        return self.begun.spec
-
-    @property
     def counts(self) -> str:
         """What the size of a batch is counted in."""
         return "pictures" if isinstance(self.preparation, Preparation) else "frames"
@@ -121,12 +117,6 @@ class Classification(Counted):
     def test(self) -> Examples:
         return self.data.other("test", self.spec, self.preparation)
 
-    def split(self, name: str) -> Examples:
-        """What a split has."""
-        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
-        assert name in found, name
-        return found[name]()
-
     @cached_property
     def fingerprint(self) -> str:
         """What the batches of training come from: examples, classes, how they are changed, budget and seed."""
@@ -137,10 +127,9 @@ class Classification(Counted):
         return digest.hexdigest()
 
     def facts(self) -> dict[str, str]:
-        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         held = " held out" if self.recipe.data.hold else ""
         told = {
-            "title": f"classification · {kind if self.recipe.start is None else self.recipe.start}",
+            "title": self.title,
             "data": f"train {len(self.train):,} {self.unit} · valid {len(self.valid):,}{held}",
         }
         if isinstance(self.preparation, Preparation):

@@ -26,18 +26,18 @@ from transept.parts.loss import Loss
 from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import one_stack
-from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import Score, wilson
 from transept.tasks.settings.contrastive import ContrastiveRecipe
 from transept.tasks.speech import heard_facts
+from transept.tasks.stack_task import StackTask
 from transept.tasks.utterances import SoundBatch, SoundBatches, Spoken, Utterances
 
 SEED = 12345  # of what is hidden while a model is measured
 
 
-class Contrastive(Counted):
+class Contrastive(StackTask[ContrastiveRecipe, Utterances]):
     """The task of a recipe: its sounds, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "contrastive", "show", "frames"
@@ -77,19 +77,9 @@ class Contrastive(Counted):
             raise refused(self.recipe, Contrast)
         return spec
 
-    @property
-    def spec(self) -> Model:
-        return self.begun.spec
-
     @cached_property
     def test(self) -> Utterances:
         return self.spoken.read("test")
-
-    def split(self, name: str) -> Utterances:
-        """What a split has; training's without the sounds beyond the limit."""
-        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
-        assert name in found, name
-        return found[name]()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,12 +88,11 @@ class Contrastive(Counted):
         return hashlib.sha256(f"{self.train.fingerprint} {settings.batch_tokens} {settings.seed}".encode()).hexdigest()
 
     def facts(self) -> dict[str, str]:
-        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         told = heard_facts(self.train, self.valid, self.recipe.data.longest, bool(self.recipe.data.hold))
         head, embed = self.spec.head, demand_sound(self.spec, self.recipe)
         assert isinstance(head, Contrast)
         return {
-            "title": f"contrastive · {kind if self.recipe.start is None else self.recipe.start}",
+            "title": self.title,
             **told,
             "hidden": f"a share of {embed.times.share:g} in spans of {embed.times.span} frames, each told from"
             f" {head.negatives} others; {head.groups} books of {head.codes} codes",

@@ -28,18 +28,18 @@ from transept.spec import replace as changed
 from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken, tuned
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import one_stack
-from transept.tasks.counted import Counted
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES, exact_match
 from transept.tasks.settings.speech import SpeechRecipe
 from transept.tasks.spelling import cer, wer
+from transept.tasks.stack_task import StackTask
 from transept.tasks.utterances import SoundBatch, SoundBatches, Spoken, Utterances
 
 EXAM = 20_000  # frames that are scored together, where no recipe says it
 
 
-class Speech(Counted):
+class Speech(StackTask[SpeechRecipe, Utterances]):
     """The task of a recipe: its sounds and texts, its letters, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "speech", "transcribe", "frames"
@@ -83,19 +83,9 @@ class Speech(Counted):
         if strange := sorted(set(said) - known - {" "}):
             self.say(f"the validation has letters that training has not: {' '.join(strange[:20])}")
 
-    @property
-    def spec(self) -> Model:
-        return self.begun.spec
-
     @cached_property
     def test(self) -> Utterances:
         return self.spoken.read("test").lettered(self.letters)
-
-    def split(self, name: str) -> Utterances:
-        """What a split has; training's without the sounds beyond the limit."""
-        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
-        assert name in found, name
-        return found[name]()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,11 +95,10 @@ class Speech(Counted):
         return hashlib.sha256(told.encode()).hexdigest()
 
     def facts(self) -> dict[str, str]:
-        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         told = heard_facts(self.train, self.valid, self.recipe.data.longest, bool(self.recipe.data.hold))
         signs = "".join(self.letters.tokens(range(5, self.letters.vocab)))
         return {
-            "title": f"speech · {kind if self.recipe.start is None else self.recipe.start}",
+            "title": self.title,
             **told,
             "letters": f"{self.letters.vocab:,} with the signs around: {signs[:60]}",
         }

@@ -80,7 +80,7 @@ def test_a_word_tells_what_it_looks_at(page: Page) -> None:
         for token, share in shares.items():
             at = page.locator(".token", has_text=token).first
             assert at.get_attribute("title") == f"{100 * share:.1f} %"
-        parked = weights[2, 0] + weights[2, 8]
+        parked = weights[2, [0, 7, 8]].sum()  # [CLS], the full stop, [SEP]
         assert f"{100 * parked:.0f} % is parked on ends and marks" in caption.inner_text()
         assert "pin=2" in page.url
         page.keyboard.press("ArrowUp")  # there is no layer above
@@ -141,6 +141,7 @@ def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page)
     weights = stage.weights(number, 1)
     with Shown(stage) as address:
         page.goto(f"{address}#view=heads")
+        page.locator(".cell").first.wait_for()
         assert page.locator(".cell").count() == 8
         page.locator(".cell[aria-label^='decoder layer 2, head 3']").click()
         page.locator("#where", has_text="decoder layer 2, head 3").wait_for()

@@ -73,7 +73,7 @@ def test_a_text_that_is_written_on_and_one_that_is_only_read() -> None:
     told = filler().scene(filler().open(TEXT))
     assert told["choices"] == []
     assert told["sides"][0]["texts"] == ("[CLS]", *["the", "cat", "sat", "on", "the", "mat", "."], "[SEP]")
-    assert told["sides"][0]["words"] == (None, 0, 1, 2, 3, 4, 5, 5, None)
+    assert told["sides"][0]["words"] == (None, 0, 1, 2, 3, 4, 5, 6, None)  # signs stand apart, as in inspect.words
 
 
 def test_what_was_read_and_written_is_found_again_in_the_pieces() -> None:
@@ -91,6 +91,12 @@ def test_what_was_read_and_written_is_found_again_in_the_pieces() -> None:
     side = side_of("text", bert, one, "played cats")
     assert side.texts == ("[CLS]", "play", "ed", "cat", "s", "[SEP]")
     assert side.words == (None, 0, 0, 1, 1, None)
+
+
+def test_the_words_of_the_page_are_those_of_the_explanations() -> None:
+    loaded, text = filler().loaded, "ada's cat played, and walked 2 dogs."
+    (side,) = seen(filler(), filler().open(text)).sides
+    assert [word.tokens for word in side.grouped()] == [word.tokens for word in loaded.explain(text).source.words]
 
 
 def test_a_byte_is_never_far_from_the_share() -> None:
