@@ -292,6 +292,7 @@ HOSTILE = [
     "<script>window.hit=1</script>",
     "<img src=x onerror=window.hit=1>",
     "</script><script>window.hit=1</script>",
+    "</script ><script >window.hit=1</script >",
     '"><svg onload=window.hit=1>',
     "javascript:window.hit=1",
     "<!--", "]]>", "&lt;b&gt;", "{{7*7}}", "${window.hit=1}", "`${window.hit=1}`",
