@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from laws.entering import some_rows, together, wordless
 from laws.subjects import families, lively, logits_of, padded, reads_text, some_ids, variants
 from transept.errors import UsageError
+from transept.families import memorizing
 from transept.inspect.cut import HeadAt, Hidden, Link, TokenAt, Unit, Whole, cut
 from transept.inspect.record import attentions, record
 from transept.inspect.states import Instead, patch, watch
@@ -219,6 +220,36 @@ def test_a_cut_link_is_a_link_that_is_not_there(name: str) -> None:
             total = kept.sum(-1, keepdim=True)
             if values[0][3].factor is None:
                 assert_close(after[at], kept / total.where(total > 0, 1.0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [None, 1])
+@torch.no_grad()
+def test_a_cut_link_is_not_found_again_in_what_is_remembered(head: int | None) -> None:
+    """A token long past brings nothing any more to the heads whose link to it is cut, and to the others all."""
+    spec = memorizing.declare(**memorizing.TOY | {"segment": 3, "neighbours": 6, "size": 6})
+    model, ids = lively(spec), some_ids(1, 9)  # token 8 finds all of the six before its segment
+    at, layer = next((at, layer) for at, layer in attentions(model).items() if layer.recall is not None)
+
+    def mixed(by: float) -> Tensor:
+        def move(_: object, given: object, asked: tuple) -> tuple:
+            q, k, v, allowed = asked
+            v = v.clone()
+            v[:, :, 1] += by
+            return q, k, v, allowed
+
+        hook = layer.asked.register_forward_hook(move)
+        with watch(model, f"{at}.mix") as found:
+            model(ids)
+        hook.remove()
+        (mix,) = found[f"{at}.mix"]
+        return mix[0, :, 8]
+
+    assert ((mixed(0.0) - mixed(5.0)).abs().amax(-1) > 1e-3).all()
+    with cut(model, Link(at, 8, 1, head)):
+        moved = (mixed(0.0) - mixed(5.0)).abs().amax(-1)
+    cuts = torch.ones(layer.spec.heads, dtype=torch.bool) if head is None else torch.arange(layer.spec.heads) == head
+    assert (moved[cuts] == 0).all()
+    assert (moved[~cuts] > 1e-3).all()
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if ", " not in name])

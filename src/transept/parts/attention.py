@@ -14,7 +14,7 @@ from transept.errors import InvalidConfig
 # A description may name any pattern, any core and any position: they are known because they are loaded here.
 from transept.parts import grid, lowrank, pattern_text, planner  # noqa: F401
 from transept.parts.cache import Slot
-from transept.parts.core import Core, Fused
+from transept.parts.core import Allowed, Core, Fused
 from transept.parts.layer import Layer, Sublayer
 from transept.parts.looks import Look
 from transept.parts.memory import Memory
@@ -246,7 +246,7 @@ class AttentionLayer(Layer):
         attend = self.core if self.place is None else partial(self.place.attend, self.core)
         mix: Tensor = attend(q, k, v, allowed, self.scale, drop)
         if self.recall is not None:
-            mix = self.remember(q, k, v, mix, view, slot)
+            mix = self.remember(q, k, v, mix, view, slot, allowed)
         mix = self.mix(mix)
         if looks is not None and len(looks.made) == before:  # a core that does not hand its weights on
             looks.add(Look(self.core.weights(q, k, allowed, self.scale)))
@@ -275,13 +275,16 @@ class AttentionLayer(Layer):
                 k, v = slot.tensors["k"], slot.tensors["v"]
         return q, k, v
 
-    def remember(self, q: Tensor, k: Tensor, v: Tensor, mix: Tensor, view: View, slot: Slot | None) -> Tensor:
-        """What is near, mixed with what is found in the segments before."""
+    def remember(
+        self, q: Tensor, k: Tensor, v: Tensor, mix: Tensor, view: View, slot: Slot | None, near: Allowed
+    ) -> Tensor:
+        """What is near, mixed with what is found in the segments before; what is cut of the one is of the other too."""
         assert self.recall is not None
         if view.carried:
             assert slot is not None
             new = slice(k.size(2) - q.size(2), None)
             k, v = slot.carry("k", k[:, :, new], 2), slot.carry("v", v[:, :, new], 2)
         allowed = view.allowed(self.far, "self", k.size(2) if view.carried else None)
+        allowed = replace(allowed, cuts=near.cuts, own=False) if near.cuts else allowed
         mixed: Tensor = self.recall(q, k, v, allowed, mix)
         return mixed

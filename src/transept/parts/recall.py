@@ -82,16 +82,18 @@ class RecallLayer(nn.Module):
         return gate * self.remembered(q, k.detach(), v.detach(), allowed.mask()) + (1 - gate) * mix
 
     def remembered(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """The mix of the nearest, (B, H, S, E); mask (B or 1, 1, S, T)."""
+        """The mix of the nearest, (B, H, S, E); mask (B or 1, 1 or H, S, T)."""
         groups, queries = k.size(1), q.size(2)
         asked = q.unflatten(1, (groups, -1))  # (B, G, R, S, E)
+        apart = mask.size(1) > 1  # heads see different keys, of which an index for all of them would not know
+        sight = mask.unflatten(1, (groups, -1)) if apart else mask[:, None]
         with torch.no_grad():
-            if self.spec.search == "faiss":
+            if self.spec.search == "faiss" and not apart:
                 found = by_faiss(asked, k, mask, self.spec.neighbours)
             else:
-                found = nearest(asked, k, mask, self.spec.neighbours)
+                found = nearest(asked, k, sight, self.spec.neighbours)
         count = found.size(-1)
-        seen = mask[:, None].expand(*found.shape[:-1], -1).gather(-1, found)
+        seen = sight.expand(*found.shape[:-1], -1).gather(-1, found)
         at = found.flatten(2)[..., None]  # (B, G, R*S*N, 1)
         keys, values = (t.gather(2, at.expand(-1, -1, -1, t.size(-1))) for t in (k, v))
         keys, values = (t.unflatten(2, (-1, queries, count)) for t in (keys, values))  # (B, G, R, S, N, E)
@@ -107,7 +109,7 @@ class RecallLayer(nn.Module):
 def nearest(q: Tensor, k: Tensor, mask: Tensor, count: int) -> Tensor:
     """The indices (B, G, R, S, N) of the keys with the greatest products, exactly; what is hidden comes last.
 
-    q (B, G, R, S, E), k (B, G, T, E), mask (B or 1, 1, S, T).
+    q (B, G, R, S, E), k (B, G, T, E), mask (B or 1, G or 1, R or 1, S, T).
     """
     count = min(count, k.size(2))
     rows = max(1, PIECE // (q[..., 0, 0].numel() * k.size(2)))
@@ -115,7 +117,7 @@ def nearest(q: Tensor, k: Tensor, mask: Tensor, count: int) -> Tensor:
     for at in range(0, q.size(3), rows):
         part = q[:, :, :, at : at + rows]
         scores = part @ k[:, :, None].transpose(-1, -2)
-        scores = scores.masked_fill(~mask[:, None, :, at : at + rows], float("-inf"))
+        scores = scores.masked_fill(~mask[:, :, :, at : at + rows], float("-inf"))
         found.append(scores.topk(count, -1, sorted=False).indices)
     return torch.cat(found, 3)
 

@@ -115,7 +115,7 @@ def test_documents_in_a_row_do_not_recall_one_another() -> None:
 def test_pieces_find_what_the_whole_finds() -> None:
     torch.manual_seed(3)
     q, k = torch.randn(2, 2, 2, 9, E), torch.randn(2, 2, 14, E)
-    mask = torch.rand(2, 1, 9, 14) < 0.5
+    mask = torch.rand(2, 1, 1, 9, 14) < 0.5
     whole = nearest(q, k, mask, 3).sort(-1).values
     with patch.object(recall_module, "PIECE", 200):
         assert torch.equal(nearest(q, k, mask, 3).sort(-1).values, whole)
