@@ -28,7 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "reduced": {
         "image": 64,
         "channels": 1,
-        "stages": ((8,), (16,), (32,), (64,)),
+        "stages": ((16,), (32,), (64,), (64,)),
         "pools": (2, 2, 2, 2),
         "hidden": 128,
         "align": 64,
