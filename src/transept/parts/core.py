@@ -131,6 +131,14 @@ class Allowed:
             self._hidden = ~self.mask()
         return self._hidden
 
+    def barred(self, dtype: torch.dtype) -> Tensor:
+        """The mask as what it adds to scores: 0, and -inf where a query may not see a key. Made once a pass."""
+        if (made := self.kept.get(("barred", dtype))) is None:
+            hidden = self.hidden()
+            made = hidden.new_zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
+            self.kept["barred", dtype] = made
+        return made
+
     def blind(self) -> Tensor | None:
         """The queries that may see nothing, (B or 1, 1, S or 1, 1), or None where there are none.
 
@@ -254,24 +262,23 @@ class ReferenceLayer(CoreLayer):
 class Fused(Core):
     """torch's scaled dot-product kernels. `Full` and `Causal` without padding need no mask, and none is made.
 
-    Short rows on a processor are two matrix products instead, which take a third of the time there: at 16 keys the
-    kernel's forward and backward need 6.8 ms where the products need 2.2, in bfloat16 34 and 3.8; past `SHORT` keys the
-    kernel wins. The function is the same.
+    On a processor these kernels are slow in bfloat16, with dropout, and where few queries ask, as in a step of
+    decoding: up to some length two matrix products and a softmax take their place, which is the same function.
     """
 
     def build(self, heads: int, width: int) -> "FusedLayer":
         return FusedLayer()
 
 
-SHORT = {torch.float32: 128, torch.bfloat16: 512}
+SHORT = {torch.float32: 128, torch.bfloat16: 512}  # keys, up to which a processor takes products
+FEW = 16  # queries, from which on the kernel for float32 is the faster
 
 
 class FusedLayer(CoreLayer):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float = 0.0) -> Tensor:
         if allowed.looks is not None or allowed.weighs:  # no kernel hands on, or multiplies, its softmax
             return super().forward(q, k, v, allowed, scale, drop)
-        # The products look at the mask's values, which would break a compiled graph.
-        if q.device.type == "cpu" and k.size(2) <= SHORT.get(q.dtype, 0) and not torch.compiler.is_compiling():
+        if self.takes_products(q, k, allowed, drop):
             return self.short(q, k, v, allowed, scale, drop)
         if allowed.valued is not None:  # nor does one mix by distance
             return super().forward(q, k, v, allowed, scale, drop)
@@ -286,16 +293,23 @@ class FusedLayer(CoreLayer):
             mask = added.to(q.dtype).masked_fill(~mask, float("-inf"))
         return F.scaled_dot_product_attention(q, k, v, mask, drop, scale=scale, enable_gqa=grouped)
 
+    def takes_products(self, q: Tensor, k: Tensor, allowed: Allowed, drop: float) -> bool:
+        """Whether two products are faster here. They look at the mask's values, which would break a compiled graph."""
+        if q.device.type != "cpu" or k.size(2) > SHORT.get(q.dtype, 0) or torch.compiler.is_compiling():
+            return False
+        return q.dtype != torch.float32 or q.size(2) < FEW or drop > 0 or allowed.valued is not None
+
     def short(self, q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop: float) -> Tensor:
         """The same by two products and a softmax; a mask, where one is needed, has at most SHORT columns."""
         if (shared := q.size(1) // k.size(1)) > 1:
             k = k.repeat_interleave(shared, 1)
-        scores = (q * scale) @ k.transpose(-1, -2)
-        if (added := allowed.scores()) is not None:
-            scores = scores + added
-        if not (allowed.plain() and isinstance(allowed.pattern, Full)):
-            scores.masked_fill_(allowed.hidden(), float("-inf"))
-            if (blind := allowed.blind()) is not None:  # a row of -inf alone would be NaN
-                weights = scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)
-                return self.mixed(dropout(weights, drop), v, allowed)
+        scores, added = q @ k.transpose(-1, -2), allowed.scores()
+        hides = not (allowed.plain() and isinstance(allowed.pattern, Full))
+        if hides:
+            barred = allowed.barred(scores.dtype)
+            added = barred if added is None else added + barred
+        scores = scores * scale if added is None else torch.add(added, scores, alpha=scale)
+        if hides and (blind := allowed.blind()) is not None:  # a row of -inf alone would be NaN
+            weights = scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)
+            return self.mixed(dropout(weights, drop), v, allowed)
         return self.mixed(dropout(scores.softmax(-1), drop), v, allowed)

@@ -59,7 +59,10 @@ def linear_cross_entropy(
     is formed in the same pass: softmax minus target is at hand there, and the logits need not be made again.
     """
     kept = labels != IGNORED
-    states, labels = states[kept], labels[kept]
+    if bool(kept.all()):  # running text: nothing to choose, and nothing to put back in the backward pass
+        states, labels = states.flatten(0, -2), labels.flatten()
+    else:
+        states, labels = states[kept], labels[kept]
     true, every = smoothing.weights(weight.size(0))
     wanted = torch.is_grad_enabled()  # inside the function below it never is
     total, nll = _LinearCrossEntropy.apply(states, weight, bias, labels, true, every, wanted)  # type: ignore[no-untyped-call]
@@ -116,7 +119,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         sum_bias = 0.0 if bias is None else bias.sum(dtype=torch.float64)
         chunk = -(-max(1, CHUNK // weight.size(0)) // FILL) * FILL
         piece = max(PIECE, HELD // len(table))
-        filled = F.pad(states, (0, 0, 0, -len(labels) % FILL))
+        filled = F.pad(states, (0, 0, 0, short)) if (short := -len(labels) % FILL) else states
         for at in range(0, len(labels), chunk):
             x, y = filled[at : at + chunk], labels[at : at + chunk]
             real, rows = len(y), torch.arange(len(y), device=y.device)
