@@ -188,7 +188,7 @@ def held(which: str) -> float:
 
 
 def step(name: str, length: int, format: str) -> Figure:
-    """One training step of a whole model, with the optimiser of `transept train`: seconds, and the peak of memory in MB."""
+    """One training step of a whole model, by the optimiser of `transept train`: seconds, and MB at the peak."""
     import torch
 
     from transept.families.gpt2 import declare
