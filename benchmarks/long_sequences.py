@@ -4,7 +4,7 @@ One attention of width 512 with 8 heads reads one row of 1,024 ... 65,536 tokens
 length has a process of its own, so that its peak of memory is its own: what the process holds at the most while it
 computes, less what it held before. Slopes are of log cost over log length, from `STEADY` tokens on: 1 is a cost in
 proportion to the length, 2 in proportion to its square. Peers take part where they are installed: `local-attention`
-(the author of x-transformers, which has no local attention itself) and Hugging Face's BigBird.
+(the author of x-transformers, which has no local attention itself) and Hugging Face's Longformer and BigBird.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ WAYS = {
     "their-causal-window": Way(
         "local-attention", f"causal & window({REACH})", beside="causal-window", needs="local_attention"
     ),
+    "their-longformer": Way(HUGGING_FACE, f"Longformer, window({REACH})", beside="window", needs="transformers"),
     "their-bigbird": Way(HUGGING_FACE, f"BigBird, blocks of {BLOCK}", beside="bigbird", needs="transformers"),
 }
 # What a whole model's layers attend by, and what they would by full attention.
@@ -86,7 +87,9 @@ def mixing(name: str, length: int) -> Any:
     import torch
 
     if name == "their-bigbird":
-        return _hugging_face(length)
+        return _bigbird(length)
+    if name == "their-longformer":
+        return _longformer()
     if name.startswith("their"):
         from local_attention.local_attention import LocalAttention
 
@@ -110,7 +113,24 @@ def mixing(name: str, length: int) -> Any:
     return lambda q, k, v: layer(q, k, v, Allowed(pattern, at, at), scale)
 
 
-def _hugging_face(length: int) -> Any:
+def _longformer() -> Any:
+    """Hugging Face's sliding chunks, without what it does for padding and for tokens that see all."""
+    from transformers import LongformerConfig
+    from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+    config = LongformerConfig(hidden_size=WIDTH, num_attention_heads=HEADS, attention_window=[2 * REACH])
+    layer = LongformerSelfAttention(config, 0)
+
+    def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (t.transpose(1, 2) for t in (q * q.size(-1) ** -0.5, k, v))  # (B, H, T, E) -> (B, T, H, E)
+        scores = layer._sliding_chunks_query_key_matmul(q, k, REACH)
+        made: Tensor = layer._sliding_chunks_matmul_attn_probs_value(scores.softmax(-1), v, REACH)
+        return made.transpose(1, 2)
+
+    return mix
+
+
+def _bigbird(length: int) -> Any:
     import torch
     from transformers import BigBirdConfig
     from transformers.models.big_bird.modeling_big_bird import BigBirdBlockSparseAttention, BigBirdModel
