@@ -26,10 +26,10 @@ from transept.parts.scored import OfHead
 
 softmax_backward = torch.ops.aten._softmax_backward_data
 
-# Scores of one piece, counted over all rows and heads: on a processor they should stay in its cache; a GPU wants
-# large pieces, since each takes the same ten kernels however small it is.
-SCORES = {"cpu": 1 << 19}
-MANY = 1 << 26
+# Bytes of one piece's scores, counted over all rows and heads: on a processor they should stay in its cache; a GPU
+# wants large pieces, since each takes the same ten kernels however small it is.
+SCORES = {"cpu": 1 << 21}
+MANY = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop
     q = q.view(rows, -1, size, groups, shared, width).permute(0, 3, 1, 4, 2, 5)  # (B, G, N, R, W, E)
     k, v = (t.view(rows, -1, size, groups, width).permute(0, 3, 1, 2, 4) for t in (k, v))  # (B, G, N, W, E)
     apart = allowed.pattern.apart()
-    scores = max(SCORES.get(q.device.type, MANY) // (rows * heads // apart), 1)
+    scores = max(SCORES.get(q.device.type, MANY) // (q.element_size() * (rows * heads // apart)), 1)
     planned = plans(allowed.pattern, length, size, scores, q.device)
     seed = int(torch.randint(1 << 62, ())) if drop else 0
     shape = (rows, groups, shared) if apart == 1 else (rows, 1, 1)
