@@ -4,7 +4,7 @@ One attention of width 512 with 8 heads reads one row of 1,024 ... 65,536 tokens
 length has a process of its own, so that its peak of memory is its own: what the process holds at the most while it
 computes, less what it held before. Slopes are of log cost over log length, from `STEADY` tokens on: 1 is a cost in
 proportion to the length, 2 in proportion to its square. Peers take part where they are installed: `local-attention`
-(the author of x-transformers, which has no local attention itself) and Hugging Face's BigBird.
+(the author of x-transformers, which has no local attention itself) and Hugging Face's Longformer and BigBird.
 """
 
 from __future__ import annotations
@@ -66,9 +66,17 @@ WAYS = {
     "their-causal-window": Way(
         "local-attention", f"causal & window({REACH})", beside="causal-window", needs="local_attention"
     ),
+    "their-longformer": Way(HUGGING_FACE, f"Longformer, window({REACH})", beside="window", needs="transformers"),
     "their-bigbird": Way(HUGGING_FACE, f"BigBird, blocks of {BLOCK}", beside="bigbird", needs="transformers"),
 }
-STEPS = {"full": "causal", "window": f"causal & window({REACH})", "BigBird": WAYS["bigbird"].pattern}
+# What a whole model's layers attend by, and what they would by full attention.
+STEPS = {
+    "causal": ("causal", ""),
+    f"causal & window({REACH})": (f"causal & window({REACH})", "causal"),
+    "full": ("full", ""),
+    f"window({REACH})": (f"window({REACH})", "full"),
+    f"BigBird, blocks of {BLOCK}": (WAYS["bigbird"].pattern, "full"),
+}
 
 
 # ------------------------------------------------------------------ one way at one length, in its own process
@@ -79,7 +87,9 @@ def mixing(name: str, length: int) -> Any:
     import torch
 
     if name == "their-bigbird":
-        return _hugging_face(length)
+        return _bigbird(length)
+    if name == "their-longformer":
+        return _longformer()
     if name.startswith("their"):
         from local_attention.local_attention import LocalAttention
 
@@ -103,7 +113,24 @@ def mixing(name: str, length: int) -> Any:
     return lambda q, k, v: layer(q, k, v, Allowed(pattern, at, at), scale)
 
 
-def _hugging_face(length: int) -> Any:
+def _longformer() -> Any:
+    """Hugging Face's sliding chunks, without what it does for padding and for tokens that see all."""
+    from transformers import LongformerConfig
+    from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+    config = LongformerConfig(hidden_size=WIDTH, num_attention_heads=HEADS, attention_window=[2 * REACH])
+    layer = LongformerSelfAttention(config, 0)
+
+    def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (t.transpose(1, 2) for t in (q * q.size(-1) ** -0.5, k, v))  # (B, H, T, E) -> (B, T, H, E)
+        scores = layer._sliding_chunks_query_key_matmul(q, k, REACH)
+        made: Tensor = layer._sliding_chunks_matmul_attn_probs_value(scores.softmax(-1), v, REACH)
+        return made.transpose(1, 2)
+
+    return mix
+
+
+def _bigbird(length: int) -> Any:
     import torch
     from transformers import BigBirdConfig
     from transformers.models.big_bird.modeling_big_bird import BigBirdBlockSparseAttention, BigBirdModel
@@ -135,7 +162,7 @@ def work(side: Side, folder: Path) -> list[Figure]:
 
     length = side.options["length"]
     if side.options.get("step"):
-        return [step(side.options["step"], length)]
+        return [step(side.options["step"], length, side.format)]
     torch.manual_seed(0)
     name = side.options["way"]
     shape = (1, length, HEADS, WIDTH // HEADS)
@@ -180,31 +207,40 @@ def held(which: str) -> float:
     raise SystemExit(f"this system does not say {which}")
 
 
-def step(name: str, length: int) -> Figure:
-    """One training step of a whole model at `length` tokens: seconds, and the peak of memory in MB."""
+def step(name: str, length: int, format: str) -> Figure:
+    """One training step of a whole model, by the optimiser of `transept train`: seconds, and MB at the peak."""
     import torch
 
     from transept.families.gpt2 import declare
+    from transept.heap import keep_freed_memory
     from transept.parts.attention import Attention
     from transept.parts.pattern_text import parse_pattern
     from transept.parts.planner import Auto
     from transept.spec import edit, replace
+    from transept.train.config import Optimizer
+    from transept.train.flat import Flat
+    from transept.train.optimizer import FlatAdam
 
-    pattern = parse_pattern(STEPS[name].format(length=length, last=length // BLOCK - 1))
+    pattern = parse_pattern(STEPS[name][0].format(length=length, last=length // BLOCK - 1))
 
     def change(part: Any) -> Any:
         return replace(part, pattern=pattern, core=Auto()) if isinstance(part, Attention) else part
 
+    keep_freed_memory()
     torch.manual_seed(0)
     model = edit(declare(vocab=1000, width=WIDTH, heads=HEADS, depth=DEPTH, length=length), change).build()
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    flat = Flat(model, getattr(torch, format))
+    optimizer = FlatAdam(flat, Optimizer(name="adamw"))
     ids = torch.randint(1000, (1, length))
     warm()
     before, at = held("VmRSS"), peers.clock()
+    flat.clear()
     logits = model(ids).logits
-    torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:]).backward()
-    optimizer.step()
+    torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum").backward()
+    flat.collect()
+    taken = optimizer.step(1e-3, length - 1)
     seconds = peers.clock() - at
+    assert taken.taken, "the gradient is not finite"
     return Figure(length / seconds, facts={"seconds": seconds, "memory": held("VmHWM") - before})
 
 
@@ -287,6 +323,27 @@ def measure(names: Sequence[str], lengths: Sequence[int], rounds: int, folder: P
     return list(courses.values())
 
 
+def measure_steps(formats: Sequence[str], rounds: int, folder: Path) -> list[dict[str, Any]]:
+    """A model's training step with each pattern in each format: the medians over the rounds, and each beside full."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for turn in range(rounds):
+        for format in formats:
+            for name in STEPS:
+                side = Side(OURS, f"a step, {name}", "ours", format, {"step": name, "length": MODEL})
+                facts = peers.run(Path(__file__), side, folder)[0].facts
+                found.setdefault((format, name), []).append(facts)
+                peers.say(f"round {turn + 1} of {rounds}: a step, {name}, {format}: {told(facts)}")
+    steps = []
+    for (format, name), each in found.items():
+        facts = {what: median(fact[what] for fact in each) for what in each[0]}
+        beside = STEPS[name][1]
+        if beside:
+            ratios = [a["seconds"] / b["seconds"] for a, b in zip(found[format, beside], each, strict=True)]
+            facts["times"] = median(ratios)
+        steps.append({"step": name, "beside": beside, "format": format, "depth": DEPTH, "length": MODEL, **facts})
+    return steps
+
+
 def compare(courses: Sequence[Course]) -> None:
     """Refuse a peer that computes something else. BigBird's random blocks differ, and a test holds the rest of it."""
     ours = {course.way: course for course in courses}
@@ -300,14 +357,18 @@ def compare(courses: Sequence[Course]) -> None:
                 raise SystemExit(f"{WAYS[course.way].who} is {far:.1e} away from {WAYS[same.way].how} at {length}")
 
 
-def show(courses: Sequence[Course], steps: dict[str, Any], machine: dict[str, Any]) -> None:
+def show(courses: Sequence[Course], steps: Sequence[dict[str, Any]], machine: dict[str, Any]) -> None:
     """A table of times, one of memory, and a sentence for each question."""
     console = Console(width=None if os.isatty(1) else 150, highlight=False)
     lengths = sorted({n for course in courses for n in course.both})
     for what, title in (
-        ("both", "Forward and backward, ms"),
-        ("forward", "Forward, ms"),
-        ("memory", "Peak of memory, MB, above what the process held before"),
+        ()
+        if not courses
+        else (
+            ("both", "Forward and backward, ms"),
+            ("forward", "Forward, ms"),
+            ("memory", "Peak of memory, MB, above what the process held before"),
+        )
     ):
         table = Table(title=title, title_justify="left")
         table.add_column("who")
@@ -323,8 +384,10 @@ def show(courses: Sequence[Course], steps: dict[str, Any], machine: dict[str, An
     console.print(peers.described(machine))
     for sentence in sentences(courses):
         console.print(sentence)
-    for name, facts in steps.items():
-        console.print(f"a training step of {DEPTH} layers at {MODEL:,} tokens, {name}: {told(facts)}")
+    for one in steps:
+        times = f", {one['times']:.2f} times as fast as {one['beside']}" if one["beside"] else ""
+        what = f"a training step of {DEPTH} layers at {MODEL:,} tokens, {one['step']}, {one['format']}"
+        console.print(f"{what}: {told(one)}{times}")
 
 
 def told(facts: dict[str, float]) -> str:
@@ -376,13 +439,13 @@ def draw(courses: Sequence[Course], file: Path) -> None:
 
 def prepare(asked: argparse.Namespace, folder: Path) -> None:
     lengths = list(asked.lengths or (LENGTHS[:3] if asked.quick else LENGTHS))
-    machine, steps = peers.machine(), {}
-    courses = measure(there(asked.ways or list(WAYS)), lengths, asked.rounds, folder, asked.limit)
+    machine = peers.machine()
+    steps: list[dict[str, Any]] = []
+    names = [] if asked.step_only else there(asked.ways or list(WAYS))
+    courses = measure(names, lengths, asked.rounds, folder, asked.limit)
     compare(courses)
-    for name in [] if asked.quick or asked.no_step else STEPS:
-        side = Side(OURS, f"a step, {name}", "ours", "float32", {"step": name, "length": MODEL})
-        steps[name] = peers.run(Path(__file__), side, folder)[0].facts
-        peers.say(f"a training step of {DEPTH} layers at {MODEL:,} tokens, {name}: {told(steps[name])}")
+    if not asked.quick and not asked.no_step:
+        steps = measure_steps(asked.formats or ["float32", "bfloat16"], asked.rounds, folder)
     if asked.figure:
         draw(courses, asked.figure)
     if not asked.json:
@@ -391,8 +454,8 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
     for course in courses:
         slopes = {what: course.slope(what) for what in ("both", "forward", "memory")}
         print(json.dumps(asdict(WAYS[course.way]) | asdict(course) | {"slopes": slopes, "machine": machine}))
-    for name, facts in steps.items():
-        print(json.dumps({"step": name, "depth": DEPTH, "length": MODEL} | facts))
+    for one in steps:
+        print(json.dumps(one | {"machine": machine}))
 
 
 def main() -> None:
@@ -401,6 +464,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", help="tokens of a row")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="these alone")
     parser.add_argument("--limit", type=int, default=LIMIT, help="the longest row that full attention is given")
+    parser.add_argument("--step-only", action="store_true", help="the training step of a whole model, and no more")
     parser.add_argument("--no-step", action="store_true", help="leave out the training step of a whole model")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="draw time and memory over length")
     peers.main(parser, prepare, work)

@@ -24,10 +24,12 @@ from transept.parts.dropout import dropout
 from transept.parts.pattern import Documents, Pattern, Places, Spans
 from transept.parts.scored import OfHead
 
-# Scores of one piece, counted over all rows and heads: on a processor they should stay in its cache; a GPU wants
-# large pieces, since each takes the same ten kernels however small it is.
-SCORES = {"cpu": 1 << 19}
-MANY = 1 << 26
+softmax_backward = torch.ops.aten._softmax_backward_data
+
+# Bytes of one piece's scores, counted over all rows and heads: on a processor they should stay in its cache; a GPU
+# wants large pieces, since each takes the same ten kernels however small it is.
+SCORES = {"cpu": 1 << 21}
+MANY = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Piece:
 
     def gather(self, k: Tensor) -> Tensor:
         """The keys of each, (B G, N, W, E) -> (B G, n, M, E)."""
-        return k[:, self.keys].flatten(2, 3) if self.asked is None else k[:, self.asked].flatten(1, 2)[:, None]
+        found = k.index_select(1, self.keys.flatten()) if self.asked is None else k[:, self.asked]
+        return found.reshape(len(k), len(self.rows), -1, k.size(-1))
 
     def scatter(self, into: Tensor, more: Tensor) -> None:
         """Add (B G, n, M, E) to the blocks that `gather` took."""
@@ -202,8 +205,7 @@ class Work:
             each.masked_fill_(hidden, float("-inf"))
         if blind is not None:  # a row of -inf alone would be NaN
             each.masked_fill_(blind, 0.0)
-        exact = torch.float32 if q.dtype in (torch.bfloat16, torch.float16) else q.dtype
-        weights = scores.softmax(-1, dtype=exact)
+        weights = scores.softmax(-1)  # adds in float32, whatever the scores are
         if blind is not None:
             weights.view(each.shape).masked_fill_(blind, 0.0)
         return weights
@@ -227,15 +229,15 @@ class _Mix(torch.autograd.Function):
             weights = work.weights(piece, piece.take(q), piece.gather(k))
             if work.drop:
                 weights *= work.kept(weights, i)
-            mix[:, piece.rows if piece.asking is None else piece.asking] = weights.to(v.dtype) @ piece.gather(v)
-        ctx.save_for_backward(q, k, v, mix)
+            mix[:, piece.rows if piece.asking is None else piece.asking] = weights @ piece.gather(v)
+        ctx.save_for_backward(q, k, v)
         ctx.work, ctx.parameters = work, parameters
         return mix
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, mix = ctx.saved_tensors
+        q, k, v = ctx.saved_tensors
         work: Work = ctx.work
         to_q, to_k, to_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
         wanted = [parameter for parameter in ctx.parameters if parameter.requires_grad]
@@ -244,11 +246,10 @@ class _Mix(torch.autograd.Function):
             asked, keys, up = piece.take(q), piece.gather(k), piece.take(grad)
             weights = work.weights(piece, asked, keys)
             kept = work.kept(weights, i)
-            piece.scatter(to_v, (weights * kept if work.drop else weights).to(v.dtype).transpose(-1, -2) @ up)
-            back = (up @ piece.gather(v).transpose(-1, -2)).to(weights.dtype)
+            piece.scatter(to_v, (weights * kept if work.drop else weights).transpose(-1, -2) @ up)
+            back = up @ piece.gather(v).transpose(-1, -2)
             back = back.mul_(kept) if work.drop else back
-            # Of a softmax: w (g - sum w g), where the sum is that of the mix times its own gradient.
-            back.sub_((piece.take(mix) * up).sum(-1, keepdim=True)).mul_(weights)
+            back = softmax_backward(back, weights, -1, weights.dtype)  # w (g - sum w g), the sum in float32
             if wanted:
                 with torch.enable_grad():
                     added = work.added(piece)
@@ -256,7 +257,6 @@ class _Mix(torch.autograd.Function):
                 over = back.view(rows, groups, back.size(1), shared, work.plan.size, -1).sum(0, keepdim=True)
                 for total, more in zip(learned, torch.autograd.grad(added, wanted, over), strict=True):
                     total += more
-            back = back.to(q.dtype)
             to_q[:, piece.rows if piece.asking is None else piece.asking] = back @ keys
             piece.scatter(to_k, back.transpose(-1, -2) @ asked)
         found = iter(learned)
@@ -293,7 +293,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Allowed, scale: float, drop
     q = q.view(rows, -1, size, groups, shared, width).permute(0, 3, 1, 4, 2, 5)  # (B, G, N, R, W, E)
     k, v = (t.view(rows, -1, size, groups, width).permute(0, 3, 1, 2, 4) for t in (k, v))  # (B, G, N, W, E)
     apart = allowed.pattern.apart()
-    scores = max(SCORES.get(q.device.type, MANY) // (rows * heads // apart), 1)
+    scores = max(SCORES.get(q.device.type, MANY) // (q.element_size() * (rows * heads // apart)), 1)
     planned = plans(allowed.pattern, length, size, scores, q.device)
     seed = int(torch.randint(1 << 62, ())) if drop else 0
     shape = (rows, groups, shared) if apart == 1 else (rows, 1, 1)
@@ -317,9 +317,9 @@ def mixed(q: Tensor, k: Tensor, v: Tensor, work: Work) -> Tensor:
     """The mix of one plan: q (B, G, N, R, W, E), k and v (B, G, N, W, E) -> (B, G, N, R, W, E)."""
     rows, groups, blocks, shared, size, width = q.shape
     mix: Tensor = _Mix.apply(  # type: ignore[no-untyped-call]
-        q.reshape(rows * groups, blocks, shared * size, width),
-        k.reshape(rows * groups, blocks, size, width),
-        v.reshape(rows * groups, blocks, size, width),
+        q.reshape(rows * groups, blocks, shared * size, width).contiguous(),
+        k.reshape(rows * groups, blocks, size, width).contiguous(),
+        v.reshape(rows * groups, blocks, size, width).contiguous(),
         work,
         *([] if work.bias is None else work.bias.parameters()),
     )

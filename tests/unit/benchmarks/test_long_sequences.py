@@ -51,6 +51,34 @@ def test_hugging_faces_bigbird_is_timed_as_it_is(script: ModuleType, tmp_path: P
     assert len(figure.facts["sample"]) == 12
 
 
+def test_hugging_faces_longformer_computes_our_window(script: ModuleType, tmp_path: Path) -> None:
+    samples = []
+    for name in ("window", "their-longformer"):
+        side = script.Side("", "", "peer", "float32", {"way": name, "length": 1024})
+        samples.append(script.work(side, tmp_path)[0].facts["sample"])
+    assert samples[1] == pytest.approx(samples[0], rel=0, abs=1e-5)
+
+
+def test_a_model_makes_a_step_in_either_format(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "DEPTH", 1)
+    for format in ("float32", "bfloat16"):
+        for name in script.STEPS:
+            assert script.step(name, 512, format).facts["seconds"] > 0
+
+
+def test_a_step_stands_beside_the_one_by_full_attention(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(file: Path, side: object, folder: Path) -> list[object]:
+        name = side.options["step"]  # type: ignore[attr-defined]
+        return [script.Figure(1.0, facts={"seconds": {"full": 12.0, "causal": 8.0}.get(name, 2.0), "memory": 1.0})]
+
+    monkeypatch.setattr(script.peers, "run", run)
+    found = {one["step"]: one.get("times") for one in script.measure_steps(["bfloat16"], 2, tmp_path)}
+    assert found["full"] is found["causal"] is None
+    assert (found["window(256)"], found["causal & window(256)"]) == (6.0, 4.0)
+
+
 def test_a_peer_that_computes_something_else_is_refused(script: ModuleType) -> None:
     ours, theirs = (script.Course(name, sample={1024: [1.0, 2.0]}) for name in ("window", "their-window"))
     script.compare([ours, theirs])

@@ -210,6 +210,29 @@ def test_half_precision_is_near() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["causal & window(9)", BIGBIRD])
+def test_gradients_in_half_precision_are_as_near_as_those_of_torch(text: str) -> None:
+    """Values with a common part, which every gradient of a score must take away again."""
+    torch.manual_seed(0)
+    pattern, at = parse_pattern(text), torch.arange(40)[None]
+    q, k, v, up = (torch.randn(2, 2, 40, 8) + shift for shift in (0.0, 0.0, 2.0, 1.0))
+    allowed, layer = Allowed(pattern, at, at), Reference().build(2, 8)
+
+    def gradients(compute: Callable[[Tensor, Tensor, Tensor], Tensor], dtype: torch.dtype) -> list[Tensor]:
+        given = [t.to(dtype, copy=True).requires_grad_() for t in (q, k, v)]
+        return [t.float() for t in torch.autograd.grad(compute(*given), given, up.to(dtype))]
+
+    def theirs(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        seen = pattern.allows(at[0, :, None], at[0])
+        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=0.3)
+
+    exact = gradients(lambda q, k, v: layer(q, k, v, allowed, 0.3), torch.float32)
+    ours = gradients(lambda q, k, v: attend(q, k, v, allowed, 0.3, 0.0, 4), torch.bfloat16)
+    near = gradients(theirs, torch.bfloat16)
+    for want, got, peer in zip(exact, ours, near, strict=True):
+        assert (got - want).norm() < max(1.5 * (peer - want).norm(), 0.005 * want.norm())
+
+
 def test_blocks_are_as_wide_as_what_they_hold() -> None:
     assert width_for(parse_pattern("local(256)")) == 256
     assert width_for(parse_pattern("causal & window(256)")) in (128, 256)
