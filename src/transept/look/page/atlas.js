@@ -75,7 +75,7 @@ function draw(root, given) {
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) {
       seen.unobserve(target);
-      filled = filled.then(target.fill).catch(() => null); // one after another: the first is there soon
+      filled = filled.then(target.fill).catch((error) => given.say(error.message, true)); // one after another: the first is there soon
     }
   }, { rootMargin: "200px" });
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
