@@ -109,7 +109,9 @@ class Shown:
         """Seconds until there is something to be seen."""
         begun = time.perf_counter()
         self.page.goto(f"{self.server.address}#{view}")
-        self.page.locator(".held canvas[width], .caption:not(:empty), .slot .bar i[style]").first.wait_for(state="attached")
+        self.page.locator(".held canvas[width], .caption:not(:empty), .slot .bar i[style]").first.wait_for(
+            state="attached"
+        )
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
         return time.perf_counter() - begun
 
