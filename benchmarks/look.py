@@ -40,7 +40,7 @@ DRAG = """(many) => new Promise((done) => {
     times.push(now);
     if (times.length > many) return done(times);
     const turn = times.length / 12;
-    const at = { clientX: box.x + box.width / 2 + 150 * Math.sin(turn), clientY: box.y + box.height / 2 + 150 * Math.cos(turn) };
+    const at = { clientX: box.x + box.width / 2 + 150 * Math.sin(turn), clientY: box.y + 300 + 150 * Math.cos(turn) };
     canvas.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, pointerId: 1, ...at }));
     requestAnimationFrame(step);
   };
@@ -194,7 +194,8 @@ def main() -> None:
     for name, (value, wanted, unit) in measured(asked.rounds).items():
         reached = value >= wanted if unit == "pictures/s" else value <= wanted
         if asked.json:
-            print(json.dumps({"what": name, "value": value, "unit": unit, "to reach": wanted, "reached": reached, "machine": there}))  # fmt: skip
+            row = {"what": name, "value": value, "unit": unit, "to reach": wanted, "reached": reached}
+            print(json.dumps(row | {"machine": there}))
         else:
             print(f"{name:26} {value:8.2f} {unit:11} to reach {wanted:g}: {'reached' if reached else 'missed'}")
     if not asked.json:

@@ -128,7 +128,7 @@ class Seen:
         return (self.role, self.rows, self.columns) == (other.role, other.rows, other.columns)
 
     def small(self) -> bytes:
-        """How spread each head is, float32, and then its map at most `SMALL` by `SMALL`, the largest share of each place.
+        """How spread each head is, float32, and then its map at most `SMALL` by `SMALL`: the largest share of a place.
 
         Spread is the mean entropy of the rows: 0 where each looks at one token, 1 where all are looked at alike. The
         shares are a byte each, as in `packed`.
@@ -138,7 +138,8 @@ class Seen:
         entropy = torch.special.entr(maps).sum(-1).mean(-1) / max(np.log(columns), 1e-9)
         pooled = torch.nn.functional.adaptive_max_pool2d(maps, (min(rows, SMALL), min(columns, SMALL)))
         shares = np.rint(255 * np.sqrt(_floats(pooled).clip(0, 1))).astype("u1")
-        return _floats(entropy).astype("<f4").tobytes() + shares.tobytes()
+        bytes_: bytes = _floats(entropy).astype("<f4").tobytes() + shares.tobytes()
+        return bytes_
 
     def packed(self, exact: bool = False) -> bytes:
         """The weights as a byte each, round(255 sqrt(p)): small ones keep their detail, and none is off by 0.4 %.
