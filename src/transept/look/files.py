@@ -48,6 +48,10 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     told, left, used = stage.told(), [], 0
     for scene in told["scenes"]:
         for number, layer in enumerate(scene["layers"]):
+            if layer["small"]:
+                small = stage.small(scene["id"], number)
+                used += len(small)
+                layer["pooled"] = base64.b64encode(small).decode("ascii")
             packed = stage.packed(scene["id"], number, exact=True)
             if used + len(packed) > ROOM:
                 left.append(f"{layer['name']} of scene {scene['id']}")

@@ -33,6 +33,7 @@ Role = Literal["encoder", "decoder", "cross"]
 Floats = NDArray[np.float32]
 
 BEST = 10  # tokens that could have been written, for each that was
+SMALL = 112  # places of a side in the small picture of a map
 LABELLED = 1 << 22  # shares in all maps of a scene: beyond it heads have numbers alone, and no labels
 
 
@@ -117,6 +118,7 @@ class Seen:
             "rows": self.rows,
             "columns": self.columns,
             "shape": self.shape,
+            "small": tuple(min(side, SMALL) for side in self.shape[1:]) if max(self.shape[1:]) > SMALL else None,
             "shared": self.shared,
             "labels": self.labels,
         }
@@ -124,6 +126,20 @@ class Seen:
     def is_like(self, other: Seen) -> bool:
         """Whether it is of the same kind, between the same sides."""
         return (self.role, self.rows, self.columns) == (other.role, other.rows, other.columns)
+
+    def small(self) -> bytes:
+        """How spread each head is, float32, and then its map at most `SMALL` by `SMALL`: the largest share of a place.
+
+        Spread is the mean entropy of the rows: 0 where each looks at one token, 1 where all are looked at alike. The
+        shares are a byte each, as in `packed`.
+        """
+        maps = self.map().float().cpu()
+        _, rows, columns = maps.shape
+        entropy = torch.special.entr(maps).sum(-1).mean(-1) / max(np.log(columns), 1e-9)
+        pooled = torch.nn.functional.adaptive_max_pool2d(maps, (min(rows, SMALL), min(columns, SMALL)))
+        shares = np.rint(255 * np.sqrt(_floats(pooled).clip(0, 1))).astype("u1")
+        bytes_: bytes = _floats(entropy).astype("<f4").tobytes() + shares.tobytes()
+        return bytes_
 
     def packed(self, exact: bool = False) -> bytes:
         """The weights as a byte each, round(255 sqrt(p)): small ones keep their detail, and none is off by 0.4 %.

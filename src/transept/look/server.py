@@ -63,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(stage.told)
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
+            case ["api", "scene", number, "small", layer]:
+                self._answer(lambda: stage.small(int(number), int(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
                 chosen = members.split(",")
                 self._answer(

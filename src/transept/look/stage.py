@@ -58,6 +58,10 @@ class Stage:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
         return self._layer(number, layer).packed(exact)
 
+    def small(self, number: int, layer: int) -> bytes:
+        """The maps of a layer as small pictures, as `Seen.small` has them."""
+        return self._layer(number, layer).small()
+
     def looked(self, number: int, layer: int, members: Sequence[int], backward: bool) -> bytes:
         """What one word looks at in every layer of a kind, (L, H, T), float32: the mean over its pieces.
 

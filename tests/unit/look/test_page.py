@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transept.look import files
+from transept.look import scene as scene_
 from transept.look.files import alone
 from transept.look.server import Server
 from transept.look.stage import Stage
@@ -244,6 +246,39 @@ def test_why_a_picture_is_of_a_class(page: Page) -> None:
         page.goto(f"{address}#view=why")
         page.locator(".why canvas.over").wait_for()
         assert page.locator(".why canvas.over").evaluate("one => [one.width, one.height]") == [4, 4]
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_long_texts_show_small_pictures_of_every_head(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool
+) -> None:
+    monkeypatch.setattr(scene_, "SMALL", 4)
+    monkeypatch.setattr(files, "ROOM", 0)  # no whole map goes into the file, and the small ones are there all the same
+    stage = Stage(filler().loaded)
+    spread = np.frombuffer(stage.small(stage.open(TEXT), 0)[:4], "<f4")[0]
+    file = tmp_path / "one.html"
+    file.write_text(alone(stage)[0], encoding="utf-8")
+    with Shown(stage) as address:
+        page.goto(f"{address if served else file.as_uri()}#view=heads")
+        until(page, "document.querySelectorAll('.slot .bar[title]').length === 8")
+        first = page.locator(".slot").first
+        assert first.locator(".bar").get_attribute("title") == f"entropy {spread:.2f} of its most"
+        assert first.locator("canvas").evaluate("(canvas) => [canvas.width, canvas.height]") == [4, 4]
+
+
+def test_arcs_are_drawn_behind_the_words_of_a_narrow_page(page: Page) -> None:
+    page.set_viewport_size({"width": 300, "height": 800})
+    stage = Stage(filler().loaded)
+    stage.open("the cat sat on the mat. a dog sees paris in the house of france and walked")
+    with Shown(stage) as address:
+        page.goto(f"{address}#pin=2")
+        page.locator(".arcs path").first.wait_for(state="attached")
+        behind = """() => [...document.querySelectorAll(".line")].every((line) =>
+          getComputedStyle(line).zIndex > 0 && getComputedStyle(line).position === "relative")"""
+        assert page.evaluate(behind)
+        clear = """() => [...document.querySelectorAll(".token")].filter((token) =>
+          /transparent|, 0\\)|\\/ 0\\.?\\d*\\)/.test(getComputedStyle(token).backgroundColor)).length"""
+        assert page.evaluate(clear) == 0  # no word lets an arc through
 
 
 def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:

@@ -17,7 +17,7 @@ from transept.inspect.example import Choice, Example, Row
 from transept.inspect.record import Made, Record, record
 from transept.inspect.words import merge
 from transept.look.reading import Read, side_of, written
-from transept.look.scene import Scene, Seen, Side, labelled
+from transept.look.scene import SMALL, Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
 from transept.use.explain import source_row
 from unit.look.staged import TEXT, filler, seer, translator, writer
@@ -291,3 +291,24 @@ def test_a_cut_that_cannot_be_is_told(asked: dict[str, object], told: str) -> No
         stage.cut(number, asked)
     with pytest.raises(UsageError, match="no method is called 'gradients'.*gradient"):
         stage.why(number, 0, "gradients")
+
+
+def test_a_small_picture_has_the_largest_share_of_each_place_and_the_entropy_of_all() -> None:
+    weights = torch.rand(3, 300, 230, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    kept = Record()
+    kept.add("one", Made(weights[None]))
+    one = Seen("one", "encoder", 1, "text", "text", kept, 300)
+    assert one.told()["small"] == (SMALL, SMALL)
+    found = one.small()
+    entropy = -(weights * weights.log()).sum(-1).mean(-1) / np.log(230)
+    np.testing.assert_allclose(np.frombuffer(found[:12], "<f4"), entropy.numpy(), rtol=1e-5)
+    shares = np.frombuffer(found[12:], "u1").reshape(3, SMALL, SMALL)
+    for head, row, column in ((0, 0, 0), (1, 50, 7), (2, SMALL - 1, SMALL - 1)):
+        rows = slice(row * 300 // SMALL, -(-(row + 1) * 300 // SMALL))
+        columns = slice(column * 230 // SMALL, -(-(column + 1) * 230 // SMALL))
+        assert shares[head, row, column] == round(255 * float(weights[head, rows, columns].max()) ** 0.5)
+
+
+def test_a_small_map_is_told_whole() -> None:
+    stage = filler()
+    assert all(layer["small"] is None for layer in stage.scene(stage.open(TEXT))["layers"])

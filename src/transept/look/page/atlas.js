@@ -12,7 +12,9 @@ export function painted(canvas, shares, rows, columns) {
   const pen = canvas.getContext("2d");
   const [red, green, blue] = hue();
   const image = pen.createImageData(columns, rows);
-  for (let i = 0; i < shares.length; i++) image.data.set([red, green, blue, 255 * Math.sqrt(Math.min(shares[i], 1))], 4 * i);
+  const numbers = new Uint32Array(image.data.buffer);
+  const tint = (blue << 16) | (green << 8) | red;
+  for (let i = 0; i < shares.length; i++) numbers[i] = ((255 * Math.sqrt(Math.min(shares[i], 1))) << 24) | tint;
   pen.putImageData(image, 0, 0);
 }
 
@@ -31,6 +33,19 @@ function spreadOf(shares, rows, columns) {
     if (p > 0) sum -= p * Math.log(p);
   }
   return columns > 1 ? sum / (rows * Math.log(columns)) : 0;
+}
+
+function tellSpread(bar, spread) {
+  bar.style.width = `${100 * spread}%`;
+  bar.parentElement.title = `entropy ${spread.toFixed(2)} of its most`;
+}
+
+// Maps of long texts come as small pictures, of tokens: the largest share of each place.
+function reduced({ spreads, shares }, { small: [R, C] }, cells) {
+  cells.forEach(({ canvas, bar }, head) => {
+    painted(canvas, shares.subarray(head * R * C, (head + 1) * R * C), R, C);
+    tellSpread(bar, spreads[head]);
+  });
 }
 
 function cell(context, layer, index, head) {
@@ -56,10 +71,11 @@ function draw(root, given) {
     if (change !== null) off.textContent = signed(change, 3);
   } }; // prettier-ignore
   const { scene, state, data } = context;
+  let filled = Promise.resolve();
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) {
       seen.unobserve(target);
-      target.fill();
+      filled = filled.then(target.fill).catch((error) => given.say(error.message, true)); // one after another: the first is there soon
     }
   }, { rootMargin: "200px" });
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
@@ -70,14 +86,13 @@ function draw(root, given) {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
         row.fill = async () => {
+          if (layer.small) return reduced(await data.small(scene, index), layer, cells);
           const weights = await data.weights(scene, index);
           const [from, to] = [layer.rows, layer.columns].map((name) => groups(scene.sides.find((side) => side.name === name), state.now.pieces));
           cells.forEach(({ canvas, bar }, head) => {
             const shares = map(weights, layer.shape, [head], from, to);
             painted(canvas, shares, from.length, to.length);
-            const spread = spreadOf(shares, from.length, to.length);
-            bar.style.width = `${100 * spread}%`;
-            bar.parentElement.title = `entropy ${spread.toFixed(2)} of its most`;
+            tellSpread(bar, spreadOf(shares, from.length, to.length));
           });
         };
         seen.observe(row);

@@ -3,7 +3,9 @@
 // A byte holds 255 sqrt(p), two of them 65535 sqrt(p).
 function spread(numbers) {
   const most = numbers.BYTES_PER_ELEMENT === 1 ? 255 : 65535;
-  return Float32Array.from(numbers, (number) => (number / most) ** 2);
+  const shares = new Float32Array(numbers.length);
+  for (let i = 0; i < numbers.length; i++) shares[i] = (numbers[i] / most) ** 2;
+  return shares;
 }
 
 export const alike = (scene, layer) =>
@@ -34,6 +36,15 @@ class Data {
     return this.once(`${scene.id}/${layer}`, () => this.packed(scene, layer).then(spread));
   }
 
+  // How spread each head of a layer is, and its map as a small picture: {spreads, shares}, head after head.
+  small(scene, layer) {
+    return this.once(`${scene.id}/small/${layer}`, async () => {
+      const bytes = await this.pooled(scene, layer);
+      const heads = scene.layers[layer].shape[0];
+      return { spreads: new Float32Array(bytes.buffer, 0, heads), shares: spread(bytes.subarray(4 * heads)) };
+    });
+  }
+
   // What one word looks at in each layer that is like the given one, a row of numbers each: head h, column t stands at
   // h T + t, the mean over the word's pieces. Backward: how much each token looks at it, the sum over its pieces.
   looked(scene, layer, members, backward) {
@@ -57,6 +68,10 @@ class Served extends Data {
 
   async packed(scene, layer) {
     return new Uint8Array(await this.#bytes(`${scene.id}/weights/${layer}`));
+  }
+
+  async pooled(scene, layer) {
+    return new Uint8Array(await this.#bytes(`${scene.id}/small/${layer}`));
   }
 
   async lines(scene, layer, members, backward) {
@@ -86,6 +101,8 @@ class Served extends Data {
   }
 }
 
+const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
 class Written extends Data {
   asks = false;
   #told;
@@ -102,8 +119,11 @@ class Written extends Data {
   async packed(scene, layer) {
     const { packed } = scene.layers[layer];
     if (packed === undefined) throw new Refused("This layer was left out of the file, which would be too large.");
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    return new Uint16Array(bytes.buffer);
+    return new Uint16Array(bytesOf(packed).buffer);
+  }
+
+  async pooled(scene, layer) {
+    return bytesOf(scene.layers[layer].pooled);
   }
 
   lines(scene, layer, members, backward) {

@@ -7,6 +7,7 @@ import { cutter } from "./cuts.js";
 
 const ARCS = 5;
 const CUTS = 6;
+const MANY = 100; // words: beyond it their tints change at once
 const LEAST = 0.01;
 
 // What one word looks at, in a sentence that is always true.
@@ -66,13 +67,23 @@ function strip(context, canvas, lines) {
     pen.fillText(String(other.number), 6, y + 4);
     pen.fillStyle = tint;
     const width = (wide - left) / lines[r].length;
+    pen.beginPath();
     lines[r].forEach((share, c) => {
-      pen.beginPath();
-      pen.arc(left + width * (c + 0.5), y, Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4), 0, 2 * Math.PI);
-      pen.fill();
+      const [x, radius] = [left + width * (c + 0.5), Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4)];
+      if (radius < 1.5) return pen.fillRect(x - 0.886 * radius, y - 0.886 * radius, 1.772 * radius, 1.772 * radius); // as large
+      pen.moveTo(x + radius, y);
+      pen.arc(x, y, radius, 0, 2 * Math.PI);
     });
+    pen.fill();
   });
   canvas.setAttribute("aria-label", `${spokenLayer(layer)} and its neighbours, a row of dots for each layer`);
+}
+
+// Only where it changes: of many words most stay as they are.
+function tint(token, share) {
+  if (token.share === share) return;
+  token.share = share;
+  token.style.setProperty("--share", share);
 }
 
 function draw(root, context) {
@@ -99,7 +110,7 @@ function draw(root, context) {
   };
   const one = line(askingSide, "asking", asking, true, when);
   const other = same ? one : line(askedSide, "asked", asked, false, when);
-  const board = el("div", { class: "lines" }, svg, ...(same ? [one.node] : [other.node, one.node]));
+  const board = el("div", { class: `lines${asked.length > MANY ? " many" : ""}` }, svg, ...(same ? [one.node] : [other.node, one.node]));
 
   let wanted = null;
 
@@ -115,14 +126,17 @@ function draw(root, context) {
     const shares = found[alike(scene, layer).indexOf(layer)];
     const tinted = shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share));
     const most = Math.max(...tinted, 1e-9);
+    const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
+    arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]])); // places are read before anything is written
     other.tokens.forEach((token, c) => {
-      token.style.setProperty("--share", (Math.sqrt(tinted[c] / most) * 0.85).toFixed(3));
+      tint(token, Math.round(Math.sqrt(tinted[c] / most) * 34) / 40);
       token.title = `${percent(shares[c], 1)}`;
     });
-    one.tokens.forEach((token, c) => token.classList.toggle("from", c === i));
-    one.tokens.forEach((token, c) => token.setAttribute("aria-pressed", String(c === pinned())));
-    const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
-    arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
+    one.tokens.forEach((token, c) => {
+      if (token.classList.contains("from") !== (c === i)) token.classList.toggle("from", c === i);
+      const pressed = String(c === pinned());
+      if (token.getAttribute("aria-pressed") !== pressed) token.setAttribute("aria-pressed", pressed);
+    });
     caption.textContent = told(context, asking[i], shares, asked, backward);
     const parked = shares.reduce((sum, share, c) => sum + (asked[c].parks ? share : 0), 0);
     parking.hidden = backward;

@@ -34,12 +34,16 @@ export function gathered(line, heads, found, looking) {
 // The whole map, rows by columns, for the heads together.
 export function map(weights, shape, heads, rows, columns) {
   const [, S, T] = shape;
+  const [tokens, places] = [[], []]; // what is looked at, and the column that it belongs to
+  columns.forEach(({ members }, c) => members.forEach((t) => (tokens.push(t), places.push(c))));
   const found = new Float32Array(rows.length * columns.length);
   rows.forEach((row, r) => {
-    const many = heads.length * row.members.length;
-    for (const h of heads) for (const s of row.members) columns.forEach(({ members }, c) => {
-      for (const t of members) found[r * columns.length + c] += weights[(h * S + s) * T + t] / many;
-    });
+    const part = 1 / (heads.length * row.members.length);
+    const to = r * columns.length;
+    for (const h of heads) for (const s of row.members) {
+      const from = (h * S + s) * T;
+      for (let i = 0; i < tokens.length; i++) found[to + places[i]] += weights[from + tokens[i]] * part;
+    }
   });
   return found;
 }
