@@ -1,10 +1,12 @@
-"""What a recipe says of pictures and of sounds: `data:`. Importing this imports nothing heavy."""
+"""What a recipe says of pictures, sounds, and texts with labels: `data:`. Importing this imports nothing heavy."""
 
 import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from transept.data.config import Tokens
 
 SPOKEN = ("label", "text", "speaker")  # what a file's name may tell of it, and a table's columns
 
@@ -14,11 +16,15 @@ class _Settings(BaseModel):
 
 
 class Columns(_Settings):
-    """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names."""
+    """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names.
+
+    `other` is the second text of a pair.
+    """
 
     file: str | None = None
     label: str | None = None
     text: str | None = None
+    other: str | None = None
     speaker: str | None = None
 
 
@@ -50,6 +56,7 @@ class FilesData(_Settings):
                 a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
                 also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
     `columns`   what a table calls its columns.
+    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others.
     `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
     `hold`      takes the validation's examples out of `train`, in place of `valid`.
     """
@@ -59,6 +66,7 @@ class FilesData(_Settings):
     valid: str | None = None
     test: str | None = None
     columns: Columns = Columns()
+    head: list[str] | None = Field(default=None, min_length=1)
     names: str | None = None
     hold: Hold | None = None
 
@@ -68,6 +76,8 @@ class FilesData(_Settings):
             raise ValueError("hold takes examples out of train, and valid names others: one of them is enough")
         if self.names is not None and not set(SPOKEN) & set(re.findall(r"\{(\w+)\}", self.names)):
             raise ValueError(f"names {self.names!r} says none of " + ", ".join(f"{{{word}}}" for word in SPOKEN))
+        if self.head is not None and len(set(self.head)) != len(self.head):
+            raise ValueError(f"head {self.head} names a column twice")
         return self
 
 
@@ -106,11 +116,33 @@ class Perturb(_Settings):
     shift: float = Field(default=0.0, ge=0)
 
 
-class LabelledData(FilesData):
-    """Pictures or sounds with a class each, or a number.
+class TextsOfTables(_Settings):
+    """How texts of a table, or pairs of them, become rows of tokens.
+
+    `tokenizer`  of a run that begins at nothing: a vocabulary that is learned on the training's texts, or one that is
+                 there. A model that is taken up has its own.
+    `length`     the most tokens of a row, with what stands around its texts; null: as many as the model takes.
+    `long`       what becomes of a longer one: "refuse" names its line; "cut" leaves its last tokens out, of a pair the
+                 second text's, and says how many were cut.
+    `together`   the most texts of a training batch, however short they are; null: as many as `train.batch_tokens`
+                 holds.
+    """
+
+    tokenizer: Tokens = Tokens(kind="wordpiece", lower=True)
+    length: int | None = Field(default=None, ge=4)
+    long: Literal["refuse", "cut"] = "refuse"
+    together: int | None = Field(default=None, ge=1)
+
+
+class LabelledData(FilesData, TextsOfTables):
+    """Texts, pairs of texts, pictures or sounds with a class each, or a number.
+
+    Of texts a split is a table (.csv, .tsv, .jsonl), whose `columns` are `text`, `label` and, of pairs, `other`.
 
     `classes`     their names, in order; null: those of the training's examples, sorted. Where labels are numbers they
                   count these names from 0.
+    `labels`      so many examples of each class are trained on, or of all where labels are numbers, drawn by
+                  `train.seed`: fewer are among more. null: all.
     `mean`, `std` of pictures: what is taken from the values of each channel, which are between 0 and 1, and what they
                   are divided by; null: nothing.
     `rate`        of sounds: samples a second that the model hears; files of other rates are resampled, which is said.
@@ -118,6 +150,7 @@ class LabelledData(FilesData):
     """
 
     classes: list[str] | None = None
+    labels: int | None = Field(default=None, ge=1)
     mean: list[float] | None = None
     std: list[float] | None = None
     rate: int = Field(default=16_000, ge=1)

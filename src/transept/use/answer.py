@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from transept.data.tokenizer import Encoding
+from transept.data.tokenizer import Encoding, chosen
 from transept.errors import InvalidData, UsageError
 from transept.heads.vocabulary import VocabularyLayer
 from transept.use.generate import generate
-from transept.use.reading import chosen, demand_tokenizer, through
+from transept.use.reading import demand_tokenizer, through
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
