@@ -102,9 +102,7 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
                     remedy="Mend the row, or take it out.",
                 )
             said[word].append(value.strip() if word == "label" else value)
-    kind, called = kind_of(path, lines[0]), ", ".join(f"the {word} is '{name}'" for word, name in columns.items())
-    named = " named by data.head" if data.head is not None else ""
-    say(
-        f"{path}: {len(found):,} rows of {kind}, columns{named}: {called.replace('the other is', 'the second text is')}"
-    )
+    spoken = {"text": "the text", "other": "the second text", "label": "the label"}
+    called = ", ".join(f"{spoken[word]} is '{name}'" for word, name in columns.items())
+    say(f"{path}: {len(found):,} rows of {kind_of(path, lines[0])}; {called}")
     return LabelledTexts(path, said, [line for line, _ in found], columns)

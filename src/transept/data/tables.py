@@ -1,4 +1,4 @@
-"""Columns of a table by their names: JSON lines, or CSV and TSV, whose first line names the columns unless others do."""
+"""Columns of a table by their names: JSON lines, or CSV and TSV, whose first line names them unless others do."""
 
 import csv
 import json

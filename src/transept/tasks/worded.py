@@ -1,4 +1,4 @@
-"""The tokenizer of a run on texts of a table: that of the model that is taken up, one that is there, or a learned one."""
+"""The tokenizer of a run on a table's texts: that of a model that is taken up, one that is there, or a learned one."""
 
 from __future__ import annotations
 
