@@ -168,6 +168,15 @@ class LabelledData(FilesData, TextsOfTables):
         return self
 
 
+class PairsOfTexts(FilesData, TextsOfTables):
+    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl) whose `columns` are `text`, `other` and `label`.
+
+    `labels`      so many pairs are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    labels: int | None = Field(default=None, ge=1)
+
+
 class SpeechData(FilesData):
     """Sounds, with what is said in each where that is to be learned.
 

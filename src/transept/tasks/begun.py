@@ -119,7 +119,7 @@ def taken(stored: Stored, spec: Model, whole: bool, recipe: Recipe, say: Say) ->
 
 def pooler_of(was: Model, head: Head) -> str:
     """What the names of a dense matrix begin with that goes on under a new head, BERT's pooler; "": there is none."""
-    if not isinstance(head, Classes) or head.dense is None:
+    if not isinstance(head, Classes | Pooled) or head.dense is None:
         return ""
     for name, one in (("head", was.head), ("second", was.second)):
         if isinstance(one, Pooled | Classes) and (one.pool, one.dense) == (head.pool, head.dense):

@@ -22,7 +22,7 @@ from transept.data.config_senses import Augment, Perturb, TextsOfTables
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.sights import Sights
 from transept.data.text_batches import filled
-from transept.data.tokenizer import Tokenizer, shortened
+from transept.data.tokenizer import Encoding, Tokenizer, shortened
 from transept.data.waves import Waves, longest_of
 from transept.errors import InvalidData
 from transept.inputs.tokens import Tokens
@@ -219,7 +219,10 @@ class TextSource:
         return np.array([len(row.ids) for row in self.rows], np.int32)
 
     def inputs(self, rows: Sequence[int], draws: Draws | None) -> Entering:
-        chosen = [self.rows[row] for row in rows]
+        return self.beside([self.rows[row] for row in rows])
+
+    def beside(self, chosen: Sequence[Encoding]) -> Entering:
+        """Encodings as rows beside each other, padded on the right."""
         ids = filled([np.array(row.ids) for row in chosen], self.pad)
         lengths = torch.tensor([len(row.ids) for row in chosen])
         more = {"segments": filled([np.array(row.segments) for row in chosen], 0)} if self.segments else {}
