@@ -48,16 +48,11 @@ class Hold(_Settings):
         return self
 
 
-class FilesData(_Settings):
-    """Files with what is said of them.
+class Splits(_Settings):
+    """Where the examples of each split are.
 
     `dir`       the folder that file names start from; without it they start from where you are.
-    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
-                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
-                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
-    `columns`   what a table calls its columns.
-    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others.
-    `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
+    `train`, `valid`, `test`  what a task reads.
     `hold`      takes the validation's examples out of `train`, in place of `valid`.
     """
 
@@ -65,15 +60,32 @@ class FilesData(_Settings):
     train: str | None = None
     valid: str | None = None
     test: str | None = None
-    columns: Columns = Columns()
-    head: list[str] | None = Field(default=None, min_length=1)
-    names: str | None = None
     hold: Hold | None = None
 
     @model_validator(mode="after")
-    def _one_validation(self) -> "FilesData":
+    def _one_validation(self) -> "Splits":
         if self.hold is not None and self.valid is not None:
             raise ValueError("hold takes examples out of train, and valid names others: one of them is enough")
+        return self
+
+
+class FilesData(Splits):
+    """Files with what is said of them.
+
+    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
+                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
+                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
+    `columns`   what a table calls its columns.
+    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others.
+    `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
+    """
+
+    columns: Columns = Columns()
+    head: list[str] | None = Field(default=None, min_length=1)
+    names: str | None = None
+
+    @model_validator(mode="after")
+    def _speaking_names(self) -> "FilesData":
         if self.names is not None and not set(SPOKEN) & set(re.findall(r"\{(\w+)\}", self.names)):
             raise ValueError(f"names {self.names!r} says none of " + ", ".join(f"{{{word}}}" for word in SPOKEN))
         if self.head is not None and len(set(self.head)) != len(self.head):
@@ -174,6 +186,21 @@ class PairsOfTexts(FilesData, TextsOfTables):
     `labels`      so many pairs are trained on, drawn by `train.seed`: fewer are among more. null: all.
     """
 
+    labels: int | None = Field(default=None, ge=1)
+
+
+class TaggedData(Splits, TextsOfTables):
+    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines with two lists; other files
+    with a word a line, first in it, its tag last, and an empty line after each sentence.
+
+    `words`, `tags`  the keys of JSON lines that hold the lists; null: found by usual names.
+    `classes`     the tags, in order; null: those of the training's words, sorted.
+    `labels`      so many sentences are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    words: str | None = None
+    tags: str | None = None
+    classes: list[str] | None = Field(default=None, min_length=2)
     labels: int | None = Field(default=None, ge=1)
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from transept.data.archive import Archive, is_archive
 from transept.data.config import Split
-from transept.data.config_senses import SPOKEN, FilesData
+from transept.data.config_senses import SPOKEN, FilesData, Splits
 from transept.data.files import ending
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import column_of, read_table, text_of
@@ -74,7 +74,7 @@ class Listing:
 Say = Callable[[str], None]
 
 
-def place_of(data: FilesData, split: Split) -> Path:
+def place_of(data: Splits, split: Split) -> Path:
     """What a recipe names for a split. InvalidConfig where it names nothing, InvalidData where nothing is there."""
     name = getattr(data, split)
     if name is None:
