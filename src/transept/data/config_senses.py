@@ -190,8 +190,8 @@ class PairsOfTexts(FilesData, TextsOfTables):
 
 
 class TaggedData(Splits, TextsOfTables):
-    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines with two lists; other files
-    with a word a line, first in it, its tag last, and an empty line after each sentence.
+    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines with two lists; other
+    files with a word a line, first in it, its tag last, and an empty line after each sentence.
 
     `words`, `tags`  the keys of JSON lines that hold the lists; null: found by usual names.
     `classes`     the tags, in order; null: those of the training's words, sorted.

@@ -47,9 +47,8 @@ class TaggedTexts:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what is said, whatever the file is called."""
-        return hashlib.sha256(
-            json.dumps([list(map(list, self.words)), list(map(list, self.tags))]).encode()
-        ).hexdigest()
+        told = [[*map(list, self.words)], [*map(list, self.tags)]]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def select(self, rows: Sequence[int]) -> "TaggedTexts":
         """Only these, in this order."""

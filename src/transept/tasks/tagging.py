@@ -1,134 +1,48 @@
-"""Tagging: a class for each word of a sentence, told by the word's first token.
-
-Shapes: B sentences, S tokens, C tags, W words of all sentences.
-"""
+"""Tagging: a class for each word of a sentence, told by the word's first token."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from transept.data.batches import IGNORED, plan
-from transept.data.classes import class_names, numbered
+from transept.data.batches import IGNORED
+from transept.data.classes import class_names
 from transept.data.config import Split
 from transept.data.held import parted
-from transept.data.labelled_texts import LabelledTexts
 from transept.data.listing import place_of
 from transept.data.spans import begin_and_go_on
-from transept.data.tagged import TaggedTexts, first_tokens, read_tagged
-from transept.data.text_batches import TextBatch, filled
-from transept.data.tokenizer import Tokenizer
+from transept.data.tagged import TaggedTexts, read_tagged
+from transept.data.text_batches import TextBatch
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.heads.classes import Tags
 from transept.hub.card import Measure, Record, Text
 from transept.hub.described import headed
 from transept.hub.directory import save
 from transept.hub.kinds import reads
-from transept.models import Model, ModelLayer
+from transept.models import Model
 from transept.parts.loss import Loss, Smoothing
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, declared_model, opened, refused, taken, tuned
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import class_loss, one_stack
 from transept.tasks.exam import Asked, Exam, Subject
-from transept.tasks.examples import TextSource
-from transept.tasks.grades import accuracy, entity_f1
 from transept.tasks.labelled import some_of_each
-from transept.tasks.measure import Measured, judging
-from transept.tasks.score import Score
+from transept.tasks.measure import Measured
+from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.tagging import TaggingRecipe
 from transept.tasks.stack_task import StackTask
+from transept.tasks.tags import TaggedBatches, TaggedRows, measure_tags, rows_of, word_scores
 from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import tokenizer_for, told_of_rows
 
 EXAM = 4096  # tokens that are scored together, where no recipe says it
-UNSEEN = -1  # what is found of a word of which the tokenizer leaves nothing
-
-
-@dataclass(frozen=True, eq=False)
-class TaggedRows:
-    """Sentences as rows of tokens; `places` tell the first token of each word, None where it has none, and `tags` (W,)
-    the number of each word's tag, sentence after sentence, which begin at `bounds`."""
-
-    texts: TaggedTexts
-    source: TextSource
-    places: Sequence[Sequence[int | None]]
-    tags: NDArray[np.int64]
-    bounds: NDArray[np.int64]
-    names: tuple[str, ...]
-
-    @classmethod
-    def of(cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str) -> TaggedRows:
-        """Raises InvalidData with the place of a tag that is not among `names`."""
-        bounds = np.cumsum([0, *map(len, texts.words)])
-        flat = [tag for tags in texts.tags for tag in tags]
-        tags = numbered(
-            flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
-        )
-        places = [first_tokens(words, row) for words, row in zip(texts.words, source.rows, strict=True)]
-        return cls(texts, source, places, tags, bounds, names)
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def unseen(self) -> int:
-        """How many words have no token of their own."""
-        return sum(place is None for places in self.places for place in places)
-
-    def own(self, row: int) -> NDArray[np.int64]:
-        """The tags of a sentence."""
-        return self.tags[self.bounds[row] : self.bounds[row + 1]]
-
-    def batch(self, rows: NDArray[np.int64]) -> TextBatch:
-        """Some sentences; a label at each word's first token, and nowhere else."""
-        chosen = rows.tolist()
-        entering = self.source.inputs(chosen, None)
-        labels = filled([self._labels(row) for row in chosen], IGNORED)
-        return TextBatch(entering.inputs, labels, chosen, entering.valid, None, entering.more.get("segments"))
-
-    def _labels(self, row: int) -> NDArray[np.int64]:
-        labels = np.full(len(self.source.rows[row].ids), IGNORED, np.int64)
-        for place, tag in zip(self.places[row], self.own(row), strict=True):
-            if place is not None:
-                labels[place] = tag
-        return labels
-
-    def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[NDArray[np.int64]]:
-        """The rows of each batch: see `transept.data.batches.plan`."""
-        lengths = self.source.lengths(training)
-        budget = budget if training else max(budget, int(lengths.max()))
-        together = self.source.together if training else None
-        return plan(np.stack([lengths, lengths], 1), budget, seed, epoch, training, together, self.texts.where)
-
-
-@dataclass(frozen=True, eq=False)
-class TaggedBatches:
-    """The batches of an epoch, each made when it is asked for."""
-
-    data: TaggedRows
-    plan: Sequence[NDArray[np.int64]]
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> TextBatch:
-        return self.data.batch(self.plan[index])
-
-    def largest(self) -> int:
-        """The batch with the most places."""
-        lengths = self.data.source.lengths(True)
-        sizes = [len(rows) * int(lengths[rows].max()) for rows in self.plan]
-        return max(range(len(sizes)), key=sizes.__getitem__)
 
 
 class Tagging(StackTask[TaggingRecipe, TaggedRows]):
@@ -261,7 +175,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         save(directory, model, tokenizer=self.tokenizer, labels=self.labels, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
-        found, where = self.measure(model, "valid", RESAMPLED), self.valid.texts.source.name
+        found, where = self.measure(model, "valid", RESAMPLES), self.valid.texts.source.name
         made = recorded(told, found, where, [*weights_of(told, "words"), results_of("by each word's first token")])
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
@@ -293,12 +207,9 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         data = rows_of(texts, subject.tokenizer, spec, recipe, subject.labels, "the model's tags", asked.say)
 
         def take() -> Measured:
-            return measure_tags(one_stack(subject.model), data, recipe.train.batch_tokens, RESAMPLED)
+            return measure_tags(one_stack(subject.model), data, recipe.train.batch_tokens, RESAMPLES)
 
         return Exam(name, "sentences", (texts.source,), len(data), take, searched=False, each="word")
-
-
-RESAMPLED = 1000  # draws of the sentences for an interval
 
 
 def read_both(recipe: TaggingRecipe, say: Callable[[str], None]) -> tuple[TaggedTexts, TaggedTexts]:
@@ -322,60 +233,6 @@ def names_of(recipe: TaggingRecipe, train: TaggedTexts) -> tuple[str, ...]:
     if len(names) < 2:
         raise InvalidData(f"every tag is {names[0]!r}: there is nothing to tell apart", where=train.where(0))
     return names
-
-
-def rows_of(
-    texts: TaggedTexts,
-    tokenizer: Tokenizer,
-    spec: Model,
-    recipe: TaggingRecipe,
-    names: tuple[str, ...],
-    whose: str,
-    say: Callable[[str], None],
-) -> TaggedRows:
-    """Sentences as rows of tokens with the numbers of their tags."""
-    listed = LabelledTexts(texts.source, {"text": texts.texts}, texts.lines, {})
-    return TaggedRows.of(texts, TextSource(listed, tokenizer, spec, recipe.data, say), names, whose)
-
-
-def word_scores(model: ModelLayer, batch: TextBatch, *, learning: bool = True) -> Tensor:
-    """Scores (N, C) in float32 of the N words of a batch that have a token, sentence after sentence.
-
-    Without `learning` no gradient goes below the head.
-    """
-    more = {} if batch.segments is None else {"segments": batch.segments}
-    with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
-        states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, None, **more)
-    scores: Tensor = model.head(states, entered)
-    return scores[batch.labels != IGNORED].float()
-
-
-def measure_tags(model: ModelLayer, data: TaggedRows, budget: int, resamples: int = 0) -> Measured:
-    """Everything about a model on these sentences; the loss is cross-entropy in nats a word that has a token."""
-    found, total, count = np.full(len(data.tags), UNSEEN), 0.0, 0
-    with judging(model):
-        batches = TaggedBatches(data, data.plan(budget, 0, 0, False))
-        for i in range(len(batches)):
-            batch = batches[i]
-            at = [
-                int(data.bounds[row]) + word
-                for row in batch.rows
-                for word, place in enumerate(data.places[row])
-                if place is not None
-            ]
-            scores = word_scores(model, batch.to(model.device)).cpu()
-            loss = class_loss(scores, torch.from_numpy(data.tags[at]), Smoothing())
-            total, count = total + float(loss.nll), count + loss.count
-            found[at] = scores.argmax(-1).numpy()
-    told = [
-        ["?" if tag == UNSEEN else data.names[tag] for tag in found[data.bounds[row] : data.bounds[row + 1]]]
-        for row in range(len(data))
-    ]
-    scored: dict[str, Score] = {"accuracy": accuracy(found, data.tags)}
-    more: dict[str, float] = {}
-    if begin_and_go_on(data.names):
-        scored["entity_f1"], more["precision"], more["recall"] = entity_f1(told, data.texts.tags, resamples)
-    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more)
 
 
 TASK = Tagging
