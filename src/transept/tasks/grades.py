@@ -133,5 +133,5 @@ def entity_f1(
 
 
 def _span_f1(counts: Whole) -> float:
-    hits, mine, theirs = counts.tolist()
+    hits, mine, theirs = map(int, counts)
     return 2 * hits / max(mine + theirs, 1)

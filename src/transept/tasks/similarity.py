@@ -321,7 +321,8 @@ def cosines(model: ModelLayer, batch: ClassBatch, how: Embedding) -> Tensor:
     """The cosine of each pair of vectors, (B,) in float32."""
     states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, None, **batch.more)
     vectors = pooled(states, entered.valid, KINDS[how.pool]).float()
-    return F.cosine_similarity(*vectors.chunk(2), dim=-1)
+    first, second = vectors.chunk(2)
+    return F.cosine_similarity(first, second, dim=-1)
 
 
 def measure_pairs(model: ModelLayer, data: Examples, how: Embedding, budget: int, resamples: int = 0) -> Measured:
