@@ -88,6 +88,7 @@ def test_the_first_token_of_each_word() -> None:
 
 def by_hand(tags: tuple[str, ...]) -> set[tuple[int, int, str]]:
     """Every interval that is a span: it begins at its first word, goes on at the others, and not behind its last."""
+
     def kind(tag: str) -> str:
         return tag[2:] if tag[:2] in ("B-", "I-") else "" if tag == "O" else tag
 
