@@ -43,7 +43,7 @@ def test_cosines_and_gradients_are_those_of_sentence_transformers(folder: Path, 
     loss = made.loss(model, batch)
     (loss.total / loss.count).backward()
     pairs = [made.valid.name(row).split("\t") for row in batch.rows]
-    sides = [other({k: v for k, v in other.tokenize([pair[i] for pair in pairs]).items()}) for i in (0, 1)]
+    sides = [other(dict(other.tokenize([pair[i] for pair in pairs]))) for i in (0, 1)]
     found = torch.nn.functional.cosine_similarity(*(side["sentence_embedding"] for side in sides))
     torch.testing.assert_close(cosines(model, batch, made.how), found, rtol=1e-4, atol=1e-5)
     right = torch.nn.functional.mse_loss(found, batch.targets)
@@ -125,7 +125,8 @@ def test_no_head_learns_and_none_that_scores_is_kept(folder: Path) -> None:
         (InvalidConfig, r"scores \[5.0, 0.0\] must rise", ("similarity.scores=[5.0, 0.0]",)),
         (InvalidData, r"train.csv:1: similarity is of pairs, and no column is the second text",
          ("data.head=[sentence, more, score]",)),
-        (InvalidConfig, "similarity is of texts, and this model reads pictures", ("model={family: vit, size: tiny-16}",)),
+        (InvalidConfig, "similarity is of texts, and this model reads pictures",
+         ("model={family: vit, size: tiny-16}",)),
         (InvalidData, r"train.csv:\d+: the row has \d+ tokens, and may have 4", ("data.length=4", "data.long=refuse")),
         (InvalidConfig, "data.labels asks for 99 examples, and there are 60", ("data.labels=99",)),
     ],
