@@ -150,7 +150,7 @@ def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:
         (("data.head=null",), "train.tsv:1: no column is called text or sentence"),
         (("data.columns.text=sentense",), "there is no column 'sentense'. Did you mean 'sentence'"),
         (("data.train=trian.tsv",), "no such file or folder. Did you mean 'train.tsv'"),
-        (("data.tokeniser.size=9",), "Did you mean 'data.tokenizer'"),
+        (("data.tokeniser.size=9",), "Did you mean 'tokenizer'"),
         (("classify.weights={negatve: 1, positive: 1}",), "there is no class 'negatve'. Did you mean 'negative'"),
         (("data.labels=31",), "data.labels asks for 31 examples, and the class '0' has 30"),
     ):
