@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import transept
 from journeys.conftest import run
-from unit.tasks.made_texts import TINY, write_alike, write_reviews, write_tagged
+from unit.tasks.made_texts import TINY, write_alike, write_questions, write_reviews, write_tagged
 
 SMALL = (
     "start=null", TINY, "data.tokenizer={kind: wordpiece, size: 150, lower: true}", "train.batch_tokens=400",
@@ -158,3 +158,21 @@ def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:
         ended = run("train", *words, *more)
         assert ended.code == 3 and message in ended.err, (message, ended.err)
         assert not (tmp_path / "run").exists()
+
+
+def test_answers_are_found_scored_and_handed_on(tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    files = ("data.train=train.jsonl", "data.valid=dev.jsonl", "data.length=null")
+    ended = run("train", "squad", f"data.dir={tmp_path}", f"run={tmp_path}/run", *SMALL, *files, "train.stop=30u")
+    assert ended.code == 0, ended.err
+    assert f"use it:   transept answer {tmp_path}/run QUESTION CONTEXT" in ended.out
+    scored = run("eval", tmp_path / "run", "--json", "--out", tmp_path / "out.txt")
+    assert scored.code == 0, scored.err
+    found = json.loads(scored.out)
+    assert found["questions"] == 20 and {"exact_match", "f1", "loss"} <= set(found)
+    row = json.loads((tmp_path / "dev.jsonl").read_text().splitlines()[0])
+    used = run("answer", tmp_path / "run", row["question"], row["context"])
+    assert used.code == 0, used.err
+    assert used.out.split("\t")[0].strip() == (tmp_path / "out.txt").read_text().splitlines()[0]
+    out = run("export", tmp_path / "run", tmp_path / "hf", "--to", "hf", "--verify")
+    assert out.code == 0, out.err

@@ -204,6 +204,23 @@ class TaggedData(Splits, TextsOfTables):
     labels: int | None = Field(default=None, ge=1)
 
 
+class QuestionsData(Splits, TextsOfTables):
+    """Questions about texts in which the answer stands: SQuAD's JSON, or JSON lines of `question`, `context`, `answers`.
+
+    A context that is longer than `length` leaves room for is read in windows that overlap.
+
+    `labels`      so many questions are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    labels: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _nothing_is_cut(self) -> "QuestionsData":
+        if self.long == "cut":
+            raise ValueError("long: cut is for texts; a long context is read in windows")
+        return self
+
+
 class SpeechData(FilesData):
     """Sounds, with what is said in each where that is to be learned.
 

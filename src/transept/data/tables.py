@@ -45,8 +45,9 @@ def kind_of(path: Path, first: str) -> Kind:
     return "JSON lines" if _is_object(first) else "plain text"
 
 
-def read_table(lines: Sequence[str], path: Path, names: Sequence[str] | None = None) -> Table:
-    """The rows of a table, one at a time. `names` are those of its columns where its first line is a row like others.
+def read_table(lines: Sequence[str], path: Path, names: Sequence[str] | None = None, said: str = "data.head") -> Table:
+    """The rows of a table, one at a time. `names` are those of its columns where its first line is a row like others,
+    and `said` is where a person named them.
 
     Raises `InvalidData` with file and line.
     """
@@ -54,14 +55,14 @@ def read_table(lines: Sequence[str], path: Path, names: Sequence[str] | None = N
     if kind == "JSON lines":
         if names is not None:
             raise InvalidData(
-                "columns were named (data.head), and each row of JSON names its own",
+                f"columns were named ({said}), and each row of JSON names its own",
                 where=f"{path}:1",
-                remedy="Leave data.head out; data.columns says which of them are read.",
+                remedy=f"Leave {said} out.",
             )
         return Table(path, None, _objects(lines, path))
     cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
     if names is not None:
-        return Table(path, tuple(names), _unnamed(cells, names, path))
+        return Table(path, tuple(names), _unnamed(cells, names, path, said))
     _, first = next(cells, (1, []))
     head = tuple(name.strip() for name in first)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
@@ -189,17 +190,15 @@ def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Pat
 
 
 def _unnamed(
-    cells: Iterator[tuple[int, list[str]]], names: Sequence[str], path: Path
+    cells: Iterator[tuple[int, list[str]]], names: Sequence[str], path: Path, said: str
 ) -> Iterator[tuple[int, Row | None]]:
     """Rows from the first line on."""
     for number, row in cells:
         if number == 1 and [cell.strip() for cell in row] == list(names):
-            raise InvalidData(
-                "the first line names the columns itself", where=f"{path}:1", remedy="Leave data.head out."
-            )
+            raise InvalidData("the first line names the columns itself", where=f"{path}:1", remedy=f"Leave {said} out.")
         if row and len(row) != len(names):
             raise InvalidData(
-                f"{len(row)} columns, and data.head names {len(names)}: {', '.join(names)}", where=f"{path}:{number}"
+                f"{len(row)} columns, and {said} names {len(names)}: {', '.join(names)}", where=f"{path}:{number}"
             )
         yield number, dict(zip(names, row, strict=True)) if row else None
 

@@ -222,15 +222,20 @@ class TextSource:
         return self.beside([self.rows[row] for row in rows])
 
     def beside(self, chosen: Sequence[Encoding]) -> Entering:
-        """Encodings as rows beside each other, padded on the right."""
-        ids = filled([np.array(row.ids) for row in chosen], self.pad)
-        lengths = torch.tensor([len(row.ids) for row in chosen])
-        more = {"segments": filled([np.array(row.segments) for row in chosen], 0)} if self.segments else {}
-        valid = torch.arange(ids.size(1)) < lengths[:, None]
-        return Entering(ids, None if valid.all() else valid, more)
+        """Encodings as rows beside each other."""
+        return beside(chosen, self.pad, self.segments)
 
     def mix(self) -> float:
         return 0.0
+
+
+def beside(chosen: Sequence[Encoding], pad: int, segments: bool) -> Entering:
+    """Encodings as rows beside each other, padded on the right, with `segments` where a model is told them."""
+    ids = filled([np.array(row.ids) for row in chosen], pad)
+    lengths = torch.tensor([len(row.ids) for row in chosen])
+    more = {"segments": filled([np.array(row.segments) for row in chosen], 0)} if segments else {}
+    valid = torch.arange(ids.size(1)) < lengths[:, None]
+    return Entering(ids, None if valid.all() else valid, more)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Small tables of texts, pairs and tagged sentences whose answers a tiny model can learn."""
 
+import json
 import random
 from pathlib import Path
 
@@ -51,4 +52,22 @@ def write_tagged(folder: Path, count: int = 60, seed: int = 0, spans: bool = Fal
             end = "O" if spans else "PUNCT"
             lines.append("".join(f"{w}\t{t}\n" for w, t in [("a", outside), *pair, (".", end)]) + "\n")
         (folder / f"{split}.tsv").write_text("".join(lines))
+    return folder
+
+
+def write_questions(folder: Path, count: int = 40, empty: bool = False) -> Path:
+    """train.jsonl and dev.jsonl: what is said of a thing, among several."""
+    draws = random.Random(1)
+    for split, rows in (("train", count), ("dev", count // 2)):
+        lines = []
+        for i in range(rows):
+            things, words = draws.sample(THINGS, 3), draws.sample([*GOOD, *BAD], 3)
+            context = ", ".join(f"the {thing} was {word}" for thing, word in zip(things, words, strict=True)) + "."
+            asked = draws.randrange(3)
+            none = empty and i % 4 == 0
+            start = context.index(f"{things[asked]} was ") + len(f"{things[asked]} was ")
+            answers = {"text": [] if none else [words[asked]], "answer_start": [] if none else [start]}
+            lines.append(json.dumps({"question": f"how was the {'cat' if none else things[asked]}?",
+                                     "context": context, "answers": answers}))  # fmt: skip
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     return folder

@@ -247,7 +247,8 @@ def test_what_a_model_is_worth_as_it_is_may_be_measured_first_and_stay_the_best(
     """The score of the untouched model is that of update 0, once, whether the run was broken off or not."""
     task = ToyTask()
     torch.manual_seed(config().seed)
-    untouched = task.evaluate(task.build().eval())
+    with torch.no_grad():
+        untouched = task.evaluate(task.build().eval())
     task.higher = False  # the toy learns, so that the beginning is the best now
     result = train(task, config(stop="10u", validate_first=True), run, console=console)
     valid = events(run, "valid")
