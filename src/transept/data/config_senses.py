@@ -205,7 +205,7 @@ class TaggedData(Splits, TextsOfTables):
 
 
 class QuestionsData(Splits, TextsOfTables):
-    """Questions about texts in which the answer stands: SQuAD's JSON, or JSON lines of `question`, `context`, `answers`.
+    """Questions about texts in which answers stand: SQuAD's JSON, or JSON lines of `question`, `context`, `answers`.
 
     A context that is longer than `length` leaves room for is read in windows that overlap.
 

@@ -1,6 +1,7 @@
 """Questions: both kinds of file, answers that stand where they are said to, windows."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_windows_hold_every_token_and_overlap(context: int) -> None:
     assert all(len(row.ids) <= most and row.texts[:4] == [None, 0, 0, None] for row in found)
     covered = [{row.spans[at][0] for at, of in enumerate(row.texts) if of == 1} for row in found]
     assert set().union(*covered) == set(range(context))
-    for one, other in zip(covered, covered[1:], strict=False):
+    for one, other in pairwise(covered):
         assert len(one & other) == min(OVERLAP, room // 2)
     assert tokens_of(whole, 0, 1) == [4]
     if context > 2:

@@ -250,13 +250,15 @@ def test_what_a_model_is_worth_as_it_is_may_be_measured_first_and_stay_the_best(
     with torch.no_grad():
         untouched = task.evaluate(task.build().eval())
     task.higher = False  # the toy learns, so that the beginning is the best now
-    result = train(task, config(stop="10u", validate_first=True), run, console=console)
+    result = train(task, config(stop="10u", validate_first=True, precision="float32"), run, console=console)
     valid = events(run, "valid")
     assert [event["update"] for event in valid] == [0, 5, 10]
     assert valid[0]["loss"] == pytest.approx(untouched["loss"], rel=1e-5)
     assert (result.best.update, os.readlink(run.best)) == (0, "checkpoints/00000000")
     assert "the checkpoint of update 0" in told(console)
-    resumed = train(ToyTask(), config(stop="12u", validate_first=True), run, resume=True, console=console)
+    resumed = train(
+        ToyTask(), config(stop="12u", validate_first=True, precision="float32"), run, resume=True, console=console
+    )
     assert resumed.updates == 12 and [event["update"] for event in events(run, "valid")] == [0, 5, 10, 12]
     plain = config(stop="10u")
     assert plain.validate_first is False
