@@ -18,7 +18,7 @@ class _Settings(BaseModel):
 class Columns(_Settings):
     """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names.
 
-    `other` is the second text of a pair.
+    `other` is the second text of a pair; "" takes none.
     """
 
     file: str | None = None

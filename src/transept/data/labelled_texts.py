@@ -6,17 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from transept.data.config_senses import FilesData
-from transept.data.files import ending
+from transept.data.files import ending, is_json
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import column_of, kind_of, read_table, text_of
 from transept.errors import InvalidData
 
+Described = TypeVar("Described", bound=FilesData)
+
 TABLES = (".csv", ".tsv", ".jsonl", ".json")
 USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
     "text": ("text", "sentence", "sentence1", "text1", "premise", "question1", "question"),
-    "other": ("other", "sentence2", "text2", "text_pair", "hypothesis", "question2"),
+    "other": ("sentence2", "text2", "text_pair", "hypothesis", "question2"),
     "label": ("label", "class", "category", "target", "score", "similarity", "gold_label"),
 }
 
@@ -63,6 +66,13 @@ class LabelledTexts:
         return hashlib.sha256(json.dumps({word: list(said) for word, said in self.said.items()}).encode()).hexdigest()
 
 
+def elsewhere(data: Described, path: str) -> Described:
+    """What a recipe says of its tables, for another one that a command names: its columns, but no names for those of
+    JSON lines, which have their own."""
+    head = None if is_json(Path(path)) else data.head
+    return data.model_copy(update={"dir": None, "test": path, "hold": None, "head": head})
+
+
 def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None]) -> LabelledTexts:
     """The rows of a table. `say` hears how it was read. Raises InvalidData with file and line.
 
@@ -80,9 +90,9 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
+    words = [word for word in USUAL if word != "other" or data.columns.other != ""]
     chosen = {
-        word: column_of(word, getattr(data.columns, word), usual, known, path, word != "other")
-        for word, usual in USUAL.items()
+        word: column_of(word, getattr(data.columns, word), USUAL[word], known, path, word != "other") for word in words
     }
     columns = {word: name for word, name in chosen.items() if name is not None}
     if len(set(columns.values())) < len(columns):

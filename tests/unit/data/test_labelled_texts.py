@@ -53,6 +53,8 @@ def test_pairs_and_columns_by_name(tmp_path: Path) -> None:
     swapped = read(path, columns={"text": "sentence2", "other": "sentence1"})
     assert (list(swapped.texts), swapped.others) == (["c d", "f"], ["a b", "e"])
     assert swapped.fingerprint != found.fingerprint
+    alone = read(path, columns={"other": ""})
+    assert alone.others is None and list(alone.texts) == ["a b", "e"]
 
 
 def test_a_file_without_names_is_told_them(tmp_path: Path) -> None:
