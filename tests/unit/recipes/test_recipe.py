@@ -157,7 +157,7 @@ def test_the_numbers_of_fine_tuning_are_berts() -> None:
         assert settings.warmup / updates == pytest.approx(0.1, rel=0.03) and recipe.data.together == 32
         assert (recipe.train.optimizer.name, recipe.train.optimizer.weight_decay) == ("adamw", 0.01)
         assert str(recipe.start).startswith("google-bert/") and not recipe.model
-        if name == "squad":
+        if name in ("stsb", "squad"):  # of which nothing is learned from nothing
             continue
         quick = load_recipe(name, ["variant=quick"])
         assert quick.start is None and quick.model["family"] == "bert"
