@@ -97,6 +97,7 @@ def test_numbers_of_pairs_are_told_in_one_row_or_by_two_vectors(tmp_path: Path) 
     assert one.code == 0, one.err
     told = run("eval", tmp_path / "one", "--json")
     assert told.code == 0 and {"pearson", "spearman", "rmse"} <= set(json.loads(told.out)), told.err
+    assert "squared error an example" in run("eval", tmp_path / "one").out
     assert "print(model.classify((" in (tmp_path / "one" / "model" / "README.md").read_text()
     used = run("classify", tmp_path / "one", "--pair", "a fine film\ta fine film")
     assert used.code == 0 and -3 < float(used.out) < 8

@@ -275,7 +275,8 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
 
         name = "data" if asked.data else split
-        return Exam(name, data.source.unit, data.source.files, len(data), take, searched=False, each="example")
+        loss = "nats" if names is not None else "squared error"
+        return Exam(name, data.source.unit, data.source.files, len(data), take, False, "example", loss)
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:

@@ -246,7 +246,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         def take() -> Measured:
             return measure_pairs(one_stack(subject.model), data, how, recipe.train.batch_tokens, RESAMPLES)
 
-        return Exam(name, source.unit, source.files, len(data), take, searched=False, each="pair")
+        return Exam(name, source.unit, source.files, len(data), take, searched=False, each="pair", loss="squared error")
 
 
 def read_pairs(data: PairsOfTexts, split: Split, say: Callable[[str], None]) -> LabelledTexts:
