@@ -107,7 +107,7 @@ def evaluate(
     print(f"{exam.name}: {exam.count:,} {exam.unit}" + (f" of {', '.join(files)}" if files else ""))
     print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
     rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if exam.each == "token" else ""
-    print(f"{'loss':<12} {found.loss:.4f} nats a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
+    print(f"{'loss':<12} {found.loss:.4f} {exam.loss} a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")

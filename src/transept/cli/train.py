@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 # What a verb takes; the others take a text.
-INPUTS = {"caption": "PICTURE", "see": "PICTURE", "hear": "SOUND", "transcribe": "SOUND", "show": ""}
+INPUTS = {
+    "caption": "PICTURE",
+    "see": "PICTURE",
+    "hear": "SOUND",
+    "transcribe": "SOUND",
+    "show": "",
+    "answer": "QUESTION CONTEXT",
+}
 
 
 def add(app: typer.Typer) -> None:

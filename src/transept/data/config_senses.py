@@ -1,10 +1,12 @@
-"""What a recipe says of pictures and of sounds: `data:`. Importing this imports nothing heavy."""
+"""What a recipe says of pictures, sounds, and texts with labels: `data:`. Importing this imports nothing heavy."""
 
 import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from transept.data.config import Tokens
 
 SPOKEN = ("label", "text", "speaker")  # what a file's name may tell of it, and a table's columns
 
@@ -14,11 +16,15 @@ class _Settings(BaseModel):
 
 
 class Columns(_Settings):
-    """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names."""
+    """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names.
+
+    `other` is the second text of a pair; "" takes none.
+    """
 
     file: str | None = None
     label: str | None = None
     text: str | None = None
+    other: str | None = None
     speaker: str | None = None
 
 
@@ -42,15 +48,11 @@ class Hold(_Settings):
         return self
 
 
-class FilesData(_Settings):
-    """Files with what is said of them.
+class Splits(_Settings):
+    """Where the examples of each split are.
 
     `dir`       the folder that file names start from; without it they start from where you are.
-    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
-                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
-                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
-    `columns`   what a table calls its columns.
-    `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
+    `train`, `valid`, `test`  what a task reads.
     `hold`      takes the validation's examples out of `train`, in place of `valid`.
     """
 
@@ -58,16 +60,36 @@ class FilesData(_Settings):
     train: str | None = None
     valid: str | None = None
     test: str | None = None
-    columns: Columns = Columns()
-    names: str | None = None
     hold: Hold | None = None
 
     @model_validator(mode="after")
-    def _one_validation(self) -> "FilesData":
+    def _one_validation(self) -> "Splits":
         if self.hold is not None and self.valid is not None:
             raise ValueError("hold takes examples out of train, and valid names others: one of them is enough")
+        return self
+
+
+class FilesData(Splits):
+    """Files with what is said of them.
+
+    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
+                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
+                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
+    `columns`   what a table calls its columns.
+    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others.
+    `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
+    """
+
+    columns: Columns = Columns()
+    head: list[str] | None = Field(default=None, min_length=1)
+    names: str | None = None
+
+    @model_validator(mode="after")
+    def _speaking_names(self) -> "FilesData":
         if self.names is not None and not set(SPOKEN) & set(re.findall(r"\{(\w+)\}", self.names)):
             raise ValueError(f"names {self.names!r} says none of " + ", ".join(f"{{{word}}}" for word in SPOKEN))
+        if self.head is not None and len(set(self.head)) != len(self.head):
+            raise ValueError(f"head {self.head} names a column twice")
         return self
 
 
@@ -106,11 +128,33 @@ class Perturb(_Settings):
     shift: float = Field(default=0.0, ge=0)
 
 
-class LabelledData(FilesData):
-    """Pictures or sounds with a class each, or a number.
+class TextsOfTables(_Settings):
+    """How texts of a table, or pairs of them, become rows of tokens.
+
+    `tokenizer`  of a run that begins at nothing: a vocabulary that is learned on the training's texts, or one that is
+                 there. A model that is taken up has its own.
+    `length`     the most tokens of a row, with what stands around its texts; null: as many as the model takes.
+    `long`       what becomes of a longer one: "refuse" names its line; "cut" leaves its last tokens out, of a pair the
+                 second text's, and says how many were cut.
+    `together`   the most texts of a training batch, however short they are; null: as many as `train.batch_tokens`
+                 holds.
+    """
+
+    tokenizer: Tokens = Tokens(kind="wordpiece", lower=True)
+    length: int | None = Field(default=None, ge=4)
+    long: Literal["refuse", "cut"] = "refuse"
+    together: int | None = Field(default=None, ge=1)
+
+
+class LabelledData(FilesData, TextsOfTables):
+    """Texts, pairs of texts, pictures or sounds with a class each, or a number.
+
+    Of texts a split is a table (.csv, .tsv, .jsonl), whose `columns` are `text`, `label` and, of pairs, `other`.
 
     `classes`     their names, in order; null: those of the training's examples, sorted. Where labels are numbers they
                   count these names from 0.
+    `labels`      so many examples of each class are trained on, or of all where labels are numbers, drawn by
+                  `train.seed`: fewer are among more. null: all.
     `mean`, `std` of pictures: what is taken from the values of each channel, which are between 0 and 1, and what they
                   are divided by; null: nothing.
     `rate`        of sounds: samples a second that the model hears; files of other rates are resampled, which is said.
@@ -118,6 +162,7 @@ class LabelledData(FilesData):
     """
 
     classes: list[str] | None = None
+    labels: int | None = Field(default=None, ge=1)
     mean: list[float] | None = None
     std: list[float] | None = None
     rate: int = Field(default=16_000, ge=1)
@@ -132,6 +177,47 @@ class LabelledData(FilesData):
             raise ValueError(f"std {self.std} divides, and must not be 0")
         if self.classes is not None and (len(set(self.classes)) != len(self.classes) or len(self.classes) < 2):
             raise ValueError(f"classes {self.classes} must be two or more, each named once")
+        return self
+
+
+class PairsOfTexts(FilesData, TextsOfTables):
+    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl) whose `columns` are `text`, `other` and `label`.
+
+    `labels`      so many pairs are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    labels: int | None = Field(default=None, ge=1)
+
+
+class TaggedData(Splits, TextsOfTables):
+    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines with two lists; other
+    files with a word a line, first in it, its tag last, and an empty line after each sentence.
+
+    `words`, `tags`  the keys of JSON lines that hold the lists; null: found by usual names.
+    `classes`     the tags, in order; null: those of the training's words, sorted.
+    `labels`      so many sentences are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    words: str | None = None
+    tags: str | None = None
+    classes: list[str] | None = Field(default=None, min_length=2)
+    labels: int | None = Field(default=None, ge=1)
+
+
+class QuestionsData(Splits, TextsOfTables):
+    """Questions about texts in which answers stand: SQuAD's JSON, or JSON lines of `question`, `context`, `answers`.
+
+    A context that is longer than `length` leaves room for is read in windows that overlap.
+
+    `labels`      so many questions are trained on, drawn by `train.seed`: fewer are among more. null: all.
+    """
+
+    labels: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _nothing_is_cut(self) -> "QuestionsData":
+        if self.long == "cut":
+            raise ValueError("long: cut is for texts; a long context is read in windows")
         return self
 
 

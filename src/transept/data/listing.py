@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 from transept.data.archive import Archive, is_archive
 from transept.data.config import Split
-from transept.data.config_senses import SPOKEN, Columns, FilesData
+from transept.data.config_senses import SPOKEN, FilesData, Splits
 from transept.data.files import ending
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import no_column, read_table, text_of
+from transept.data.tables import column_of, read_table, text_of
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -74,7 +74,7 @@ class Listing:
 Say = Callable[[str], None]
 
 
-def place_of(data: FilesData, split: Split) -> Path:
+def place_of(data: Splits, split: Split) -> Path:
     """What a recipe names for a split. InvalidConfig where it names nothing, InvalidData where nothing is there."""
     name = getattr(data, split)
     if name is None:
@@ -101,7 +101,7 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
     `endings` are those of the files that count; `say` hears how it was read. Raises InvalidData with file and line.
     """
     if ending(path) in TABLES:
-        found = _table(path, read_bytes(path), Archive(path.parent), "", data.columns, wanted, say)
+        found = _table(path, read_bytes(path), Archive(path.parent), "", data, wanted, say)
     elif path.is_dir() or is_archive(path):
         store = Archive(path)
         table = next((name for name in store.names if PurePosixPath(name).name in WITHIN), None)
@@ -111,7 +111,7 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
             with store.open(table) as file:
                 raw = file.read()
             place = path / table if path.is_dir() else Path(f"{path}: {table}")
-            found = _table(place, raw, store, table.rpartition("/")[0], data.columns, wanted, say)
+            found = _table(place, raw, store, table.rpartition("/")[0], data, wanted, say)
         else:
             found = _folders(store, wanted, endings, say)
     else:
@@ -132,15 +132,18 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 
 
 def _table(
-    path: Path, raw: bytes, store: Archive, base: str, columns: Columns, wanted: Sequence[str], say: Say
+    path: Path, raw: bytes, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say
 ) -> Listing:
     """The rows of a table, whose file names start from the folder `base` of the store."""
-    table = read_table(split_lines(raw, path), path)
+    columns, table = data.columns, read_table(split_lines(raw, path), path, data.head)
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
-    chosen = {word: _column(word, getattr(columns, word), known, path, word in ("file", *wanted)) for word in USUAL}
+    chosen = {
+        word: column_of(word, getattr(columns, word), usual, known, path, word in ("file", *wanted))
+        for word, usual in USUAL.items()
+    }
     told = {word: name for word, name in chosen.items() if name is not None}
     called = ", ".join(f"the {word} is '{name}'" for word, name in told.items())
     say(f"{path}: {len(found):,} rows; {called}")
@@ -160,20 +163,6 @@ def _table(
             else:
                 said[word].append(value.strip())
     return Listing(path, store, names, said, [line for line, _ in found])
-
-
-def _column(word: str, given: str | None, known: Sequence[str], path: Path, needed: bool) -> str | None:
-    """What a table calls a word: as the recipe says, else by a usual name; None where it is not there."""
-    if given is not None and given not in known:
-        raise no_column(given, known, f"{path}:1", f"data.columns.{word} names one.")
-    found = given or next((usual for usual in USUAL[word] if usual in known), None)
-    if found is None and needed:
-        raise InvalidData(
-            f"no column is called {' or '.join(USUAL[word])}",
-            where=f"{path}:1",
-            remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME.",
-        )
-    return found
 
 
 # ------------------------------------------------------------------ folders and names

@@ -219,6 +219,27 @@ class Tokenizer:
         return (str(self._backend.to_str(pretty=True)) + "\n").encode()
 
 
+def shortened(one: Encoding, longest: int) -> Encoding:
+    """The encoding with so many tokens: the last ones of the last text go, what stands around stays."""
+    last = max((text for text in one.texts if text is not None), default=0)
+    own = [at for at, text in enumerate(one.texts) if text == last]
+    gone = set(own[max(0, len(own) - (len(one.ids) - longest)) :])
+    if len(one.ids) - len(gone) > longest:
+        raise InvalidData(f"{len(one.ids) - len(gone)} tokens stand around what may be cut; the model takes {longest}")
+    return chosen(one, [at for at in range(len(one.ids)) if at not in gone])
+
+
+def chosen(one: Encoding, tokens: Sequence[int]) -> Encoding:
+    """Some tokens of an encoding."""
+    return Encoding(
+        [one.ids[at] for at in tokens],
+        [one.segments[at] for at in tokens],
+        [one.texts[at] for at in tokens],
+        [one.spans[at] for at in tokens],
+        [one.words[at] for at in tokens],
+    )
+
+
 # Hugging Face's clean_up_tokenization_spaces, in this order.
 TIDY = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 

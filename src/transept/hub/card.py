@@ -126,8 +126,12 @@ def fitted(
     found = OURS.search(card.text)
     if found is None:
         return card
-    shown = re.search(r'model\.\w+\((?=")', found[0])
-    example = str(json.JSONDecoder().raw_decode(found[0], shown.end())[0]) if shown else ""
+    shown = re.search(r'model\.\w+\((\(?)(?=")', found[0])
+    example = ""
+    if shown:
+        first, end = json.JSONDecoder().raw_decode(found[0], shown.end())
+        pair = [first, json.JSONDecoder().raw_decode(found[0], end + len(", "))[0]] if shown[1] else [first]
+        example = "\t".join(map(str, pair))
     words = use(spec, architecture, tokenizer, unsaid, example)
     return Card(card.text[: found.start()] + words + card.text[found.end() :], card.pictures)
 

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.configuration import differences
-from transept.families.hugging_face import Look, architecture
+from transept.families.hugging_face import Look, architecture, label_words
 from transept.families.registry import all_families, family_of_hf
+from transept.heads.head import Head
 from transept.hub.files import member, present, read_json
 from transept.names import Names
 from transept.parts.stack import Stack
@@ -102,6 +103,23 @@ def saying(spec: Topology, kind: str | None = None) -> ModuleType | None:
     order = [first] if first else []
     order += [module for module in readable() if module is not first]
     return next((module for module in order if _refusal(module, spec) is None), None)
+
+
+def headed(spec: Topology, end: str, count: int, kind: str | None = None) -> Head | None:
+    """The head for `count` classes that the family which says a model has in Hugging Face's class whose name ends so.
+
+    `end` is "ForSequenceClassification", say, and `kind` the model_type that it had. None where no family of theirs
+    says the model, or where it has no such class.
+    """
+    family = saying(spec, kind)
+    if family is None:
+        return None
+    config = family.to_hf(spec)
+    for name in family.HF_MODELS[config["model_type"]]:
+        if name.endswith(end):
+            head: Head = family.from_hf(config | label_words(count) | {"architectures": [name]}).head
+            return head
+    return None
 
 
 def unsayable(spec: Topology, where: Path) -> UsageError:

@@ -32,24 +32,30 @@ def use(
 ) -> str:
     """How to load a model and what to do with it. `architecture` is Hugging Face's class where it can load it.
 
-    `unsaid` is how their search differs from the model's own, `example` an input that suits the model.
+    `unsaid` is how their search differs from the model's own, `example` an input that suits the model; of a pair of
+    texts both, a TAB between them.
     """
     verb = verb_of(spec)
     if verb is not None and tokenizer is None and verb not in ("see", "hear"):
         verb = None
     shown = example if example and "`" not in example and "<!--" not in example else _example(verb, tokenizer)
-    given = [shown, CONTEXT] if verb == "answer" else [shown]
+    pair = verb == "classify" and "\t" in shown
+    given = [shown, CONTEXT] if verb == "answer" else shown.split("\t", 1) if pair else [shown]
     code = ["import transept", "", f'model = transept.load("{PLACE}")']
     spoken = ", ".join(json.dumps(word, ensure_ascii=False) for word in given)
+    spoken = f"({spoken})" if pair else spoken
     code += [f"print(model.{verb}({spoken}))"] if verb else ["print(model.spec)"]
     lines = [BEGIN, "## Use", "", *_python(code)]
     if verb:
         words = " ".join(json.dumps(word, ensure_ascii=False) if plain(word) else shlex.quote(word) for word in given)
-        lines += ["", f"On the command line: `transept {verb} {PLACE} {words}`"]
+        command = f"transept {verb} {PLACE} {words}"
+        if pair:  # a TAB parts the two texts of a line
+            command = f"printf '%s\\t%s\\n' {words} | transept {verb} {PLACE} --pair"
+        lines += ["", f"On the command line: `{command}`"]
     if architecture is None:
         lines += ["", "No class of `transformers` has this shape, so Transept alone reads it."]
     else:
-        lines += ["", _said(spec, unsaid), "", *_python(_theirs(verb, architecture, reads(spec), tokenizer, shown))]
+        lines += ["", _said(spec, unsaid), "", *_python(_theirs(verb, architecture, reads(spec), tokenizer, given))]
     return "\n".join([*lines, END])
 
 
@@ -80,9 +86,11 @@ def _said(spec: Topology, unsaid: Sequence[str]) -> str:
     return "With Hugging Face, whose `generate` takes the search from `generation_config.json`:"
 
 
-def _theirs(verb: str | None, architecture: str, kind: str, tokenizer: Tokenizer | None, shown: str) -> list[str]:
+def _theirs(
+    verb: str | None, architecture: str, kind: str, tokenizer: Tokenizer | None, given: Sequence[str]
+) -> list[str]:
     """Code for their library."""
-    text = json.dumps(shown, ensure_ascii=False)
+    text = ", ".join(json.dumps(word, ensure_ascii=False) for word in (given if verb == "classify" else given[:1]))
     names = ["AutoTokenizer", architecture] if kind == "text" and tokenizer is not None else [architecture]
     code = [f"from transformers import {', '.join(names)}", "", f'model = {architecture}.from_pretrained("{PLACE}")']
     if len(names) == 1:

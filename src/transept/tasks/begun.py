@@ -14,11 +14,13 @@ from transept.errors import InvalidConfig
 from transept.families.declared import declared
 from transept.families.registry import family
 from transept.heads.attended import Attended
-from transept.heads.classes import Averaged, Classes
+from transept.heads.classes import Averaged, Classes, Pooled
 from transept.heads.head import Head
 from transept.heads.letters import Letters
+from transept.hub.described import headed
 from transept.hub.directory import Stored, read
 from transept.hub.processor import Hearing
+from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform, WaveformLayer
 from transept.models import Model, ModelLayer
 from transept.spec import fits, replace
@@ -91,21 +93,38 @@ def taken(stored: Stored, spec: Model, whole: bool, recipe: Recipe, say: Say) ->
 
     What begins anew is said in a line.
     """
+    was = stored.model.spec
+    assert isinstance(was, Model)
     old, own = stored.model.state_dict(), outline(spec).state_dict()
     kept = {
         name: tensor.float()
         for name, tensor in old.items()
         if name in own and tensor.shape == own[name].shape and (whole or not _of_a_head(name))
     }
+    pooler = "" if whole else pooler_of(was, spec.head)
+    kept |= {
+        f"head.dense.{name.removeprefix(pooler)}": tensor.float()
+        for name, tensor in old.items()
+        if pooler and name.startswith(pooler)
+    }
     missing = [name for name in own if name not in kept and not _of_a_head(name)]
     strange = [name for name in missing if name != "embed.hidden"]
     assert not strange, f"the description differs in more than its head: {strange}"
-    was = stored.model.spec
-    assert isinstance(was, Model)
     head = "its head goes on" if whole else f"a new head, {spoken(spec.head)}, begins in place of {spoken(was.head)}"
+    head += ", over the pooler that it had" if pooler else ""
     also = ", and a vector for hidden frames" if missing else ""
     say(f"the model comes from {recipe.start}, and model has no say: {head}{also}")
     return Begun(spec, kept)
+
+
+def pooler_of(was: Model, head: Head) -> str:
+    """What the names of a dense matrix begin with that goes on under a new head, BERT's pooler; "": there is none."""
+    if not isinstance(head, Classes | Pooled) or head.dense is None:
+        return ""
+    for name, one in (("head", was.head), ("second", was.second)):
+        if isinstance(one, Pooled | Classes) and (one.pool, one.dense) == (head.pool, head.dense):
+            return f"{name}.dense."
+    return ""
 
 
 def _of_a_head(name: str) -> bool:
@@ -125,13 +144,19 @@ def count_of(head: Head) -> int:
     return head.count if isinstance(head, Classes | Attended | Letters) else 0
 
 
-def scoring(head: Head, count: int, embed: object) -> Head:
-    """A head for `count` classes: as it was where it scored classes, else one that suits what enters."""
-    if isinstance(head, Averaged):
-        return replace(head, heads=tuple(scoring(one, count, embed) for one in head.heads))
-    if isinstance(head, Classes | Attended):
-        return replace(head, count=count)
-    return Classes(count, "mean", narrow=256) if isinstance(embed, Waveform) else Classes(count)
+def scoring(was: Model, count: int, kind: str | None = None) -> Head:
+    """A head for `count` classes: as it was where it scored classes, else that of Hugging Face's family of the
+    model_type `kind`, else one that suits what enters."""
+    if isinstance(was.head, Averaged):
+        return replace(was.head, heads=tuple(scoring(replace(was, head=one), count, kind) for one in was.head.heads))
+    if isinstance(was.head, Classes | Attended):
+        return replace(was.head, count=count)
+    if isinstance(was.embed, Waveform):
+        return Classes(count, "mean", narrow=256)
+    if isinstance(was.embed, Tokens):
+        found = headed(was, "ForSequenceClassification", count, kind)
+        return found or Classes(count, "last" if was.stack.causal else "mean")
+    return Classes(count)
 
 
 def tuned(spec: Model, tune: Tune, recipe: Recipe) -> Model:

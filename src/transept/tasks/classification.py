@@ -1,9 +1,9 @@
-"""Classification: pictures or sounds with labels, the loss of a class, and how often a model is right."""
+"""Classification: texts, pictures or sounds with labels, the loss of a class, and how often a model is right."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from transept.data.config import Split
+from transept.data.labelled_texts import elsewhere
 from transept.data.pictures import Preparation
-from transept.errors import InvalidConfig, UsageError
+from transept.data.tokenizer import Tokenizer
+from transept.errors import InvalidConfig, UsageError, nearest
 from transept.heads.attended import Attended
 from transept.heads.classes import Averaged, Classes
 from transept.hub.card import Measure, Record, Text
@@ -31,19 +33,22 @@ from transept.tasks.classifying import measure_classes, one_stack, task_loss
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Examples
 from transept.tasks.grades import often_confused
-from transept.tasks.labelled import Kind, Labelled, prepared_by
+from transept.tasks.labelled import How, Kind, Labelled, prepared_by
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.classification import ClassificationRecipe
 from transept.tasks.stack_task import StackTask
+from transept.tasks.texts import demand_vocabulary
+from transept.tasks.worded import told_of_rows
 
 SCORING = Classes | Attended | Averaged
+VERBS: dict[Kind, str] = {"pictures": "see", "sound": "hear", "text": "classify"}
 
 
 class Classification(StackTask[ClassificationRecipe, Examples]):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
-    name, verb, verbs = "classification", "see", ("see", "hear")
+    name, verb, verbs = "classification", "see", tuple(VERBS.values())
 
     def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -51,33 +56,38 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         self.score: str = recipe.evaluate.best or ("pearson" if numbers else "accuracy")
         self.higher = self.score != "loss"
         stored = opened(recipe, say)
-        kind = kind_of(stored.model.spec if stored else self._declared(2), recipe)
-        self.verb = "see" if kind == "pictures" else "hear"
+        was = stored.model.spec if stored else self._declared(2)
+        assert isinstance(was, Model)
+        kind = kind_of(was, recipe)
+        self.verb = VERBS[kind]
         data = Labelled(recipe, kind, say)
         self.labels, count = data.names, max(len(data.names), 1)
+        tokenizer = data.tokenizer(stored, was.stack.causal) if kind == "text" else None
         if stored is None:
+            vocab = tokenizer.vocab if tokenizer else 2
             if "labels" in recipe.model and not numbers:
                 data.demand_count(count_of(self._declared(count).head))
-            self.begun = Begun(tuned(self._declared(count), recipe.tune, recipe))
+            self.begun = Begun(tuned(self._declared(count, vocab), recipe.tune, recipe))
         else:
-            was = stored.model.spec
-            assert isinstance(was, Model)
             whole = isinstance(was.head, SCORING) and (
                 stored.labels == self.labels or (numbers and count_of(was.head) == 1)
             )
-            head = was.head if whole else scoring(was.head, count, was.embed)
+            head = was.head if whole else scoring(was, count, stored.beside.get("model_type"))
             spec = tuned(changed(was, head=head, second=None), recipe.tune, recipe)
             self.begun = taken(stored, spec, whole, recipe, say)
-        self.preparation = prepared_by(self.spec, recipe, stored, say)
+        if tokenizer:
+            demand_vocabulary(self.spec, tokenizer, recipe.where("model.vocab"))
+        self.preparation: How = tokenizer or prepared_by(self.spec, recipe, stored, say)
         self.data = data
         self.train, self.valid = data.examples(self.spec, self.preparation)
         self.weights = self._weights()
 
-    def _declared(self, count: int) -> Model:
+    def _declared(self, count: int, vocab: int = 2) -> Model:
         """What the recipe declares for so many classes, with a head that scores them."""
-        spec = declared_model(self.recipe, {"labels": count}, "classification")
+        words = {"labels": count, "vocab": vocab}
+        spec = declared_model(self.recipe, words, "classification")
         if not isinstance(spec.head, SCORING):
-            spec = declared_model(self.recipe, {"labels": count, "head": "classes"}, "classification")
+            spec = declared_model(self.recipe, words | {"head": "classes"}, "classification")
         if not isinstance(spec.head, SCORING):
             raise refused(self.recipe, Classes)
         return spec
@@ -85,6 +95,8 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
     @property
     def counts(self) -> str:
         """What the size of a batch is counted in."""
+        if isinstance(self.preparation, Tokenizer):
+            return "tokens"
         return "pictures" if isinstance(self.preparation, Preparation) else "frames"
 
     @property
@@ -97,6 +109,8 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         given, names = self.recipe.classify.weights, self.labels
         if given == "equal" or not names:
             return None
+        if isinstance(given, dict):
+            given = weights_by_name(given, names, self.recipe.where("classify.weights"))
         counts = np.bincount(self.train.own.astype(np.int64), minlength=len(names))
         if given == "balanced":
             if not counts.all():
@@ -136,6 +150,9 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             how, channels = self.preparation, getattr(self.spec.embed, "channels", 3)
             size = "as they are" if how.size is None else f"{across(how.size)} pixels"
             told["pictures"] = f"{size}, {channels} channel{'s' if channels > 1 else ''}"
+        elif isinstance(self.preparation, Tokenizer):
+            lengths = self.train.source.lengths(True)[self.train.rows].tolist()
+            told["tokens"] = told_of_rows(lengths, self.preparation, self.recipe, self.recipe.data)
         else:
             told["sound"] = f"{self.preparation.rate:,} samples a second"
         if self.labels:
@@ -201,8 +218,9 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         return self.labels[int(data.own[row])] if self.labels else f"{data.own[row]:.6g}"
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card = self._card(model, record)
-        save(directory, model, labels=self.labels, processor=self.preparation, card=card)
+        card, how = self._card(model, record), self.preparation
+        words, processor = (how, None) if isinstance(how, Tokenizer) else (None, how)
+        save(directory, model, tokenizer=words, labels=self.labels, processor=processor, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         budget, where = self.recipe.train.batch_tokens, self.valid.names()
@@ -222,62 +240,74 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             measures=[*made.measures[:-1], Measure(loss, where, found.loss)],
             texts=[Text(split, data.names(), len(data), self.unit) for split, data in splits],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
-            example="picture.png" if self.unit == "pictures" else "sound.wav",
+            example={"see": "picture.png", "hear": "sound.wav"}.get(self.verb, ""),
         )
 
     @staticmethod
     def exam(subject: Subject, asked: Asked) -> Exam:
         """The examples that `transept eval` scores a model on. Raises UsageError where a model classifies none."""
         spec = subject.model.spec
-        if (
-            not isinstance(spec, Model)
-            or not isinstance(spec.head, SCORING)
-            or reads(spec) not in ("pictures", "sound")
-        ):
-            raise UsageError("only a model that classifies pictures or sounds is scored so", where=subject.path)
+        if not isinstance(spec, Model) or not isinstance(spec.head, SCORING) or reads(spec) not in VERBS:
+            raise UsageError("only a model that classifies texts, pictures or sounds is scored so", where=subject.path)
         recipe = asked.recipe
         if recipe is None or not isinstance(recipe, ClassificationRecipe):
             recipe = plain(subject)
-        if subject.processor is None:
+        how = subject.tokenizer if reads(spec) == "text" else subject.processor
+        if how is None:
             raise UsageError("nobody says how its examples are prepared", where=subject.path)
         split: Split = "test"
         if asked.data:
             if len(asked.data) > 1:
                 raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
-            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
+            read = elsewhere(recipe.data, asked.data[0])
         else:
             split, read = asked.choose(recipe.data.test is not None), recipe.data
         names = list(subject.labels) if recipe.classify.target == "class" else None
         recipe = recipe.model_copy(update={"data": read.model_copy(update={"classes": names})})
         labelled = Labelled(recipe, kind_of(spec, recipe), asked.say)
         if split == "valid" and read.hold is not None:
-            data = labelled.examples(spec, subject.processor)[1]
+            data = labelled.examples(spec, how)[1]
         else:
-            data = labelled.other(split, spec, subject.processor)
+            data = labelled.other(split, spec, how)
 
         def take() -> Measured:
             model, budget = one_stack(subject.model), recipe.train.batch_tokens
             return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
 
         name = "data" if asked.data else split
-        return Exam(name, data.source.unit, data.source.files, len(data), take, searched=False, each="example")
+        loss = "nats" if names is not None else "squared error"
+        return Exam(name, data.source.unit, data.source.files, len(data), take, False, "example", loss)
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:
     """What enters a model; InvalidConfig where it is neither pictures nor sound."""
-    kind = reads(spec)
-    if kind == "pictures":
-        return "pictures"
-    if kind == "sound":
-        return "sound"
+    for kind in VERBS:
+        if reads(spec) == kind:
+            return kind
     named = recipe.where("model.family") if recipe.start is None else recipe.start
-    raise InvalidConfig(f"classification is of pictures or of sounds here, and this model reads {kind}", where=named)
+    raise InvalidConfig(
+        f"classification is of texts, of pictures or of sounds here, and this model reads {reads(spec)}", where=named
+    )
+
+
+def weights_by_name(given: Mapping[str, float], names: Sequence[str], where: str | None) -> list[float]:
+    """The weight of each class, in order. InvalidConfig names a class that is not there, or that has none."""
+    for name in given:
+        if name not in names:
+            has = f"There are: {', '.join(names[:12])}."
+            raise InvalidConfig(
+                f"classify.weights: there is no class {name!r}.{nearest(name, names)}", where=where, remedy=has
+            )
+    if missing := [name for name in names if name not in given]:
+        raise InvalidConfig(f"classify.weights has nothing for the class {missing[0]!r}", where=where)
+    return [given[name] for name in names]
 
 
 def plain(subject: Subject) -> ClassificationRecipe:
     """What is said of a model without a run beside it: how many examples go together, and whether they are numbers."""
     target = "number" if len(subject.labels) == 1 else "class"
     together = 2048 if isinstance(subject.processor, Preparation) else 20_000
+    together = 4096 if reads(subject.model.spec) == "text" else together
     return ClassificationRecipe.plain(together, classify={"target": target})
 
 

@@ -30,7 +30,7 @@ def one_stack(model: nn.Module) -> ModelLayer:
 def scores_of(model: ModelLayer, batch: ClassBatch, *, learning: bool = True) -> list[Tensor]:
     """Scores (B, C) in float32 of each head that classifies; without `learning` no gradient goes below the head."""
     with nullcontext() if learning else torch.no_grad():
-        states, entered = model.hidden(batch.inputs, batch.valid)
+        states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, None, **batch.more)
     head = model.head
     found = head.each(states, entered) if isinstance(head, AveragedLayer) else [head(states, entered)]
     return [scores.float() for scores in found]

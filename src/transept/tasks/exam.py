@@ -65,7 +65,8 @@ class Exam:
     """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it.
 
     `searched` tells whether answers are searched for, so that the settings of the search count; `each` is what the loss
-    is counted in; `answers` tells whether there is an answer to each, which a file may be written of.
+    is counted in, and `loss` of what kind it is; `answers` tells whether there is an answer to each, which a file may
+    be written of.
     """
 
     name: str
@@ -75,4 +76,5 @@ class Exam:
     take: Callable[[], Measured]
     searched: bool = True
     each: str = "token"
+    loss: str = "nats"
     answers: bool = True

@@ -1,4 +1,4 @@
-"""How good classes and numbers are: accuracy, F1, Matthews' and Pearson's correlations, each with a 95 % interval.
+"""How good classes, numbers and spans are: accuracy, F1, Matthews' and Pearson's correlations, with 95 % intervals.
 
 Shapes: N examples, C classes.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transept.data.spans import spans_of
 from transept.tasks.score import Score, wilson
 
 Whole = NDArray[np.int64]
@@ -107,3 +108,30 @@ def often_confused(found: Whole, right: Whole, names: Sequence[str], most: int =
     order = np.argsort(-table, axis=None, kind="stable")[:most]
     pairs = [(int(place) // len(names), int(place) % len(names)) for place in order]
     return [f"{names[a]} taken for {names[b]} ({table[a, b]} times)" for a, b in pairs if table[a, b]]
+
+
+def entity_f1(
+    found: Sequence[Sequence[str]], right: Sequence[Sequence[str]], resamples: int = 0
+) -> tuple[Score, float, float]:
+    """F1 of spans, precision and recall, times 100: a span is right where its words and its kind are (CoNLL 2002).
+
+    `found` and `right` are the tags of each sentence; the interval comes from draws of the sentences.
+    """
+    counts = np.zeros((len(right), 3), np.int64)  # right ones among those found, found, there
+    for row, (mine, theirs) in enumerate(zip(found, right, strict=True)):
+        own, there = set(spans_of(mine)), set(spans_of(theirs))
+        counts[row] = len(own & there), len(own), len(there)
+    interval = None
+    if resamples:
+        draws = np.random.default_rng(SEED).integers(0, len(right), (resamples, len(right)))
+        low, high = np.quantile([100 * _span_f1(counts[rows].sum(0)) for rows in draws], (0.025, 0.975))
+        interval = (float(low), float(high))
+    hits, mine, theirs = counts.sum(0).tolist()
+    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+    score = Score("entity F1", 100 * _span_f1(counts.sum(0)), interval, f"n:{theirs}|average:micro{end}")
+    return score, 100 * hits / max(mine, 1), 100 * hits / max(theirs, 1)
+
+
+def _span_f1(counts: Whole) -> float:
+    hits, mine, theirs = map(int, counts)
+    return 2 * hits / max(mine + theirs, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,10 +11,13 @@ import numpy as np
 
 from transept.data.classes import amounts, class_names, numbered
 from transept.data.config import Split
+from transept.data.config_senses import Augment, Perturb
 from transept.data.held import Rows, parted
+from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
 from transept.data.listing import SOUNDS, Listing, place_of, read_listing
 from transept.data.pictures import Preparation
 from transept.data.sights import Pictures, Sights, read_pictures
+from transept.data.tokenizer import Tokenizer
 from transept.data.waves import Waves
 from transept.errors import InvalidConfig, InvalidData
 from transept.hub.directory import Stored
@@ -23,11 +26,14 @@ from transept.inputs.seen import Seen
 from transept.inputs.waveform import Waveform
 from transept.models import Model
 from transept.tasks.begun import hearing_of
-from transept.tasks.examples import Examples, PictureSource, SoundSource, Source
+from transept.tasks.examples import Examples, PictureSource, SoundSource, Source, TextSource
 from transept.tasks.settings.classification import ClassificationRecipe
+from transept.tasks.worded import all_texts, tokenizer_for
 
 Say = Callable[[str], None]
-Kind = Literal["pictures", "sound"]
+Kind = Literal["pictures", "sound", "text"]
+Found = Pictures | LabelledTexts
+How = Processor | Tokenizer  # how an example becomes what a model takes
 
 
 @dataclass(frozen=True)
@@ -38,24 +44,29 @@ class Labelled:
     kind: Kind
     say: Say
 
-    def read(self, split: Split) -> Pictures:
-        """The files of a split with their labels; texts that speak of a place speak of the file's."""
+    def read(self, split: Split) -> Found:
+        """The examples of a split with their labels; texts that speak of a place speak of the file's."""
+        if self.kind == "text":
+            return read_labelled_texts(place_of(self.recipe.data, split), self.recipe.data, self.say)
         if self.kind == "pictures":
             return read_pictures(self.recipe.data, split, self.say)
         return read_listing(place_of(self.recipe.data, split), self.recipe.data, ["label"], SOUNDS, self.say)
 
     @cached_property
-    def train(self) -> Pictures:
+    def train(self) -> Found:
         return self.read("train")
 
     @cached_property
     def halves(self) -> tuple[Rows, Rows | None]:
         """The rows to train on, and those of the same files that validate; None where others do."""
         data, found = self.recipe.data, self.train
-        if data.hold is None:
-            return np.arange(len(found)), None
         labels = found.said["label"] if self.recipe.classify.target == "class" else None
-        return parted(len(found), data.hold, found.where, labels, found.said.get("speaker"))
+        rows, held = np.arange(len(found)), None
+        if data.hold is not None:
+            rows, held = parted(len(found), data.hold, found.where, labels, found.said.get("speaker"))
+        if data.labels is not None:
+            rows = some_of_each(rows, data.labels, labels, self.recipe.train.seed)
+        return rows, held
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -74,8 +85,8 @@ class Labelled:
             )
         return names
 
-    def answers(self, found: Pictures, rows: Rows | None = None) -> np.ndarray:
-        """What is asked of each row: of those that matter, where `rows` names them."""
+    def answers(self, found: Found) -> np.ndarray:
+        """What is asked of each row."""
         labels, where = found.said["label"], found.where
         if self.recipe.classify.target == "number":
             return amounts(labels, where)
@@ -100,9 +111,24 @@ class Labelled:
                 remedy="Leave model.labels out, or name them all by data.classes.",
             )
 
-    def source(self, found: Pictures, spec: Model, how: Processor) -> Source:
+    def tokenizer(self, stored: Stored | None, causal: bool) -> Tokenizer:
+        """What makes texts tokens. Raises InvalidConfig where the recipe changes what texts have not."""
+        data = self.recipe.data
+        for key, plain in (("augment", Augment()), ("perturb", Perturb())):
+            if getattr(data, key) != plain:
+                where = self.recipe.where(f"data.{key}")
+                raise InvalidConfig(f"data.{key} changes pictures or sounds, and this model reads text", where=where)
+        assert isinstance(self.train, LabelledTexts)
+        texts = all_texts(self.train, self.halves[0].tolist()) if stored is None else []
+        return tokenizer_for(self.recipe, data, stored, texts, causal)
+
+    def source(self, found: Found, spec: Model, how: How) -> Source:
         """What batches are made from."""
         data = self.recipe.data
+        if isinstance(how, Tokenizer):
+            assert isinstance(found, LabelledTexts)
+            return TextSource(found, how, spec, data, self.say)
+        assert not isinstance(found, LabelledTexts)
         if isinstance(how, Preparation):
             assert isinstance(spec.embed, Seen)
             return PictureSource(Sights(found, how, spec.embed.channels), data.augment)
@@ -110,7 +136,7 @@ class Labelled:
         waves = Waves(found, how.rate, how.normalise, spec.embed.features.least(), self.say)
         return SoundSource(waves, data.perturb, spec.embed.features)
 
-    def examples(self, spec: Model, how: Processor) -> tuple[Examples, Examples]:
+    def examples(self, spec: Model, how: How) -> tuple[Examples, Examples]:
         """Those to train on, and those to validate on."""
         rows, held = self.halves
         source, count = self.source(self.train, spec, how), len(self.names)
@@ -119,11 +145,27 @@ class Labelled:
             return whole, Examples(source, held, whole.answers, count)
         return whole, self.other("valid", spec, how)
 
-    def other(self, split: Split, spec: Model, how: Processor) -> Examples:
+    def other(self, split: Split, spec: Model, how: How) -> Examples:
         """A split with files of its own."""
         found = self.read(split)
         source = self.source(found, spec, how)
         return Examples(source, np.arange(len(found)), self.answers(found), len(self.names))
+
+
+def some_of_each(rows: Rows, count: int, labels: Sequence[str] | None, seed: int) -> Rows:
+    """So many of some rows of each class, in order; drawn by `seed`, so that fewer are among more.
+
+    Raises InvalidConfig where a class has fewer.
+    """
+    order = rows[np.random.default_rng(seed).permutation(len(rows))]
+    groups: dict[str, list[int]] = {}
+    for row in order.tolist():
+        groups.setdefault("" if labels is None else labels[row], []).append(row)
+    for name, own in sorted(groups.items()):
+        if len(own) < count:
+            of = "there are" if labels is None else f"the class {name!r} has"
+            raise InvalidConfig(f"data.labels asks for {count:,} examples, and {of} {len(own):,} to train on")
+    return np.array(sorted(row for own in groups.values() for row in own[:count]), np.int64)
 
 
 def prepared_by(spec: Model, recipe: ClassificationRecipe, stored: Stored | None, say: Say) -> Processor:

@@ -92,6 +92,8 @@ class TrainConfig(_Settings):
     `clip`            the largest gradient norm; 0: any.
     `precision`       "auto" takes bfloat16 on a GPU or a processor that multiplies it, else float32.
     `validate_every`  how often to validate, in the units of `stop`; each validation is saved.
+    `validate_first`  before the first update too: what a model that is taken up is worth as it is, which may stay the
+                      best.
     `save_every`      how often to save the checkpoints that are averaged; null: at each validation.
     `patience`        validations without a new best before training stops; 0: never.
     `keep`            newest checkpoints kept, besides the best one and those still needed for the average.
@@ -114,6 +116,7 @@ class TrainConfig(_Settings):
     clip: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     validate_every: AmountText = "1e"
+    validate_first: bool = False
     save_every: AmountText | None = None
     patience: int = Field(default=0, ge=0)
     keep: int = Field(default=2, ge=2)

@@ -108,7 +108,8 @@ class Trainer(Generic[AnyBatch]):
         self.flat.publish()
         self.checkpoints = Checkpoints(run.checkpoints)
         self.progress, self.standing, self.guard = Progress(), Standing(), Guard()
-        self.regular, self.owed = False, False  # the newest checkpoint: at its time; its validation left undone
+        # The newest checkpoint: whether it was made at its time, and whether its validation is left undone.
+        self.regular, self.owed = False, config.validate_first
         self.reading: Reading | None = None
         surroundings = {
             "device": self.device.type,

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transept.data.tokenizer import Tokenizer
 from transept.errors import UsageError, nearest
 from transept.heads.classes import pooled
-from transept.use.pooling import KINDS, THEIRS, Embedding, Kind, declared, prepared
+from transept.hub.pooling import KINDS, THEIRS, Embedding, Kind, declared, prepared
 from transept.use.reading import Pass, demand_tokenizer, encodings, through
 
 if TYPE_CHECKING:

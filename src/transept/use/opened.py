@@ -14,11 +14,11 @@ from transept.errors import InvalidData, UsageError, nearest
 from transept.heads.head import HeadLayer
 from transept.hub.directory import LONGEST, Stored
 from transept.hub.generation import Generation
+from transept.hub.pooling import Embedding, declared
 from transept.hub.processor import PREPARED, Hearing, Processor
 from transept.models import Model, Seq2Seq
 from transept.topology import Built, Topology
 from transept.use import kinds
-from transept.use.pooling import Embedding, declared
 from transept.use.reading import demand_tokenizer
 
 DRAWS = ("temperature", "top_k", "top_p")  # settings that only sampling has,

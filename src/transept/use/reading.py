@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from transept.data.tokenizer import Encoding, Tokenizer
+from transept.data.tokenizer import Encoding, Tokenizer, shortened
 from transept.decode.batch import NARROW, pad, plan
 from transept.errors import InvalidData
 from transept.inputs.tokens import Tokens
@@ -113,27 +113,6 @@ def apart(given: Sequence[Given]) -> tuple[list[str], list[str] | None]:
         raise InvalidData("some rows are a text and some are a pair of texts", remedy="Give each kind in its own call.")
     texts = [one if isinstance(one, str) else one[0] for one in given]
     return texts, [second for _, second in pairs] if pairs else None
-
-
-def shortened(one: Encoding, longest: int) -> Encoding:
-    """The encoding with so many tokens: the last ones of the last text go, what stands around stays."""
-    last = max((text for text in one.texts if text is not None), default=0)
-    own = [at for at, text in enumerate(one.texts) if text == last]
-    gone = set(own[max(0, len(own) - (len(one.ids) - longest)) :])
-    if len(one.ids) - len(gone) > longest:
-        raise InvalidData(f"{len(one.ids) - len(gone)} tokens stand around what may be cut; the model takes {longest}")
-    return chosen(one, [at for at in range(len(one.ids)) if at not in gone])
-
-
-def chosen(one: Encoding, tokens: Sequence[int]) -> Encoding:
-    """Some tokens of an encoding."""
-    return Encoding(
-        [one.ids[at] for at in tokens],
-        [one.segments[at] for at in tokens],
-        [one.texts[at] for at in tokens],
-        [one.spans[at] for at in tokens],
-        [one.words[at] for at in tokens],
-    )
 
 
 @torch.inference_mode()

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from transept.data.spans import spans_of
 from transept.data.tokenizer import Encoding
 from transept.use.reading import encodings, through
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
-
-OUTSIDE = "O"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class Tagged:
     @property
     def spans(self) -> list[Span]:
         """Neighbours that B-X and I-X, or X alone, put together."""
-        return list(_spans(self.text, self.words))
+        labels = [word.label for word in self.words]
+        return [_span(self.text, self.words[first:end], kind) for first, end, kind in spans_of(labels)]
 
 
 def tag(loaded: "Opened", texts: Sequence[str], first: int) -> list[Tagged]:
@@ -76,26 +76,7 @@ def _words(text: str, row: Encoding, shares: Tensor, labels: Sequence[str]) -> I
             first = at if at < len(row.ids) and row.texts[at] is not None else None
 
 
-def _spans(text: str, words: Sequence[Word]) -> Iterator[Span]:
-    group: list[Word] = []
-    for word in words:
-        begins, _ = _parts(word.label)
-        if group and (begins or _parts(group[-1].label)[1] != _parts(word.label)[1]):
-            yield _span(text, group)
-            group = []
-        if word.label != OUTSIDE:
-            group.append(word)
-    if group:
-        yield _span(text, group)
-
-
-def _parts(label: str) -> tuple[bool, str]:
-    """Whether a label begins a span, and what it names: B-PER, I-PER or PER."""
-    prefix, dash, name = label.partition("-")
-    return (prefix == "B", name) if dash and prefix in ("B", "I") else (False, label)
-
-
-def _span(text: str, group: Sequence[Word]) -> Span:
+def _span(text: str, group: Sequence[Word], kind: str) -> Span:
     start, end = group[0].start, group[-1].end
     mean = sum(word.probability for word in group) / len(group)
-    return Span(text[start:end], _parts(group[0].label)[1], start, end, mean)
+    return Span(text[start:end], kind, start, end, mean)

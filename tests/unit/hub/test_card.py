@@ -122,6 +122,24 @@ def test_the_code_of_a_card_runs(tmp_path: Path) -> None:
         exec(code.replace("generate(", "generate(max_length=8, "), {})
 
 
+def test_a_card_shows_a_pair_of_texts_as_a_pair_and_keeps_it(tmp_path: Path) -> None:
+    from transept.data.foreign import read_tokenizer
+    from transept.hub.card import fitted
+    from unit.data.test_foreign import word_pieces
+    from unit.hub.test_kinds import built
+
+    (tmp_path / "files").mkdir()
+    words, made = read_tokenizer(word_pieces(tmp_path / "files")), built("bert", head="classes")
+    save(tmp_path / "m", made, tokenizer=words, card=Record("x", samples=[('it\'s "a"\tb, c', "1.5")]))
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert r"""model.classify(("it's \"a\"", "b, c"))""" in text
+    assert "`printf '%s\\t%s\\n' 'it'\"'\"'s \"a\"' \"b, c\" | transept classify PATH/TO/THIS/DIRECTORY --pair`" in text
+    for block in text.split("```python\n")[1:3]:
+        exec(block.split("```")[0].replace("PATH/TO/THIS/DIRECTORY", str(tmp_path / "m")), {})
+    kept = read_card(tmp_path / "m")
+    assert kept is not None and fitted(kept, made.spec, "BertForSequenceClassification", words) == kept
+
+
 def test_the_demos_card_shows_a_date_with_its_tag(tmp_path: Path) -> None:
     from transept.data.config import Vocabulary
     from transept.data.dates import EXAMPLE, TAGS

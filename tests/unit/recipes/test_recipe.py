@@ -14,17 +14,23 @@ NAMES = (
     "bart-mini",
     "bert-mini-wikitext",
     "char-shakespeare",
+    "cola",
     "convs2s",
     "dates",
     "gru-context",
     "iwslt",
     "lstm-seq2seq",
     "luong",
+    "minilm-stsb",
     "ntm-copy",
     "ntm-recall",
     "ntm-repeat-copy",
     "pairs",
+    "pos-tagging",
     "show-attend-tell",
+    "squad",
+    "sst2",
+    "stsb",
     "t5-mini",
     "transformer-base",
     "transformer-big",
@@ -127,12 +133,37 @@ def test_a_variant_is_laid_over_a_recipe_and_what_is_typed_over_it(small: Path, 
         ("bert-mini-wikitext", ("roberta", "quick")),
         ("t5-mini", ("small", "quick")),
         ("bart-mini", ("base", "quick")),
+        ("cola", ("quick",)),
+        ("minilm-stsb", ("quick",)),
+        ("pos-tagging", ("quick",)),
+        ("sst2", ("quick",)),
+        ("stsb", ("quick",)),
     ],
 )
 def test_the_variants_of_recipes_are_recipes(name: str, variants: tuple[str, ...]) -> None:
     plain = load_recipe(name)
     for variant in variants:
         assert load_recipe(name, [f"variant={variant}"]) != plain
+
+
+def test_the_numbers_of_fine_tuning_are_berts() -> None:
+    """Three epochs of 32 texts at a rate among the paper's, which rises for a tenth of them."""
+    for name, count in (("cola", 8551), ("sst2", 6920), ("stsb", 5749), ("pos-tagging", 12_544), ("squad", 87_599)):
+        recipe = load_recipe(name)
+        updates, settings = 3 * -(-count // 32), recipe.train.schedule
+        share = 0.02 if name == "squad" else 0.01  # some of its contexts have two windows
+        assert abs(int(recipe.train.stop.removesuffix("u")) / updates - 1) < share, name
+        assert settings.name == "linear" and settings.rate in (2e-5, 3e-5, 4e-5, 5e-5)
+        assert settings.warmup / updates == pytest.approx(0.1, rel=0.03) and recipe.data.together == 32
+        assert (recipe.train.optimizer.name, recipe.train.optimizer.weight_decay) == ("adamw", 0.01)
+        assert str(recipe.start).startswith("google-bert/") and not recipe.model
+        if name in ("stsb", "squad"):  # of which nothing is learned from nothing
+            continue
+        quick = load_recipe(name, ["variant=quick"])
+        assert quick.start is None and quick.model["family"] == "bert"
+    assert (load_recipe("cola").evaluate.best, load_recipe("sst2").evaluate.best) == ("mcc", "accuracy")
+    tuned = load_recipe("minilm-stsb")
+    assert (tuned.data.together, tuned.similarity.scores, tuned.train.validate_first) == (16, (0.0, 5.0), True)
 
 
 def test_the_numbers_of_nanogpt_are_its() -> None:

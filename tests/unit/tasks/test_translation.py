@@ -62,8 +62,8 @@ def task(folder: Path, *changes: str) -> Translation:
 
 
 def test_it_is_found_by_its_name():
-    known = ["captioning", "classification", "contrastive", "denoising", "language", "masked", "sequences", "speech"]
-    assert list(all_tasks()) == [*known, "translation"]
+    known = ["answering", "captioning", "classification", "contrastive", "denoising", "language", "masked", "sequences"]
+    assert list(all_tasks()) == [*known, "similarity", "speech", "tagging", "translation"]
     assert task_class("translation") is Translation
 
 

@@ -241,6 +241,29 @@ def test_ctrl_c_does_not_wait_for_a_validation_which_the_resumed_run_makes_up_fo
     assert Checkpoints(run.checkpoints).load(5).state["owed"] is False
 
 
+def test_what_a_model_is_worth_as_it_is_may_be_measured_first_and_stay_the_best(
+    run: RunDirectory, console: Console
+) -> None:
+    """The score of the untouched model is that of update 0, once, whether the run was broken off or not."""
+    task = ToyTask()
+    torch.manual_seed(config().seed)
+    with torch.no_grad():
+        untouched = task.evaluate(task.build().eval())
+    task.higher = False  # the toy learns, so that the beginning is the best now
+    result = train(task, config(stop="10u", validate_first=True, precision="float32"), run, console=console)
+    valid = events(run, "valid")
+    assert [event["update"] for event in valid] == [0, 5, 10]
+    assert valid[0]["loss"] == pytest.approx(untouched["loss"], rel=1e-5)
+    assert (result.best.update, os.readlink(run.best)) == (0, "checkpoints/00000000")
+    assert "the checkpoint of update 0" in told(console)
+    resumed = train(
+        ToyTask(), config(stop="12u", validate_first=True, precision="float32"), run, resume=True, console=console
+    )
+    assert resumed.updates == 12 and [event["update"] for event in events(run, "valid")] == [0, 5, 10, 12]
+    plain = config(stop="10u")
+    assert plain.validate_first is False
+
+
 def test_ctrl_c_twice_leaves_at_once(run: RunDirectory, console: Console) -> None:
     with pytest.raises(Interrupted, match="left at once"):
         train(signalled(ToyTask(), 7, signal.SIGINT, times=2), config(), run, console=console)

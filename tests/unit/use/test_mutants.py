@@ -8,7 +8,8 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from transept.use import answer, classify, embed, fill, generate, reading, tag, text
+from transept.data import questions
+from transept.use import classify, embed, fill, generate, reading, tag, text
 from transept.use.loaded import load
 from unit.use import test_answer, test_classify, test_embed, test_fill, test_generate, test_tag
 from unit.use.made import theirs
@@ -83,7 +84,7 @@ MUTANTS: dict[str, Mutant] = {
         on("BertForTokenClassification", test_tag.test_words_have_the_labels_of_their_first_token, *test_tag.LABELS),
     ),
     "windows do not overlap": (
-        lambda: patch.object(answer, "OVERLAP", 0),
+        lambda: patch.object(questions, "OVERLAP", 0),
         on("BertForQuestionAnswering", test_answer.test_a_long_context_is_read_in_windows_that_overlap),
     ),
     "an answer may end before it begins": (

@@ -10,8 +10,8 @@ from transept.data.said import Said
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families import llama, roberta
 from transept.hub.generation import Generation
+from transept.hub.pooling import declared
 from transept.use.loaded import load
-from transept.use.pooling import declared
 from transept.use.preface import SUMMARY, Preface, preface
 from unit.use.made import theirs
 

@@ -1,4 +1,4 @@
-"""What a recipe says of classification: of pictures, or of whole sounds."""
+"""What a recipe says of classification: of texts, of pictures, or of whole sounds."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ class Classify(Settings):
 
     `target`   "class", by cross-entropy; "number", by squared error: labels are numbers then.
     `weights`  what an example counts for: "equal"; "balanced", so that every class counts for as much in sum; or a
-               number for each class.
+               number for each class, in order or by its name.
     """
 
     target: Literal["class", "number"] = "class"
-    weights: Literal["equal", "balanced"] | list[float] = "equal"
+    weights: Literal["equal", "balanced"] | list[float] | dict[str, float] = "equal"
 
     @model_validator(mode="after")
     def _classes_alone(self) -> Classify:
         if self.target == "number" and self.weights != "equal":
             raise ValueError("weights are of classes, and the target is a number")
-        if isinstance(self.weights, list) and (not all(w >= 0 for w in self.weights) or not any(self.weights)):
+        given = list(self.weights.values()) if isinstance(self.weights, dict) else self.weights
+        if isinstance(given, list) and (not all(w >= 0 for w in given) or not any(given)):
             raise ValueError(f"weights {self.weights} must be 0 or more, and not all 0")
         return self
 
@@ -52,7 +53,7 @@ class EvaluateClasses(Settings):
 
 
 class ClassificationRecipe(Recipe):
-    """From examples with labels. `train.batch_tokens` counts pictures, or the frames of sounds."""
+    """From examples with labels. `train.batch_tokens` counts the tokens of texts, pictures, or the frames of sounds."""
 
     data: LabelledData = LabelledData()
     classify: Classify = Classify()

@@ -103,6 +103,29 @@ def prepared(said: Embedding, files: Mapping[str, str], root: Path, prompt: str 
     return replace(said, lower=lower, prompt=known[name] or "" if name else "")
 
 
+def written(how: Embedding, width: int, longest: int | None) -> dict[str, str]:
+    """The files by which sentence-transformers embeds texts so, by their names; `longest` is the most tokens.
+
+    A prompt and small letters are not said by them.
+    """
+    modules = [
+        ("Transformer", ""),
+        ("Pooling", "1_Pooling"),
+        *([("Normalize", "2_Normalize")] if how.normalise else []),
+    ]
+    listed = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(modules)
+    ]
+    pooling = {"word_embedding_dimension": width} | {key: kind == how.pool for key, kind in OLDER.items()}
+    told = {
+        MODULES: listed,
+        TRANSFORMER: {"max_seq_length": longest, "do_lower_case": False},
+        "1_Pooling/config.json": pooling,
+    }
+    return {name: json.dumps(content, indent=2) + "\n" for name, content in told.items()}
+
+
 def _parsed(files: Mapping[str, str], name: str, root: Path) -> Any:
     if name not in files:
         raise InvalidConfig(f"{MODULES} names this file, and it is missing", where=root / name)

@@ -1,0 +1,163 @@
+"""Sentences with tags as rows of tokens, the scores of their words, and what a model that tags is worth.
+
+Shapes: B sentences, S tokens, C tags, W words of all sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transept.data.batches import IGNORED, plan
+from transept.data.classes import numbered
+from transept.data.labelled_texts import LabelledTexts
+from transept.data.spans import begin_and_go_on
+from transept.data.tagged import TaggedTexts, first_tokens
+from transept.data.text_batches import TextBatch, filled
+from transept.data.tokenizer import Tokenizer
+from transept.models import Model, ModelLayer
+from transept.parts.loss import Smoothing
+from transept.tasks.classifying import class_loss
+from transept.tasks.examples import TextSource
+from transept.tasks.grades import accuracy, entity_f1
+from transept.tasks.measure import Measured, judging
+from transept.tasks.score import Score
+from transept.tasks.settings.tagging import TaggingRecipe
+
+UNSEEN = -1  # what is found of a word of which the tokenizer leaves nothing
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedRows:
+    """Sentences as rows of tokens; `places` tell the first token of each word, None where it has none, and `tags` (W,)
+    the number of each word's tag, sentence after sentence, which begin at `bounds`."""
+
+    texts: TaggedTexts
+    source: TextSource
+    places: Sequence[Sequence[int | None]]
+    tags: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str) -> TaggedRows:
+        """Raises InvalidData with the place of a tag that is not among `names`."""
+        bounds = np.cumsum([0, *map(len, texts.words)])
+        flat = [tag for tags in texts.tags for tag in tags]
+        tags = numbered(
+            flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
+        )
+        places = [first_tokens(words, row) for words, row in zip(texts.words, source.rows, strict=True)]
+        return cls(texts, source, places, tags, bounds, names)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def unseen(self) -> int:
+        """How many words have no token of their own."""
+        return sum(place is None for places in self.places for place in places)
+
+    def own(self, row: int) -> NDArray[np.int64]:
+        """The tags of a sentence."""
+        return self.tags[self.bounds[row] : self.bounds[row + 1]]
+
+    def batch(self, rows: NDArray[np.int64]) -> TextBatch:
+        """Some sentences; a label at each word's first token, and nowhere else."""
+        chosen = rows.tolist()
+        entering = self.source.inputs(chosen, None)
+        labels = filled([self._labels(row) for row in chosen], IGNORED)
+        return TextBatch(entering.inputs, labels, chosen, entering.valid, None, entering.more.get("segments"))
+
+    def _labels(self, row: int) -> NDArray[np.int64]:
+        labels = np.full(len(self.source.rows[row].ids), IGNORED, np.int64)
+        for place, tag in zip(self.places[row], self.own(row), strict=True):
+            if place is not None:
+                labels[place] = tag
+        return labels
+
+    def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[NDArray[np.int64]]:
+        """The rows of each batch: see `transept.data.batches.plan`."""
+        lengths = self.source.lengths(training)
+        budget = budget if training else max(budget, int(lengths.max()))
+        together = self.source.together if training else None
+        return plan(np.stack([lengths, lengths], 1), budget, seed, epoch, training, together, self.texts.where)
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedBatches:
+    """The batches of an epoch, each made when it is asked for."""
+
+    data: TaggedRows
+    plan: Sequence[NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> TextBatch:
+        return self.data.batch(self.plan[index])
+
+    def largest(self) -> int:
+        """The batch with the most places."""
+        lengths = self.data.source.lengths(True)
+        sizes = [len(rows) * int(lengths[rows].max()) for rows in self.plan]
+        return max(range(len(sizes)), key=sizes.__getitem__)
+
+
+def rows_of(
+    texts: TaggedTexts,
+    tokenizer: Tokenizer,
+    spec: Model,
+    recipe: TaggingRecipe,
+    names: tuple[str, ...],
+    whose: str,
+    say: Callable[[str], None],
+) -> TaggedRows:
+    """Sentences as rows of tokens with the numbers of their tags."""
+    listed = LabelledTexts(texts.source, {"text": texts.texts}, texts.lines, {})
+    return TaggedRows.of(texts, TextSource(listed, tokenizer, spec, recipe.data, say), names, whose)
+
+
+def word_scores(model: ModelLayer, batch: TextBatch, *, learning: bool = True) -> Tensor:
+    """Scores (N, C) in float32 of the N words of a batch that have a token, sentence after sentence.
+
+    Without `learning` no gradient goes below the head.
+    """
+    more = {} if batch.segments is None else {"segments": batch.segments}
+    with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
+        states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, None, **more)
+    scores: Tensor = model.head(states, entered)
+    return scores[batch.labels != IGNORED].float()
+
+
+def measure_tags(model: ModelLayer, data: TaggedRows, budget: int, resamples: int = 0) -> Measured:
+    """Everything about a model on these sentences; the loss is cross-entropy in nats a word that has a token."""
+    found, total, count = np.full(len(data.tags), UNSEEN), 0.0, 0
+    with judging(model):
+        batches = TaggedBatches(data, data.plan(budget, 0, 0, False))
+        for i in range(len(batches)):
+            batch = batches[i]
+            at = [
+                int(data.bounds[row]) + word
+                for row in batch.rows
+                for word, place in enumerate(data.places[row])
+                if place is not None
+            ]
+            scores = word_scores(model, batch.to(model.device)).cpu()
+            loss = class_loss(scores, torch.from_numpy(data.tags[at]), Smoothing())
+            total, count = total + float(loss.nll), count + loss.count
+            found[at] = scores.argmax(-1).numpy()
+    told = [
+        ["?" if tag == UNSEEN else data.names[tag] for tag in found[data.bounds[row] : data.bounds[row + 1]]]
+        for row in range(len(data))
+    ]
+    scored: dict[str, Score] = {"accuracy": accuracy(found, data.tags)}
+    more: dict[str, float] = {}
+    if begin_and_go_on(data.names):
+        scored["entity_f1"], more["precision"], more["recall"] = entity_f1(told, data.texts.tags, resamples)
+    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more)

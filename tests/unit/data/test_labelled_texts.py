@@ -1,0 +1,103 @@
+"""Tables of texts with labels: every kind of file, columns by their names, and each fault with its line."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from transept.data.config_senses import LabelledData
+from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
+from transept.errors import InvalidData
+
+ROWS = [("A cat, asleep.", "yes"), ('He said "no".', "no"), ("Ünïcode\u2028stays", "yes")]
+
+
+def read(path: Path, told: list[str] | None = None, **data: object) -> LabelledTexts:
+    return read_labelled_texts(path, LabelledData.model_validate(data), (told if told is not None else []).append)
+
+
+def written(path: Path, text: str) -> Path:
+    raw = text.encode()
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+FILES = {
+    "a.csv": 'sentence,label\n"A cat, asleep.",yes\n"He said ""no"".",no\nÜnïcode\u2028stays,yes\n',
+    "a.tsv": 'sentence\tlabel\nA cat, asleep.\tyes\nHe said "no".\tno\nÜnïcode\u2028stays\tyes\n',
+    "a.tsv.gz": 'sentence\tlabel\nA cat, asleep.\tyes\nHe said "no".\tno\nÜnïcode\u2028stays\tyes\n',
+    "a.jsonl": '{"sentence": "A cat, asleep.", "label": "yes", "n": null}\n'
+    '{"sentence": "He said \\"no\\".", "label": "no"}\n{"label": "yes", "sentence": "Ünïcode\\u2028stays"}\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_table_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    told: list[str] = []
+    found = read(written(tmp_path / name, FILES[name]), told)
+    assert list(zip(found.texts, found.said["label"], strict=True)) == ROWS
+    assert found.others is None and found.name(0) == ROWS[0][0]
+    assert found.where(1) == f"{tmp_path / name}:{2 if name == 'a.jsonl' else 3}"
+    assert told == [
+        f"{tmp_path / name}: 3 rows of {'JSON lines' if name == 'a.jsonl' else 'CSV' if name == 'a.csv' else 'TSV'};"
+        " the text is 'sentence', the label is 'label'"
+    ]
+    assert found.fingerprint == read(written(tmp_path / "a.csv", FILES["a.csv"])).fingerprint
+
+
+def test_pairs_and_columns_by_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "p.csv", "id,sentence1,sentence2,score\n1,a b,c d,2.5\n2,e,f,0\n")
+    found = read(path)
+    assert (list(found.texts), found.others, found.said["label"]) == (["a b", "e"], ["c d", "f"], ["2.5", "0"])
+    assert found.name(0) == "a b\tc d"
+    swapped = read(path, columns={"text": "sentence2", "other": "sentence1"})
+    assert (list(swapped.texts), swapped.others) == (["c d", "f"], ["a b", "e"])
+    assert swapped.fingerprint != found.fingerprint
+    alone = read(path, columns={"other": ""})
+    assert alone.others is None and list(alone.texts) == ["a b", "e"]
+
+
+def test_a_file_without_names_is_told_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "n.tsv", "gj04\t1\t\tThe boat sank.\n\ngj05\t0\t*\tBoat the.\n")
+    found = read(path, head=["source", "label", "mark", "sentence"])
+    assert (list(found.texts), list(found.said["label"])) == (["The boat sank.", "Boat the."], ["1", "0"])
+    assert found.where(1) == f"{path}:3"
+    with pytest.raises(InvalidData, match=r"n.tsv:1: no column is called text or sentence") as told:
+        read(path)
+    assert "name all columns by data.head=" in str(told.value.remedy)
+    with pytest.raises(InvalidData, match=r"n.tsv:1: 4 columns, and data.head names 2: label, sentence"):
+        read(path, head=["label", "sentence"])
+    named = written(tmp_path / "h.tsv", "sentence\tlabel\na\tb\n")
+    with pytest.raises(InvalidData, match=r"h.tsv:1: the first line names the columns itself"):
+        read(named, head=["sentence", "label"])
+    with pytest.raises(InvalidData, match=r"each row of JSON names its own"):
+        read(written(tmp_path / "a.jsonl", FILES["a.jsonl"]), head=["sentence", "label"])
+
+
+FAULTS = {
+    "empty text": ("a.tsv", "text\tlabel\nx\t1\n  \t0\n", r"a.tsv:3: the text is empty \('text'\)"),
+    "empty label": ("a.tsv", "text\tlabel\nx\t\n", r"a.tsv:2: the label is empty"),
+    "quote": ("a.csv", 'text,label\nx,1\n"y,0\nz,1\n', r"a.csv:3: not CSV: unexpected end of data"),
+    "quote inside": ("a.csv", 'text,label\n"x"y,1\n', r"a.csv:2: not CSV: ',' expected after '\"'"),
+    "cells": ("a.csv", "text,label\nx,1\ny\n", r"a.csv:3: 1 columns, and the first line names 2"),
+    "none": ("a.tsv", "text\tlabel\n", r"a.tsv: the table has no rows"),
+    "nothing": ("a.jsonl", '{"text": "x", "label": null}\n', r"a.jsonl:1: 'label' is null, which is no text"),
+    "absent": ("a.jsonl", '{"text": "x", "label": 1}\n{"text": "y"}\n', r"a.jsonl:2: there is no column 'label'"),
+    "kind": ("a.txt", "x\n", r"a.txt: texts with labels are a table"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_line(tmp_path: Path, fault: str) -> None:
+    name, text, message = FAULTS[fault]
+    with pytest.raises(InvalidData, match=message) as told:
+        read(written(tmp_path / name, text))
+    assert told.value.exit_code == 3
+
+
+def test_a_column_that_is_not_there_has_a_nearest_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", FILES["a.csv"])
+    with pytest.raises(InvalidData, match=r"a.csv:1: there is no column 'sentense'. Did you mean 'sentence'"):
+        read(path, columns={"text": "sentense"})
+    with pytest.raises(InvalidData, match="one column is read twice: text is 'sentence', label is 'sentence'"):
+        read(path, columns={"label": "sentence"})

@@ -1,0 +1,151 @@
+"""Tagging: Hugging Face's loss and gradients, the verb `tag`, spans, batches, what is refused."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification, BertForTokenClassification
+
+from transept.errors import InvalidConfig, InvalidData, TranseptError
+from transept.families import bert
+from transept.heads.classes import Tags
+from transept.hub.directory import save
+from transept.recipes.recipe import load_recipe
+from transept.tasks.classifying import one_stack
+from transept.tasks.grades import entity_f1
+from transept.tasks.tagging import Tagging
+from transept.use.loaded import load
+from unit.tasks.made_texts import TINY, write_tagged
+from unit.use.made import shaken, theirs
+
+NAMES = ("data.train=train.tsv", "data.valid=dev.tsv", "train.batch_tokens=100", "evaluate.best=null")
+LEARN = ("start=null", TINY, "data.tokenizer={kind: wordpiece, size: 60, lower: true}")
+
+
+def task(folder: Path, *changes: str, told: list[str] | None = None) -> Tagging:
+    recipe = load_recipe("pos-tagging", [f"data.dir={folder}", *NAMES, *changes])
+    return Tagging(recipe, say=(told if told is not None else []).append)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tagged(tmp_path)
+
+
+def test_loss_and_gradients_are_hugging_faces(folder: Path) -> None:
+    start = theirs("BertForTokenClassification", ("ADJ", "DET", "NOUN", "PUNCT"))
+    told: list[str] = []
+    made = task(folder, f"start={start}", told=told)
+    assert any("its head goes on" in line for line in told), told
+    model = one_stack(made.build()).eval()
+    batch = made.batches("valid", 0)[0]
+    assert ((batch.labels != -100).sum(1) == 4).all() and (batch.labels[:, 0] == -100).all()
+    loss = made.loss(model, batch)
+    (loss.total / loss.count).backward()
+    other = BertForTokenClassification.from_pretrained(start).eval()
+    mask = torch.ones_like(batch.inputs) if batch.valid is None else batch.valid.long()
+    right = other(batch.inputs, attention_mask=mask, token_type_ids=batch.segments, labels=batch.labels)
+    torch.testing.assert_close(loss.nll / loss.count, right.loss, rtol=1e-4, atol=1e-5)
+    right.loss.backward()
+    named = bert.names(model.spec).to_theirs(
+        {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    )
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(named[name], parameter.grad, rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_verb_tags_as_the_task_measures(folder: Path, tmp_path: Path) -> None:
+    made = task(folder, *LEARN)
+    assert isinstance(made.spec.head, Tags) and made.labels == ("ADJ", "DET", "NOUN", "PUNCT")
+    assert max(len(row.ids) for row in made.train.source.rows) > 6  # some words are several pieces
+    torch.manual_seed(0)
+    model = one_stack(shaken(made.build(), scale=0.5))
+    save(tmp_path / "out", model, tokenizer=made.tokenizer, labels=made.labels)
+    found = made.measure(model, "valid").outputs
+    asked = load(tmp_path / "out").tag(made.valid.texts.texts)
+    assert [" ".join(word.label for word in one.words) for one in asked] == found
+    assert len({tag for line in found for tag in line.split()}) > 1
+    other = AutoModelForTokenClassification.from_pretrained(tmp_path / "out").eval()
+    assert list(other.config.id2label.values()) == list(made.labels)
+    batch = made.valid.batch(np.arange(1))
+    right = other(batch.inputs, token_type_ids=batch.segments).logits
+    states, entered = model.hidden(batch.inputs)
+    torch.testing.assert_close(model.head(states, entered), right, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_may_be_split_and_padded(folder: Path) -> None:
+    made = task(folder, *LEARN)
+    torch.manual_seed(0)
+    model = one_stack(shaken(made.build()))
+    rows = np.argsort(made.train.source.lengths(True), kind="stable")[[0, 9, 30, 50, 59]]
+    assert len({int(n) for n in made.train.source.lengths(True)[rows]}) > 1
+
+    def gradients(parts: list[np.ndarray]) -> tuple[float, int, dict[str, torch.Tensor]]:
+        model.zero_grad()
+        total, count = 0.0, 0
+        for part in parts:
+            loss = made.loss(model, made.train.batch(part))
+            loss.total.backward()
+            total, count = total + float(loss.total.detach()), count + loss.count
+        return total, count, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    whole, each = gradients([rows]), gradients([rows[:1], rows[1:3], rows[3:]])
+    assert whole[0] == pytest.approx(each[0], rel=1e-6) and whole[1] == each[1] == 20
+    for name, gradient in whole[2].items():
+        torch.testing.assert_close(each[2][name], gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max() + 1))
+
+
+def test_spans_are_scored_whole(tmp_path: Path) -> None:
+    made = task(write_tagged(tmp_path, spans=True), *LEARN)
+    assert (made.score, made.higher) == ("entity_f1", True)
+    torch.manual_seed(0)
+    assert set(made.evaluate(made.build())) == {"loss", "ppl", "accuracy", "entity_f1", "precision", "recall"}
+    with pytest.raises(InvalidConfig, match="evaluate.best is entity_f1, and the tags are not those of spans"):
+        task(write_tagged(tmp_path), *LEARN, "evaluate.best=entity_f1")
+
+
+def test_entity_f1_counts_spans() -> None:
+    right = [["B-X", "I-X", "O"], ["O", "B-Y", "B-Y"], ["O", "O", "O"]]
+    found = [["B-X", "O", "O"], ["O", "B-Y", "B-Y"], ["B-Z", "O", "O"]]
+    score, precision, recall = entity_f1(found, right, 200)
+    assert (precision, recall) == (pytest.approx(50), pytest.approx(200 / 3))
+    assert score.value == pytest.approx(100 * 4 / 7)
+    assert score.interval is not None and score.interval[0] <= score.value <= score.interval[1]
+    assert entity_f1(right, right)[0].value == 100 and entity_f1([["O"]], [["O"]])[0].value == 0
+    tags = ("O", "B-X", "I-X")
+    for a, b in itertools.product(itertools.product(tags, repeat=3), repeat=2):  # one way round is the other
+        one, other = entity_f1([list(a)], [list(b)]), entity_f1([list(b)], [list(a)])
+        assert one[0].value == pytest.approx(other[0].value) and one[1] == pytest.approx(other[2])
+
+
+def test_words_of_which_nothing_is_left_count_as_wrong(folder: Path) -> None:
+    dev = folder / "dev.tsv"
+    dev.write_text("a\tDET\n\u200d\tNOUN\n.\tPUNCT\n\n" + dev.read_text())
+    made = task(folder, *LEARN)
+    assert made.valid.unseen == 1
+    assert ("valid", "1 words have no token of their own, and count as wrong") in made.trial()
+    torch.manual_seed(0)
+    found = made.measure(made.build(), "valid")
+    assert found.outputs[0].split()[1] == "?" and found.tokens == len(made.valid.tags) - 1
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "changes"),
+    [
+        (InvalidData, r"dev.tsv:1: the tag 'DET' is none of data.classes|the label 'DET' is none of data.classes",
+         ("data.classes=[ADJ, NOUN]",)),
+        (InvalidConfig, "tagging is of texts, and this model reads pictures|has another head than tagging trains",
+         ("model={family: vit, size: tiny-16}",)),
+        (InvalidConfig, "model.labels is 3, and there are 4 tags", (TINY[:-1] + ", labels: 3}",)),
+        (InvalidData, r"train.tsv:1: the row has \d+ tokens, and may have 4", ("data.length=4",)),
+        (InvalidConfig, "model.head: masked has another head than tagging trains", (TINY[:-1] + ", head: masked}",)),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(
+    folder: Path, error: type[TranseptError], match: str, changes: tuple[str, ...]
+) -> None:
+    with pytest.raises(error, match=match) as told:
+        task(folder, *LEARN, *changes)
+    assert told.value.exit_code == 3
