@@ -56,7 +56,7 @@ HOUSE = {
         "decode",
         "hub",
     },
-    "train": {"device", "heap", "tasks.task", "parts.loss"},
+    "train": {"device", "heap", "tasks.task", "parts.loss", "parts.lora", "parts.named"},
     "__main__": {"cli"},
 }
 HOUSE["cli"] = set(HOUSE) - {"__main__"}

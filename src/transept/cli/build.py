@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transept.tasks.settings.recipe import Recipe
     from transept.tasks.task import Task
+    from transept.train.adapting import Keep
 
 
 def make_task(recipe: Recipe, say: Callable[[str], None]) -> Task[Any]:
@@ -24,3 +25,12 @@ def make_task(recipe: Recipe, say: Callable[[str], None]) -> Task[Any]:
     task.facts()
     task.batches("train", 0)
     return task
+
+
+def keeper(recipe: Recipe) -> Keep | None:
+    """What writes a model's adapters beside it, where a recipe trains such."""
+    if recipe.train.lora is None:
+        return None
+    from transept.hub.adapters import ADAPTERS, save_adapters
+
+    return lambda model, folder: save_adapters(folder / ADAPTERS, model, base=recipe.start)
