@@ -87,24 +87,34 @@ def lora(
     was given is left as it is; what is frozen is the same memory in both. Raises InvalidConfig where a name means no
     matrix, and UsageError where the model has adapters already.
     """
-    if any(adapters(model)):
-        raise UsageError("this model has adapters already", remedy="Merge them first, by merge_lora(model).")
     if rank < 1 or alpha <= 0 or not 0 <= dropout < 1:
         raise InvalidConfig(f"adapters of rank {rank}, alpha {alpha:g} and dropout {dropout:g} cannot be")
+    names = [name for name, layer in model.named_modules() if _adaptable(layer)]
+    chosen = named(names, [targets] if isinstance(targets, str) else targets, "targets")
+    made = beside(model, dict.fromkeys(chosen, (rank, alpha)), dropout)
+    learning = named([name for name, _ in made.named_parameters()], also, "also")
+    for name in learning:
+        made.get_parameter(name).requires_grad_(True)
+    return made
+
+
+def beside(model: AnyModule, ranks: Mapping[str, tuple[int, float]], dropout: float = 0.0) -> AnyModule:
+    """A model with an adapter beside each matrix of `ranks`, of its rank and alpha. Nothing else of it is trained."""
+    if any(adapters(model)):
+        raise UsageError("this model has adapters already", remedy="Merge them first, by merge_lora(model).")
     memo = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     made = copy.deepcopy(model, dict(memo))  # type: ignore[arg-type]  # it holds objects by their ids
-    layers = {name: layer for name, layer in made.named_modules() if type(layer).forward is nn.Linear.forward}
-    chosen = named(list(layers), [targets] if isinstance(targets, str) else targets, "targets")
-    for name in chosen:
-        if (other := _shared(made, layers[name])) is not None:
-            raise InvalidConfig(f"{name} shares its weights with {other}, and adapters would part them")
-        if rank > min(layers[name].weight.shape):
-            size = " x ".join(map(str, layers[name].weight.shape))
-            raise InvalidConfig(f"rank {rank} is no low rank of {name}, which is {size}")
-    _replace(made, {layers[name]: Adapted(layers[name], rank, alpha, dropout) for name in chosen})  # type: ignore[arg-type]
-    learning = named([name for name, _ in made.named_parameters()], also, "also")
-    for name, parameter in made.named_parameters():
-        parameter.requires_grad_(name in learning or name.rpartition(".")[2] in ("lora_a", "lora_b"))
+    new = dict[nn.Module, nn.Module]()
+    for name, (rank, alpha) in ranks.items():
+        layer = made.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        if (other := _shared(made, layer)) is not None:
+            raise InvalidConfig(f"targets: {name} shares its weights with {other}, and adapters would part them")
+        if rank > min(layer.weight.shape):
+            size = " x ".join(map(str, layer.weight.shape))
+            raise InvalidConfig(f"rank: {rank} is no low rank of {name}, which is {size}")
+        new[layer] = Adapted(layer, rank, alpha, dropout)
+    _replace(made, new)
     return made
 
 
@@ -132,6 +142,10 @@ def _plain(model: AnyModule, weight: Callable[[Adapted], Tensor]) -> AnyModule:
             plain.weight, plain.bias = nn.Parameter(weight(layer).clone()), layer.bias
             _replace(made, {layer: plain})
     return made.requires_grad_(True)
+
+
+def _adaptable(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
 
 
 def _shared(model: nn.Module, layer: nn.Linear) -> str | None:

@@ -21,10 +21,16 @@ Made = TypeVar("Made")
 
 
 def build(task: Task[AnyBatch], config: TrainConfig) -> nn.Module:
-    """A task's fresh model as it is trained: with its adapters, and with what is frozen taking no gradient."""
-    model = task.build()
+    """A task's fresh model as it is trained."""
+    return adapted(task.build(), config, getattr(task, "fresh", frozenset()))
+
+
+def adapted(model: nn.Module, config: TrainConfig, fresh: frozenset[str] = frozenset()) -> nn.Module:
+    """A model with its adapters, and with what is frozen taking no gradient; what is `fresh` learns beside adapters.
+
+    Raises InvalidConfig, with the key, where a name means nothing and where nothing is left to train.
+    """
     names = [name for name, _ in model.named_parameters()]
-    fresh = getattr(task, "fresh", frozenset[str]())
     if config.lora is not None:
         chosen = config.lora
         frozen = {name for name, p in model.named_parameters() if not p.requires_grad}

@@ -78,7 +78,7 @@ def test_equality_of_rates_sees_a_layer_that_is_off_by_one() -> None:
 
 
 def test_each_stack_counts_its_own_layers() -> None:
-    words = {"vocab": 23, "width": 16, "hidden": 24, "heads": 2, "encoder_depth": 1, "decoder_depth": 3}
+    words = {"vocab": 23, "width": 16, "hidden": 24, "heads": 2, "depth": 1, "decoder_depth": 3}
     model = made("t5", **words)
     found = shares(model, Optimizer(layer_decay=0.5))
     assert {name.split(".")[0] for name in found} >= {"embed", "encoder", "decoder"}
@@ -157,11 +157,11 @@ def test_what_begins_anew_learns_beside_adapters_unless_it_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"freeze": ["mixx"]}, r"train.freeze: nothing here is called 'mixx'. Did you mean 'mix.weight'"),
+        ({"freeze": ["mix.weigth"]}, r"train.freeze: nothing here is called 'mix.weigth'. Did you mean 'mix.weight'"),
         ({"freeze": ["*"]}, "nothing of the model is left to train"),
         ({"lora": {"targets": "*.attention.q"}}, r"train.lora.targets: nothing here is called '\*.attention.q'"),
-        ({"lora": {"targets": "mix", "rank": 9}}, "train.lora.rank 9 is no low rank of mix, which is 8 x 8"),
-        ({"lora": {"targets": "head", "rank": 2}}, "train.lora.head shares its weights with embed"),
+        ({"lora": {"targets": "mix", "rank": 9}}, "train.lora.rank: 9 is no low rank of mix, which is 8 x 8"),
+        ({"lora": {"targets": "head", "rank": 2}}, "train.lora.targets: head shares its weights with embed"),
         ({"lora": {"targets": "mix", "rank": 2, "also": ["nom"]}}, "train.lora.also: nothing here is called 'nom'"),
         ({"optimizer": {"layer_decay": 0.9}}, "this model is not made of layers below a head"),
     ],
