@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
     from transept.tasks.settings.recipe import Recipe
     from transept.tasks.task import Task
     from transept.train.adapting import Keep
@@ -48,5 +52,10 @@ def keeper(recipe: Recipe) -> Keep | None:
     if recipe.train.lora is None:
         return None
     from transept.hub.adapters import ADAPTERS, save_adapters
+    from transept.topology import Built
 
-    return lambda model, folder: save_adapters(folder / ADAPTERS, model, base=recipe.start)
+    def keep(model: nn.Module, folder: Path) -> None:
+        assert isinstance(model, Built)
+        save_adapters(folder / ADAPTERS, model, base=recipe.start)
+
+    return keep

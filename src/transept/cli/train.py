@@ -73,7 +73,7 @@ def preview(recipe: Recipe, mode: Mode) -> None:
 
 def run_recipe(recipe: Recipe, mode: Mode) -> None:
     """Train as a recipe says. Its texts are read before the run directory is touched."""
-    from transept.cli.build import make_task
+    from transept.cli.build import keeper, make_task
     from transept.recipes.recipe import resolve
     from transept.train.loop import train as loop
     from transept.train.run import RunDirectory
@@ -89,7 +89,7 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
     resume, sections = restarted or mode == "resume", recipe.sections()
-    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
+    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections, keep=keeper(recipe))
     if leads and result.finished:
         if task.verb:
             print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}".rstrip())

@@ -10,7 +10,7 @@ theirs: A is theirs one below the other, and B has each in its own rows and colu
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from transept.durable import new_folder
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, UsageError, nearest
 from transept.hub import tensors
+from transept.hub.card import noted
 from transept.hub.described import saying
-from transept.hub.files import member, present, read_json, write_json
-from transept.names import Names, hinted
-from transept.parts.lora import Adapted, adapters, beside
-from transept.renaming import Rule
+from transept.hub.directory import check_free, locate, read
+from transept.hub.export import save_stored
+from transept.hub.files import member, read_json, write_json
+from transept.names import Names, Rule
+from transept.parts.lora import Adapted, adapters, beside, merge_lora
 from transept.templates import compiled, fill
 from transept.topology import Built
 
@@ -36,11 +38,29 @@ BEFORE = "base_model.model."  # what PEFT wraps a model in
 
 # What of their settings says nothing of the function, or is read below; all others must say nothing.
 READ = set(
-    "peft_type r lora_alpha alpha_pattern rank_pattern use_rslora bias init_lora_weights lora_dropout".split()
-    + "task_type auto_mapping peft_version base_model_name_or_path revision inference_mode target_modules".split()
-    + "exclude_modules fan_in_fan_out modules_to_save layers_to_transform layers_pattern megatron_core".split()
-    + "loftq_config eva_config corda_config lora_ga_config qalora_group_size runtime_config".split()
-    + "ensure_weight_tying".split()
+    [
+        "peft_type",
+        "r",
+        "lora_alpha",
+        "alpha_pattern",
+        "rank_pattern",
+        "use_rslora",
+        "bias",
+        "init_lora_weights",
+        "lora_dropout",
+    ]
+    + [
+        "task_type",
+        "auto_mapping",
+        "peft_version",
+        "base_model_name_or_path",
+        "revision",
+        "inference_mode",
+        "target_modules",
+    ]
+    + ["exclude_modules", "fan_in_fan_out", "modules_to_save", "layers_to_transform", "layers_pattern", "megatron_core"]
+    + ["loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config"]
+    + ["ensure_weight_tying"]
 )
 HARMLESS = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the model's own weights alone
 
@@ -120,24 +140,41 @@ def read_adapters(directory: str | Path, model: AnyBuilt) -> AnyBuilt:
         name = key.removesuffix(".lora_A.weight")
         one, a, b = where.get(name), given.pop(key), given.pop(f"{name}.lora_B.weight", None)
         if one is None or b is None:
-            reason = "its B is missing" if b is None else "the model has no such matrix"
-            raise InvalidData(f"{hinted(name, where) if one is None else name}: {reason}", where=path)
-        heights = [model.get_submodule(own).out_features for own in one.ours]
-        wide = model.get_submodule(one.ours[0]).in_features
-        if a.size(1) != wide or b.shape != (sum(heights), a.size(0)):  # type: ignore[arg-type]
+            unknown = f"the model has no such matrix.{nearest(name, sorted(where))}"
+            raise InvalidData(f"{name}: {unknown if one is None else 'its B is missing'}", where=path)
+        heights = [_linear(model, own).out_features for own in one.ours]
+        wide = _linear(model, one.ours[0]).in_features
+        if a.size(1) != wide or b.shape != (sum(heights), a.size(0)):
             raise InvalidData(
-                f"{name}: A {list(a.shape)} and B {list(b.shape)} do not suit {sum(heights)} x {wide}",  # type: ignore[arg-type]
+                f"{name}: A {list(a.shape)} and B {list(b.shape)} do not suit {sum(heights)} x {wide}",
                 where=path,
             )
         alpha = _pattern(config.get("alpha_pattern"), name, config.get("lora_alpha", 8))
         scale = alpha / (a.size(0) ** 0.5 if config.get("use_rslora") else a.size(0))
-        for own, rows in zip(one.ours, b.split(heights), strict=True):  # type: ignore[arg-type]
+        for own, rows in zip(one.ours, b.split(heights), strict=True):
             used = rows.any(0).nonzero().flatten().tolist() if len(one.ours) > 1 else list(range(len(a)))
             if used:  # of several matrices in one, each has its own rows, and what of A these read
                 new[own] = (a[used], rows[:, used], scale)
     made = beside(model, {own: (len(a), scale * len(a)) for own, (a, _, scale) in new.items()})
     _fill(made, new, given, path)
     return made
+
+
+def merge(source: str | Path, out: str | Path, directory: str | Path, *, overwrite: bool = False) -> int:
+    """Read a model directory, merge adapters of another into it, and write a third, whose card says so.
+
+    Gives the number of matrices that have adapters.
+    """
+    target = Path(out).expanduser()
+    check_free(target, overwrite)
+    root = locate(source)
+    stored = read(root)
+    made = read_adapters(directory, stored.model)
+    count = len(list(adapters(made)))
+    told = f"by merging adapters into {count} matrices. Figures below, if any, are of the model before that."
+    model = merge_lora(made).eval()
+    save_stored(target, replace(stored, model=model), noted(root, target, told), overwrite=overwrite)
+    return count
 
 
 def matrices(model: Built, only: Container[str] | None = None) -> Iterator[Beside]:
@@ -176,19 +213,21 @@ def _stacked(model: Built, one: Beside, layers: Mapping[str, Adapted]) -> tuple[
     scales = {layers[own].scale for own in one.ours if own in layers}
     if len(scales) > 1:
         raise UsageError(f"{one.theirs} is one matrix at Hugging Face, and its adapters have different scales here")
-    heights = [model.get_submodule(own).out_features for own in one.ours]
+    heights = [_linear(model, own).out_features for own in one.ours]
     a = torch.cat([layers[own].lora_a for own in one.ours if own in layers])
-    b, row, column = a.new_zeros(sum(heights), len(a)), 0, 0  # type: ignore[arg-type]
+    b, row, column = a.new_zeros(sum(heights), len(a)), 0, 0
     for own, height in zip(one.ours, heights, strict=True):
         if own in layers:
             piece = layers[own].lora_b.detach()
             b[row : row + height, column : column + piece.size(1)] = piece
             column += piece.size(1)
-        row += height  # type: ignore[operator]
+        row += height
     return a, b
 
 
-def _fill(model: Built, new: Mapping[str, tuple[Tensor, Tensor, float]], rest: Mapping[str, Tensor], path: Path) -> None:
+def _fill(
+    model: Built, new: Mapping[str, tuple[Tensor, Tensor, float]], rest: Mapping[str, Tensor], path: Path
+) -> None:
     """Put the numbers of a file into a model with adapters; `rest` is what was trained beside these."""
     table = _table(model)
     own = {spelt: name for name in model.state_dict() if not _of_an_adapter(name) for spelt in _spelt(table, name)}
@@ -200,7 +239,7 @@ def _fill(model: Built, new: Mapping[str, tuple[Tensor, Tensor, float]], rest: M
             layer.lora_b.copy_(b)
         for name, tensor in rest.items():
             if name not in own:
-                raise InvalidData(f"{hinted(name, own)}: this model has nothing of the name", where=path)
+                raise InvalidData(f"{name}: the model has nothing of the name.{nearest(name, sorted(own))}", where=path)
             parameter = model.get_parameter(own[name])
             rule, _ = _rule(table, own[name])
             tensor = tensor if rule is None else rule.read([tensor])[0]
@@ -231,6 +270,12 @@ def _pattern(patterns: Mapping[str, float] | None, name: str, usual: float) -> f
         if re.fullmatch(rf"(.*\.)?({pattern})", name):
             return value
     return usual
+
+
+def _linear(model: Built, name: str) -> nn.Linear:
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Linear), name
+    return layer
 
 
 def _short(name: str) -> str:
@@ -273,8 +318,8 @@ def _turned(model: Built, rule: Rule, ours: Sequence[str]) -> bool:
     """Whether a matrix of theirs is ours turned over. Raises UsageError where it is made of them in another way."""
     marked = []
     for at, name in enumerate(ours):
-        rows, columns = model.get_submodule(name).out_features, model.get_submodule(name).in_features
-        marked.append(torch.arange(rows * columns).add(at).view(rows, columns))  # type: ignore[arg-type, operator, call-overload]
+        rows, columns = _linear(model, name).out_features, _linear(model, name).in_features
+        marked.append(torch.arange(rows * columns).add(at).view(rows, columns))
     whole, made = torch.cat(marked), rule.write(marked)
     if len(made) == 1 and made[0].dim() == 2:
         if made[0].shape == whole.shape and torch.equal(made[0], whole):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +231,15 @@ def draw(curve: Sequence[Mapping[str, Any]], score: str) -> bytes | None:
 def number(value: Any) -> bool:
     """A number that can be drawn."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value and abs(value) < 1e300
+
+
+def noted(root: Path, target: Path, how: str) -> Record | Card:
+    """The card of the model in `root`, for what was made of it in `target`: under its title it says how."""
+    sentence = f"Made of {root.parent.name if root.name == 'model' else root.name} {how}"
+    card = read_card(root)
+    if card is None:
+        return Record(target.name, notes=(sentence,))
+    card = renamed(card, root.name, target.name)
+    title = next((line for line in card.text.splitlines() if line.startswith("# ")), None)
+    text = card.text.replace(title, f"{title}\n\n{sentence}", 1) if title else f"{sentence}\n\n{card.text}"
+    return replace(card, text=text)

@@ -36,7 +36,8 @@ class Adapted(nn.Linear):
         nn.Module.__init__(self)  # the matrix is there
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.rank, self.alpha, self.dropout = rank, alpha, dropout
-        self._parameters["weight"] = layer.weight
+        kept = layer._parameters["weight"]
+        self._parameters["weight"] = kept
         self.register_parameter("bias", layer.bias)
         # As the authors' code draws it, uniformly within sqrt(1 / I).
         self.lora_a = nn.Parameter(layer.weight.new_empty(rank, self.in_features))
@@ -103,7 +104,7 @@ def beside(model: AnyModule, ranks: Mapping[str, tuple[int, float]], dropout: fl
     if any(adapters(model)):
         raise UsageError("this model has adapters already", remedy="Merge them first, by merge_lora(model).")
     memo = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    made = copy.deepcopy(model, dict(memo))  # type: ignore[arg-type]  # it holds objects by their ids
+    made = copy.deepcopy(model, memo)  # type: ignore[arg-type]  # it holds objects by their ids
     new = dict[nn.Module, nn.Module]()
     for name, (rank, alpha) in ranks.items():
         layer = made.get_submodule(name)
@@ -145,7 +146,8 @@ def _plain(model: AnyModule, weight: Callable[[Adapted], Tensor]) -> AnyModule:
 
 
 def _adaptable(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+    """Whether it is x W' + b and nothing else, with an adapter or without."""
+    return isinstance(layer, nn.Linear) and type(layer).forward in (nn.Linear.forward, Adapted.forward)
 
 
 def _shared(model: nn.Module, layer: nn.Linear) -> str | None:
@@ -159,5 +161,5 @@ def _replace(model: nn.Module, new: Mapping[nn.Module, nn.Module]) -> None:
     """Put new modules into the places of old ones, wherever these stand: some are lent from layer to layer."""
     for module in list(model.modules()):
         for name, child in list(module._modules.items()):
-            if child in new:
+            if child is not None and child in new:
                 module._modules[name] = new[child].train(child.training)

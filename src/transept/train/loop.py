@@ -303,9 +303,7 @@ class Trainer(Generic[AnyBatch]):
         """Make the model of the run and write it."""
         done, best = self.progress, self.standing
         updates = choose(self.checkpoints, self.config.average, best.update, log.say)
-        updates, told_of_choice = worth_averaging(
-            self.task, self.config, self.checkpoints, updates, best, self.device
-        )
+        updates, told_of_choice = worth_averaging(self.task, self.config, self.checkpoints, updates, best, self.device)
         if told_of_choice:
             log.say(told_of_choice)
         told = {

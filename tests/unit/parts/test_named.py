@@ -36,7 +36,9 @@ def test_a_text_means_what_has_its_name_and_what_lies_below(texts: list[str], fo
 
 
 def test_a_text_that_means_nothing_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(InvalidConfig, match="freeze: nothing here is called 'head.scores.weight'. Did you mean 'head.s"):
+    with pytest.raises(
+        InvalidConfig, match="freeze: nothing here is called 'head.scores.weight'. Did you mean 'head.s"
+    ):
         named(NAMES, ["embed", "head.scores.weight"], "freeze")
     for text in ("", "a..b", "a.|b", "[z-a]"):
         with pytest.raises(InvalidConfig, match="is no name of weights"):

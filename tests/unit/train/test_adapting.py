@@ -7,17 +7,17 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from toy_task import ToyTask, config
 from torch import Tensor, nn
+from toy_task import ToyTask, config
 
 from transept.errors import InvalidConfig
 from transept.families.registry import family
 from transept.parts.lora import adapters
 from transept.topology import Built
 from transept.train.adapting import build, shares, trained
+from transept.train.checkpoint import Checkpoints
 from transept.train.config import Optimizer
 from transept.train.finish import model_of
-from transept.train.checkpoint import Checkpoints
 from transept.train.flat import Flat
 from transept.train.loop import train
 from transept.train.optimizer import FlatAdam
@@ -66,7 +66,9 @@ def test_rates_by_layer_equal_torchs_groups(name: str, decay: str) -> None:
     for parameter, (other, expected) in zip(ours.parameters(), theirs.named_parameters(), strict=True):
         torch.testing.assert_close(parameter, expected, rtol=1e-5, atol=1e-6, msg=other)
     plain = made()
-    unequal = [n for (n, p), (_, q) in zip(ours.named_parameters(), plain.named_parameters()) if torch.equal(p, q)]
+    unequal = [
+        n for (n, p), (_, q) in zip(ours.named_parameters(), plain.named_parameters(), strict=True) if torch.equal(p, q)
+    ]
     assert unequal == []  # every parameter moved
 
 
