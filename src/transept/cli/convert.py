@@ -41,8 +41,8 @@ def convert(
 ) -> None:
     """Give a model fewer key/value heads, or merge adapters into it.
 
-    Heads that stand together become their mean: a smaller cache, faster steps, and a model to be trained on. Adapters of
-    low rank are added to the matrices that they stand beside.
+    Heads that stand together become their mean: a smaller cache, faster steps, and a model to be trained on. Adapters
+    of low rank are added to the matrices that they stand beside.
     """
     if (kv_heads is None) == (adapters is None):
         raise UsageError("one of --kv-heads and --adapters says what is made of the model", remedy="Name one.")

@@ -37,31 +37,13 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 BEFORE = "base_model.model."  # what PEFT wraps a model in
 
 # What of their settings says nothing of the function, or is read below; all others must say nothing.
-READ = set(
-    [
-        "peft_type",
-        "r",
-        "lora_alpha",
-        "alpha_pattern",
-        "rank_pattern",
-        "use_rslora",
-        "bias",
-        "init_lora_weights",
-        "lora_dropout",
-    ]
-    + [
-        "task_type",
-        "auto_mapping",
-        "peft_version",
-        "base_model_name_or_path",
-        "revision",
-        "inference_mode",
-        "target_modules",
-    ]
-    + ["exclude_modules", "fan_in_fan_out", "modules_to_save", "layers_to_transform", "layers_pattern", "megatron_core"]
-    + ["loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config"]
-    + ["ensure_weight_tying"]
-)
+READ = {
+    *("peft_type", "r", "lora_alpha", "alpha_pattern", "rank_pattern", "use_rslora", "bias", "init_lora_weights"),
+    *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
+    *("target_modules", "exclude_modules", "fan_in_fan_out", "modules_to_save", "layers_to_transform"),
+    *("layers_pattern", "megatron_core", "loftq_config", "eva_config", "corda_config", "lora_ga_config"),
+    *("lora_dropout", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
+}
 HARMLESS = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the model's own weights alone
 
 

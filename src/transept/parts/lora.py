@@ -104,7 +104,7 @@ def beside(model: AnyModule, ranks: Mapping[str, tuple[int, float]], dropout: fl
     if any(adapters(model)):
         raise UsageError("this model has adapters already", remedy="Merge them first, by merge_lora(model).")
     memo = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    made = copy.deepcopy(model, memo)  # type: ignore[arg-type]  # it holds objects by their ids
+    made = copy.deepcopy(model, dict(memo))
     new = dict[nn.Module, nn.Module]()
     for name, (rank, alpha) in ranks.items():
         layer = made.get_submodule(name)

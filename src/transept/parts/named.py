@@ -42,8 +42,10 @@ def named(names: Sequence[str], texts: Iterable[str], key: str) -> list[str]:
     for text in texts:
         known = matching(text)
         if not (met := {name for name in names if known.fullmatch(name)}):
+            above = {".".join(parts[:end]) for name in names if (parts := name.split(".")) for end in range(1, len(parts))}
             raise InvalidConfig(
-                f"{key}: nothing here is called {text!r}.{nearest(text, names)}", remedy=f"There are: {spoken(names)}."
+                f"{key}: nothing here is called {text!r}.{nearest(text, [*names, *sorted(above)])}",
+                remedy=f"There are: {spoken(names)}.",
             )
         found |= met
     return [name for name in names if name in found]

@@ -1,4 +1,4 @@
-"""Adapters of low rank: nothing at first, what was adapted when they are dropped, and themselves when they are merged."""
+"""Adapters of low rank: nothing at first, the base when they are dropped, and themselves when they are merged."""
 
 import copy
 
@@ -68,7 +68,7 @@ def test_merged_equals_adapted_and_dropped_is_the_base(name: str, targets: str) 
 
 
 def test_every_matrix_that_is_read_and_not_called_is_adapted_too() -> None:
-    """Some layers read `weight`: a vocabulary its scores, an LSTM its gates. Their adapters must learn as all others."""
+    """Some layers read `weight`: a vocabulary its scores, an LSTM its gates. Their adapters learn as all others."""
     for name in ("lstm", "luong", "gpt2", "t5", "ntm"):
         model = made(name, **({"embeddings": "separate"} if name == "t5" else {}))
         adapted = stirred(lora(model, 1, 2.0, "*"))
