@@ -64,8 +64,7 @@ def run_seeds(recipe: Recipe, seeds: Sequence[int], mode: Mode) -> None:
         made = scores_of(of(whole, seed))
         assert made is not None, "a run that ended has a model"
         scores[seed] = made
-        found = Seeds(task.score, task.higher, {s: scores[s] for s in seeds if s in scores})
-        found.write(whole.path, seeds)
+        Seeds(task.score, task.higher, {s: scores[s] for s in seeds if s in scores}).write(whole.path, seeds)
     finish(whole, Seeds(task.score, task.higher, {seed: scores[seed] for seed in seeds}), task.verb)
 
 

@@ -5,7 +5,7 @@ parts the choices between two dots. It means what has that name, and all that li
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from transept.errors import InvalidConfig, nearest
 
@@ -42,13 +42,18 @@ def named(names: Sequence[str], texts: Iterable[str], key: str) -> list[str]:
     for text in texts:
         known = matching(text)
         if not (met := {name for name in names if known.fullmatch(name)}):
-            above = {".".join(parts[:end]) for name in names if (parts := name.split(".")) for end in range(1, len(parts))}
+            near = nearest(text, [*names, *sorted({above for name in names for above in _above(name)})])
             raise InvalidConfig(
-                f"{key}: nothing here is called {text!r}.{nearest(text, [*names, *sorted(above)])}",
+                f"{key}: nothing here is called {text!r}.{near}",
                 remedy=f"There are: {spoken(names)}.",
             )
         found |= met
     return [name for name in names if name in found]
+
+
+def _above(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
 
 
 def spoken(names: Iterable[str]) -> str:

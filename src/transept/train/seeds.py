@@ -107,7 +107,8 @@ class Seeds:
         most = "highest" if self.higher else "lowest"
         return (
             f"The recipe was trained with {len(self.scores)} seeds, and this is the model of seed {self.best}, whose "
-            f"{spoken(self.score)} on the validation split is the {most}. Deviations are of the sample (n - 1).\n\n{table}"
+            f"{spoken(self.score)} on the validation split is the {most}. Deviations are of the sample (n - 1)."
+            f"\n\n{table}"
         )
 
     def to_json(self) -> dict[str, Any]:
