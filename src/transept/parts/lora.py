@@ -91,6 +91,8 @@ def lora(
     if rank < 1 or alpha <= 0 or not 0 <= dropout < 1:
         raise InvalidConfig(f"adapters of rank {rank}, alpha {alpha:g} and dropout {dropout:g} cannot be")
     names = [name for name, layer in model.named_modules() if _adaptable(layer)]
+    if not names:
+        raise InvalidConfig("targets: this model has no matrix that an adapter could stand beside")
     chosen = named(names, [targets] if isinstance(targets, str) else targets, "targets")
     made = beside(model, dict.fromkeys(chosen, (rank, alpha)), dropout)
     learning = named([name for name, _ in made.named_parameters()], also, "also")
