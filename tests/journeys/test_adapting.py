@@ -10,6 +10,11 @@ from safetensors.torch import load_file
 
 import transept
 from journeys.conftest import make_toy, run
+from transept.data.pictures import Preparation
+from transept.errors import Interrupted
+from transept.families import vit
+from transept.hub.directory import save
+from unit.data.made_senses import write_colours
 
 QUICK = ("train.stop=20u", "train.validate_every=10u", "train.schedule={name: constant, rate: 0.01}")
 
@@ -125,3 +130,53 @@ def test_seeds_are_trained_compared_and_gone_on_with(tmp_path: Path) -> None:
 def test_what_no_seeds_are_is_refused(tmp_path: Path, text: str) -> None:
     ended = run("train", make_toy(tmp_path), "--seeds", text)
     assert ended.code == 2 and "Write --seeds 5, or --seeds 1,2,7." in ended.err
+
+
+def test_a_broken_off_run_by_seeds_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transept.train import loop
+
+    recipe, root, whole = make_toy(tmp_path), tmp_path / "seeds", loop.train
+
+    def broken(task: object, config: object, run: object, **words: object) -> object:
+        if config.seed == 2:  # type: ignore[attr-defined]
+            raise Interrupted("stopped: interrupted at update 3, which is saved", remedy="of one run")
+        return whole(task, config, run, **words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train", broken)
+    ended = run("train", recipe, f"run={root}", *QUICK, "--seeds", "1,2")
+    assert ended.code == 130 and f"Go on with: transept train {root} --seeds 1,2 --resume" in ended.err
+    monkeypatch.setattr(loop, "train", whole)
+    again = run("train", root, "--resume")  # it knows its seeds
+    assert again.code == 0 and again.err.count("not trained again") == 1, again.err
+    assert set(json.loads((root / "seeds.json").read_text())["seeds"]) == {"1", "2"}
+
+
+def test_a_new_head_learns_beside_adapters(tmp_path: Path) -> None:
+    write_colours(tmp_path)
+    torch.manual_seed(0)
+    words = {"image": 12, "patch": 4, "width": 16, "hidden": 32, "heads": 2, "depth": 2, "labels": 5}
+    save(
+        tmp_path / "base",
+        vit.declare(**words).build().eval(),
+        processor=Preparation((12, 12), mean=(0.5,) * 3, std=(0.5,) * 3),
+    )
+    ended = run(
+        "train", "vit-cifar10", "--from", tmp_path / "base", f"data.dir={tmp_path}", f"run={tmp_path}/run",
+        "data.train=train", "data.hold={share: 0.25}", "train.batch_tokens=16", "train.stop=30u",
+        "train.validate_every=30u", "train.threads=1", "train.schedule={name: constant, rate: 0.003}",
+        "train.optimizer={head_rate: 10.0, layer_decay: 0.7}", "train.lora={rank: 2, targets: '*.attention'}",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "adapters of rank 2 beside 8 matrices, and head.score.weight, head.score.bias" in ended.err + ended.out
+    base, made = (load_file(tmp_path / at / "model.safetensors") for at in ("base", "run/model"))
+    still = {name for name in base if name in made and torch.equal(base[name], made[name])}
+    assert made["classifier.weight"].shape == (3, 16) and not any(
+        ".attention" in n and n.endswith("weight") for n in still
+    )
+    assert all(name in still for name in base if "intermediate" in name or "embeddings" in name)
+    config = json.loads((tmp_path / "run/model/adapters/adapter_config.json").read_text())
+    assert config["modules_to_save"] == ["classifier"] and config["base_model_name_or_path"] == f"{tmp_path}/base"
+    model = transept.load(tmp_path / "run")
+    assert model.see(next((tmp_path / "train").glob("*/000.png"))) in ("blue", "green", "red")
+    again = run("average", tmp_path / "run", "--best", "--out", tmp_path / "best")
+    assert again.code == 0 and (tmp_path / "best/adapters/adapter_model.safetensors").is_file(), again.err

@@ -28,12 +28,10 @@ def answer(model: Built) -> Tensor:
         return logits_of(model, some_ids(2, 6), some_ids(2, 5))
     if isinstance(spec, Seq2Seq):
         rows, valid = together(some_rows(spec.source, (40, 40)), "right")
-        found: Tensor = model(rows, some_ids(2, 5), valid).logits
-        return found
+        return model(rows, some_ids(2, 5), valid).logits
     length = 400 if type(spec.embed).__name__ == "Waveform" else 6  # type: ignore[attr-defined]
     rows, valid = together(some_rows(spec.embed, (length, length)), "right")  # type: ignore[attr-defined]
-    found = model(rows, valid).logits
-    return found
+    return model(rows, valid).logits
 
 
 def matrices(model: Built) -> int:

@@ -93,7 +93,7 @@ SUBJECTS = {
 def choices(kind: Any) -> list[str]:
     """What `evaluate.best` may be in a recipe."""
     hint = get_type_hints(get_type_hints(kind)["evaluate"])["best"]
-    literal = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal))
+    literal = next(one for one in (hint, *get_args(hint)) if get_origin(one) is Literal)
     return list(get_args(literal))
 
 
