@@ -131,6 +131,7 @@ def of(whole: Any, seed: int) -> Any:
 
 def finish(whole: Any, found: Any, verb: str) -> None:
     """Say what all of them score, in a table and in the card of the best, to which `model` points."""
+    from transept.cli.train import INPUTS
     from transept.durable import point, remove
     from transept.hub.card import set_section
 
@@ -144,5 +145,5 @@ def finish(whole: Any, found: Any, verb: str) -> None:
     print("\n".join(found.lines()))
     print(f"the best is seed {found.best}, which {whole.model} points to; all is in {whole.path / 'seeds.json'}")
     if verb:
-        print(f"use it:   transept {verb} {whole.path}")
+        print(f"use it:   transept {verb} {whole.path} {INPUTS.get(verb, 'TEXT')}".rstrip())
     print(f"score it: transept eval {whole.path / f'seed-{found.best}'}")
