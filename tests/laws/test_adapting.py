@@ -102,7 +102,7 @@ def wrong() -> Iterator[tuple[str, type[Adapted]]]:
     yield from (("unscaled", Unscaled), ("turned", Turned), ("written", Written))
 
 
-@pytest.mark.parametrize(("name", "kind"), wrong())
+@pytest.mark.parametrize(("name", "kind"), list(wrong()))
 def test_mutants(name: str, kind: type[Adapted], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transept.parts.lora.Adapted", kind)
     monkeypatch.setattr("laws.test_adapting.adapters", lambda model: (

@@ -19,7 +19,7 @@ class Optimizer(_Settings):
 
     `decay`        what weight decay pulls on: "matrices" leaves biases and norms alone, "all" does not (as fairseq).
     `layer_decay`  the rate of each layer is this times that of the layer above it, down to what embeds; the head, which
-                   stands above all, has the whole (Howard and Ruder 2018, section 3.2; Clark et al. 2020).
+                   stands above all, has the whole (Howard and Ruder 2018, section 3.2; Bao et al. 2021).
     `head_rate`    what the rate of the head is multiplied by.
     """
 
