@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transept.heads.vocabulary import Vocabulary
+    from transept.hub.adapters import read_adapters, save_adapters
     from transept.hub.grouping import group_heads
     from transept.inputs.tokens import Tokens
     from transept.inspect.record import record
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transept.parts.core import Fused, Reference
     from transept.parts.feedforward import FeedForward
     from transept.parts.hard import Hard
+    from transept.parts.lora import drop_lora, lora, merge_lora
     from transept.parts.norm import Norm
     from transept.parts.pattern import Causal, First, Full, Pattern, Prefix, Window
     from transept.parts.pattern_text import parse_pattern
@@ -62,17 +64,23 @@ __all__ = [
     "Tokens",
     "Vocabulary",
     "Window",
+    "drop_lora",
     "from_json",
     "group_heads",
     "load",
+    "lora",
+    "merge_lora",
     "parse_pattern",
+    "read_adapters",
     "record",
     "replace",
+    "save_adapters",
     "to_json",
 ]
 
 _HOMES = {
     "heads.vocabulary": ("Vocabulary",),
+    "hub.adapters": ("read_adapters", "save_adapters"),
     "hub.grouping": ("group_heads",),
     "use.loaded": ("Loaded", "load"),
     "inputs.tokens": ("Tokens",),
@@ -84,6 +92,7 @@ _HOMES = {
     "parts.core": ("Fused", "Reference"),
     "parts.feedforward": ("FeedForward",),
     "parts.hard": ("Hard",),
+    "parts.lora": ("drop_lora", "lora", "merge_lora"),
     "parts.norm": ("Norm",),
     "parts.pattern": ("Causal", "First", "Full", "Pattern", "Prefix", "Window"),
     "parts.pattern_text": ("parse_pattern",),

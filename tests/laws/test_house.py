@@ -33,7 +33,19 @@ HOUSE = {
     "families": {"names", "parts", "inputs", "heads", "models", "topology"},
     "data": set(),
     "decode": {"parts.cache", "parts.memory", "models", "topology"},
-    "hub": {"device", "names", "parts", "inputs", "heads", "families", "models", "topology", "data", "decode"},
+    "hub": {
+        "device",
+        "names",
+        "templates",
+        "parts",
+        "inputs",
+        "heads",
+        "families",
+        "models",
+        "topology",
+        "data",
+        "decode",
+    },
     "inspect": {"parts", "inputs", "heads", "models", "topology"},
     "use": {"families.configuration", "device", "parts", "inputs", "heads", "models", "topology"}
     | {"data", "decode", "hub", "inspect"},
@@ -56,7 +68,7 @@ HOUSE = {
         "decode",
         "hub",
     },
-    "train": {"device", "heap", "tasks.task", "parts.loss"},
+    "train": {"device", "heap", "tasks.task", "parts.loss", "parts.lora", "parts.named"},
     "__main__": {"cli"},
 }
 HOUSE["cli"] = set(HOUSE) - {"__main__"}

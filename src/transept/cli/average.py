@@ -33,7 +33,7 @@ def average(
 
     The mean of the last ones, or the best one alone, scored on the validation split.
     """
-    from transept.cli.build import make_task
+    from transept.cli.build import keeper, make_task
     from transept.durable import reclaim
     from transept.hub.directory import check_free
     from transept.recipes.recipe import load_recipe
@@ -73,6 +73,7 @@ def average(
         updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update, say)
         scores = write_model(
             make_task(recipe, say),
+            recipe.train,
             directory,
             updates,
             choose_device(recipe.train.device),
@@ -82,6 +83,7 @@ def average(
                 "seconds": done.seconds,
             },
             out=target,
+            keep=keeper(recipe),
         )
     named = ", ".join(f"{update:,}" for update in updates)
     place = out or target

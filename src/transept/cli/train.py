@@ -34,6 +34,7 @@ def add(app: typer.Typer) -> None:
         "transept train pairs data.train=[train.en,train.de] data.valid=[valid.en,valid.de] run=runs/mine",
         "transept train runs/mine --resume",
         "transept train pairs --from runs/mine data.train=more.tsv data.valid=valid.tsv run=runs/tuned",
+        "transept train runs/mine/config.yaml run=runs/five --seeds 5",
         "torchrun --nproc-per-node 2 -m transept train transformer-base data.dir=wmt train.accumulate=2",
     )(train)
 
@@ -46,20 +47,31 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run from its last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of the same name.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="N|LIST", help="Train with seeds 1 to N, or with those of a list as 1,2,7."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
 ) -> None:
     """Train a model from a recipe.
 
-    Ctrl-C saves and leaves; --resume then ends at the weights that an unbroken run would have.
+    Ctrl-C saves and leaves; --resume then ends at the weights that an unbroken run would have. With --seeds each seed
+    has a directory of its own in that of the run, and a table says how they differ.
     """
     from transept.recipes.recipe import load_recipe
+    from transept.train.seeds import asked_of, parse
 
     if resume and overwrite:
         raise UsageError("--resume goes on with a run and --overwrite replaces it", remedy="Leave one of them out.")
     found = load_recipe(recipe, overrides or [], {"start": str(start)} if start else {})
     mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
+    chosen = parse(seeds) if seeds is not None else asked_of(Path(found.run)) if resume else None
     if dry_run:
         preview(found, mode)
+    elif chosen is not None:
+        from transept.cli.seeds import run_seeds
+
+        run_seeds(found, chosen, mode)
     else:
         run_recipe(found, mode)
 
@@ -80,7 +92,7 @@ def preview(recipe: Recipe, mode: Mode) -> None:
 
 def run_recipe(recipe: Recipe, mode: Mode) -> None:
     """Train as a recipe says. Its texts are read before the run directory is touched."""
-    from transept.cli.build import make_task
+    from transept.cli.build import keeper, make_task
     from transept.recipes.recipe import resolve
     from transept.train.loop import train as loop
     from transept.train.run import RunDirectory
@@ -96,7 +108,7 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
     resume, sections = restarted or mode == "resume", recipe.sections()
-    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections)
+    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections, keep=keeper(recipe))
     if leads and result.finished:
         if task.verb:
             print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}".rstrip())

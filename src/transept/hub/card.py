@@ -7,11 +7,12 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from transept.data.tokenizer import Tokenizer
+from transept.durable import replace_text
 from transept.hub.files import member
 from transept.hub.kinds import reads
 from transept.hub.use import BEGIN, END, use
@@ -235,3 +236,28 @@ def draw(curve: Sequence[Mapping[str, Any]], score: str) -> bytes | None:
 def number(value: Any) -> bool:
     """A number that can be drawn."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value and abs(value) < 1e300
+
+
+def noted(root: Path, target: Path, how: str) -> Record | Card:
+    """The card of the model in `root`, for what was made of it in `target`: under its title it says how."""
+    sentence = f"Made of {root.parent.name if root.name == 'model' else root.name} {how}"
+    card = read_card(root)
+    if card is None:
+        return Record(target.name, notes=(sentence,))
+    card = renamed(card, root.name, target.name)
+    title = next((line for line in card.text.splitlines() if line.startswith("# ")), None)
+    text = card.text.replace(title, f"{title}\n\n{sentence}", 1) if title else f"{sentence}\n\n{card.text}"
+    return replace(card, text=text)
+
+
+def set_section(root: Path, title: str, text: str) -> None:
+    """Put a section into the card of a model directory, before its notes and its licence, in the place of an earlier
+    one of the title; "" takes it away."""
+    path = root / "README.md"
+    before = path.read_text(encoding="utf-8")
+    card = re.sub(rf"\n## {re.escape(title)}\n.*?(?=\n## |\Z)", "", before, flags=re.DOTALL)
+    if text:
+        at = next((at for name in ("Notes", "Licence") if (at := card.find(f"\n## {name}\n")) >= 0), len(card))
+        card = f"{card[:at]}\n## {title}\n\n{text}\n{card[at:]}"
+    if card != before:
+        replace_text(path, card)

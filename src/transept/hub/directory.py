@@ -48,7 +48,7 @@ from transept.topology import Built, Topology, outline
 
 SEARCH = "generation_config.json"
 # What lies in a model directory, ours or another's: these are replaced with it, and nothing else is.
-MODEL: tuple[str, ...] = (CONFIG, SPEC, SEARCH, processors.PREPARED, "README.md", CURVE, *FILES, *SENTENCES)
+MODEL: tuple[str, ...] = (CONFIG, SPEC, "adapters", SEARCH, processors.PREPARED, "README.md", CURVE, *FILES, *SENTENCES)
 MODEL += ("[0-9]_*", ".gitattributes", "model*.safetensors", "model.safetensors.index.json")
 MODEL += ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 LARGEST_WORDS = 2**28  # bytes; the largest vocabularies that are published take a tenth
@@ -109,6 +109,12 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
             where=root,
             remedy=f"Let it end (`transept train {root} --resume`), or make one of what is there:"
             f" `transept average {root}`.",
+        )
+    if (root / "adapter_config.json").exists():
+        raise InvalidData(
+            "these are adapters, and no model",
+            where=root,
+            remedy=f"Merge them into the model that they are of: `transept convert MODEL OUT --adapters {root}`.",
         )
     raise InvalidData(f"neither a model nor a run: {CONFIG} is missing", where=root, remedy=present(root))
 

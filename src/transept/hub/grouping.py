@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from transept.errors import UsageError
-from transept.hub.card import Card, Record, read_card, renamed
+from transept.hub.card import noted
 from transept.hub.directory import check_free, locate, read
 from transept.hub.export import save_stored
 from transept.models import ModelLayer, Seq2Seq, Seq2SeqLayer
@@ -147,7 +147,8 @@ def convert(
     stored = read(root)
     model = group_heads(stored.model, kv_heads, encoder=encoder)
     made = report(stored.model, model, kv_heads)
-    save_stored(target, replace(stored, model=model), noted(root, target, made), overwrite=overwrite)
+    told = f"by averaging key/value heads: {made}. Figures below, if any, are of the model before that: train it on."
+    save_stored(target, replace(stored, model=model), noted(root, target, told), overwrite=overwrite)
     return made
 
 
@@ -173,18 +174,3 @@ def cached(model: Built) -> int:
         slots = cast(ModelLayer, model).stack.new_slots(1, 1) if spec.stack.causal else []
     kept = [tensor for block in slots for slot in block if slot is not None for tensor in slot.tensors.values()]
     return sum(tensor.nbytes for tensor in kept)
-
-
-def noted(root: Path, target: Path, made: Grouped) -> Record | Card:
-    """The card of the model that it was made of, which says under its title what was done to it."""
-    sentence = (
-        f"Made of {root.parent.name if root.name == 'model' else root.name} by averaging key/value heads: {made}."
-        " Figures below, if any, are of the model before that: train it on."
-    )
-    card = read_card(root)
-    if card is None:
-        return Record(target.name, notes=(sentence,))
-    card = renamed(card, root.name, target.name)
-    title = next((line for line in card.text.splitlines() if line.startswith("# ")), None)
-    text = card.text.replace(title, f"{title}\n\n{sentence}", 1) if title else f"{sentence}\n\n{card.text}"
-    return replace(card, text=text)

@@ -162,7 +162,8 @@ def _find(given: str) -> tuple[str, str]:
 
 def _settle(data: dict[str, Any], file: Path) -> None:
     """The config.yaml of a run speaks of the run that it lies in, wherever that was copied or moved to."""
-    if file.name == "config.yaml" and (file.parent / "checkpoints").is_dir():
+    made = ("checkpoints", "seeds.json")  # by a run, by several
+    if file.name == "config.yaml" and any((file.parent / name).exists() for name in made):
         written = data.get("run")
         if not isinstance(written, str) or Path(written).resolve() != file.parent.resolve():
             data["run"] = str(file.parent)

@@ -38,6 +38,12 @@ class Begun:
     spec: Model
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def fresh(self) -> frozenset[str]:
+        """The parameters that begin anew in a model that was trained before."""
+        own = outline(self.spec).named_parameters() if self.weights else ()
+        return frozenset(name for name, _ in own if name not in self.weights)
+
     def build(self, tune: Tune | None = None) -> ModelLayer:
         """The model with these weights; what `tune` freezes takes no gradient."""
         model = self.spec.build()

@@ -33,6 +33,11 @@ class StackTask(Generic[Told, Data]):
         return self.begun.spec
 
     @property
+    def fresh(self) -> frozenset[str]:
+        """The parameters that begin anew, which are trained where all else is only adapted."""
+        return self.begun.fresh
+
+    @property
     def test(self) -> Data:
         """The test split, read when it is asked for."""
         raise NotImplementedError(type(self).__name__)

@@ -68,7 +68,8 @@ class Remembers(Protocol):
 class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 
-    A task whose batches are counted in something else than tokens names it in `counts`.
+    A task whose batches are counted in something else than tokens names it in `counts`. One that takes up a model and
+    gives it parts of its own names their parameters in `fresh`: they learn where the rest has adapters.
 
     Randomness: the order and the content of a batch are a pure function of (split, epoch, index); what `loss` draws it
     draws from torch's own generators, which the loop seeds anew for every batch. So a resumed run repeats itself.

@@ -17,7 +17,10 @@ class _Settings(BaseModel):
 class Optimizer(_Settings):
     """Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019), whose decay does not pass through the moments.
 
-    `decay`   what weight decay pulls on: "matrices" leaves biases and norms alone, "all" does not (as fairseq).
+    `decay`        what weight decay pulls on: "matrices" leaves biases and norms alone, "all" does not (as fairseq).
+    `layer_decay`  the rate of each layer is this times that of the layer above it, down to what embeds; the head, which
+                   stands above all, has the whole (Howard and Ruder 2018, section 3.2; Bao et al. 2021).
+    `head_rate`    what the rate of the head is multiplied by.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -25,12 +28,30 @@ class Optimizer(_Settings):
     eps: float = Field(default=1e-9, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     decay: Literal["matrices", "all"] = "matrices"
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    head_rate: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _betas_below_one(self) -> Optimizer:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas {list(self.betas)} must lie in [0, 1)")
         return self
+
+
+class Lora(_Settings):
+    """Adapters of low rank beside matrices that stay as they are (Hu et al. 2021): `transept.parts.lora`.
+
+    `alpha`    what the adapters add is times alpha / rank.
+    `dropout`  of what the adapters read.
+    `targets`  names of matrices, `*` for anything and `|` between choices; one, or a list.
+    `also`     names of what is trained beside them. A head that begins anew is always.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: str | list[str] = "*.attention|cross.q|v"
+    also: list[str] = []
 
 
 class Noam(_Settings):
@@ -88,6 +109,8 @@ class TrainConfig(_Settings):
     `stop`            when at the latest: updates 60u, epochs 10e, million supervised tokens 300Mt, time 30min or 2h.
     `batch_tokens`    the most tokens of a batch, padding counted, on its longer side.
     `accumulate`      batches of one update, over all processes together.
+    `freeze`          names of weights that stay as they are: "embed", "stack.blocks.[0-5]".
+    `lora`            train adapters of low rank, and nothing else; the model that is made holds them merged.
     `smoothing_form`  "uniform": smoothing/V on every class; "others": smoothing/(V-1) on each class but the true one.
     `clip`            the largest gradient norm; 0: any.
     `precision`       "auto" takes bfloat16 on a GPU or a processor that multiplies it, else float32.
@@ -111,6 +134,8 @@ class TrainConfig(_Settings):
     accumulate: int = Field(default=1, ge=1)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule
+    freeze: list[str] = []
+    lora: Lora | None = None
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     smoothing_form: Literal["uniform", "others"] = "uniform"
     clip: float = Field(default=0.0, ge=0)

@@ -12,6 +12,7 @@ import torch
 
 from transept.errors import TranseptError
 from transept.tasks.task import AnyBatch, Task
+from transept.train.adapting import build, shares, trained
 from transept.train.amount import Amount
 from transept.train.checkpoint import megabytes, size_of
 from transept.train.config import TrainConfig
@@ -40,10 +41,12 @@ class Estimate:
     state: int
     peak: int
     checkpoint: int
+    trains: str = ""
 
     def lines(self) -> Mapping[str, str]:
         """The same for people."""
         return {
+            **({"trains": self.trains} if self.trains else {}),
             "model": f"{self.parameters:,} parameters · {self.precision} · {self.device}",
             "epoch": f"{self.updates_per_epoch:,} updates",
             "largest batch": f"{self.rows:,} examples, {self.tokens:,} supervised tokens: forward, backward and step "
@@ -63,9 +66,9 @@ def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     torch.manual_seed(config.seed)
-    model = task.build().to(device)
+    model = build(task, config).to(device)
     flat = Flat(model, precision.dtype, config.optimizer.decay)
-    optimizer = FlatAdam(flat, config.optimizer, config.clip)
+    optimizer = FlatAdam(flat, config.optimizer, config.clip, shares(model, config.optimizer))
     batches = task.batches("train", 0)
     largest = batches.largest()
     batch, begun = batches[largest], time.monotonic()
@@ -76,7 +79,8 @@ def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
     optimizer.step(0.0, sums.tokens)  # a rate of nothing: the moments are touched, the weights stay
     saved = size_of(flat.tensors()) + size_of(optimizer.tensors())
     return Estimate(
-        parameters=flat.count,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trains=trained(model),
         precision=precision,
         device=device,
         updates_per_epoch=updates_of(len(batches), config.accumulate),
@@ -102,6 +106,7 @@ def facts(
     device: torch.device,
     run: RunDirectory,
     checkpoint: int,
+    trains: str = "",
 ) -> dict[str, str]:
     """The head of a run: what is trained on what, in which steps, and what it leaves on the disk."""
     told = dict(task.facts())
@@ -113,6 +118,7 @@ def facts(
     return {
         "title": f"{told.pop('title')} · {precision} · {where}",
         **told,
+        **({"trains": trains} if trains else {}),
         "update": f"{config.batch_tokens:,} {counts}{times} at most · {each:,} updates an epoch",
         "plan": f"{spoken(config.stop_at)} · seed {config.seed} · writes {run.path} "
         f"({megabytes(checkpoint)} a checkpoint; keeps {kept})",

@@ -15,15 +15,23 @@ from transept import __version__
 from transept.durable import new_folder
 from transept.errors import InvalidData
 from transept.tasks.task import AnyBatch, Task
+from transept.train.adapting import Keep, build, handed_on
 from transept.train.average import averaged
 from transept.train.checkpoint import Checkpoints
+from transept.train.config import TrainConfig
 from transept.train.run import RunDirectory
 from transept.train.standing import Standing, spoken
 
 
-def model_of(task: Task[AnyBatch], checkpoints: Checkpoints, updates: Sequence[int], device: torch.device) -> nn.Module:
-    """A float32 model with the mean of some checkpoints, ready to be used."""
-    model = task.build().to(device)
+def model_of(
+    task: Task[AnyBatch],
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    updates: Sequence[int],
+    device: torch.device,
+) -> nn.Module:
+    """A float32 model with the mean of some checkpoints, as it was trained."""
+    model = build(task, config).to(device)
     fill(model, averaged(checkpoints, updates))
     return model.eval()
 
@@ -48,7 +56,12 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def worth_averaging(
-    task: Task[AnyBatch], checkpoints: Checkpoints, updates: Sequence[int], best: Standing, device: torch.device
+    task: Task[AnyBatch],
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    updates: Sequence[int],
+    best: Standing,
+    device: torch.device,
 ) -> tuple[list[int], str]:
     """The checkpoints of which to make the model, and what there is to say of the choice.
 
@@ -58,7 +71,7 @@ def worth_averaging(
         return list(updates), ""
     if checkpoints.fault(best.update) is not None:
         return list(updates), f"the best checkpoint, of update {best.update:,}, is damaged: the mean is taken untried"
-    model = model_of(task, checkpoints, updates, device)
+    model = model_of(task, config, checkpoints, updates, device)
     with torch.no_grad():
         score = task.evaluate(model)[task.score]
     if score >= best.score if task.higher else score <= best.score:
@@ -72,16 +85,19 @@ def worth_averaging(
 
 def write_model(
     task: Task[AnyBatch],
+    config: TrainConfig,
     run: RunDirectory,
     updates: Sequence[int],
     device: torch.device,
     told: Mapping[str, Any],
     out: Path | None = None,
+    keep: Keep | None = None,
 ) -> dict[str, float]:
     """Make a model of some checkpoints, in model/ unless `out` says where, and return its scores on the validation
-    split; `told` goes into the record."""
+    split; `told` goes into the record. Adapters are merged; `keep` is given the model before that, and where it is."""
     checkpoints = Checkpoints(run.checkpoints)
-    model = model_of(task, checkpoints, updates, device)
+    made = model_of(task, config, checkpoints, updates, device)
+    model = handed_on(made)
     with torch.no_grad():
         scores = dict(task.evaluate(model))
     record = dict(told) | {
@@ -98,6 +114,8 @@ def write_model(
     }
     with new_folder(out or run.model) as fresh:
         task.save_model(model, fresh, record)
+        if keep is not None:
+            keep(made, fresh)
     return scores
 
 

@@ -15,6 +15,7 @@ from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
 from transept.tasks.task import AnyBatch, Batches, Remembers, Task
+from transept.train.adapting import Keep, build, shares, trained
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
 from transept.train.config import TrainConfig
@@ -59,25 +60,27 @@ def train(
     resume: bool = False,
     console: Console,
     sections: Mapping[str, Any] | None = None,
+    keep: Keep | None = None,
 ) -> TrainResult:
     """Train a task's model in a run directory, from the start or from its newest sound checkpoint.
 
     The same recipe on the same processor with the same number of threads gives the same weights bit for bit, however
     often it was interrupted. Raises Interrupted after Ctrl-C, once all is saved; SIGTERM saves and returns.
 
-    `sections` is the rest of the recipe, as plain data: where a resumed run has others, that is said.
+    `sections` is the rest of the recipe, as plain data: where a resumed run has others, that is said. `keep` is given
+    the model as it was trained and the directory of the one that is made of it, to write more there.
     """
     keep_freed_memory()
     device = choose_device(config.device)
     with join(on_gpu=device.type == "cuda") as workers:
         check_share(config.accumulate, workers.world)
         if not workers.leads:
-            return Trainer(task, config, run, workers, None, sections).train(resume)
+            return Trainer(task, config, run, workers, None, sections, keep).train(resume)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         with run.held():
             log = Log(run, console, config.log_every)
             try:
-                return Trainer(task, config, run, workers, log, sections).train(resume)
+                return Trainer(task, config, run, workers, log, sections, keep).train(resume)
             finally:
                 log.close()
 
@@ -93,16 +96,17 @@ class Trainer(Generic[AnyBatch]):
         workers: Workers,
         log: Log | None,
         sections: Mapping[str, Any] | None = None,
+        keep: Keep | None = None,
     ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.task, self.config, self.run, self.workers, self.log = task, config, run, workers, log
+        self.task, self.config, self.run, self.workers, self.log, self.keep = task, config, run, workers, log, keep
         self.device = choose_device(config.device, workers.local)
         self.precision = choose_precision(config.precision, self.device)
         torch.manual_seed(config.seed)
-        self.model = task.build().to(self.device)
+        self.model = build(task, config).to(self.device)
         self.flat = Flat(self.model, self.precision.dtype, config.optimizer.decay)
-        self.optimizer = FlatAdam(self.flat, config.optimizer, config.clip)
+        self.optimizer = FlatAdam(self.flat, config.optimizer, config.clip, shares(self.model, config.optimizer))
         self.scale = LossScale() if self.precision.dtype == torch.float16 else None
         workers.share(self.flat.master)
         self.flat.publish()
@@ -293,14 +297,14 @@ class Trainer(Generic[AnyBatch]):
         for name in self.checkpoints.clean() + reclaim(self.run.path):
             log.say(f"removed {name}, left by a process that died")
         needed = size_of(self.flat.tensors()) + size_of(self.optimizer.tensors())
-        log.head(facts(self.task, self.config, self.precision, self.device, self.run, needed))
+        log.head(facts(self.task, self.config, self.precision, self.device, self.run, needed, trained(self.model)))
         refuse_full_disk(self.run.path, needed)
 
     def _finish(self, log: Log, reason: str) -> None:
         """Make the model of the run and write it."""
         done, best = self.progress, self.standing
         updates = choose(self.checkpoints, self.config.average, best.update, log.say)
-        updates, told_of_choice = worth_averaging(self.task, self.checkpoints, updates, best, self.device)
+        updates, told_of_choice = worth_averaging(self.task, self.config, self.checkpoints, updates, best, self.device)
         if told_of_choice:
             log.say(told_of_choice)
         told = {
@@ -313,7 +317,7 @@ class Trainer(Generic[AnyBatch]):
             "best": {"update": best.update, "score": best.score},
             "surroundings": dict(self.identity.surroundings),
         }
-        scores = write_model(self.task, self.run, updates, self.device, told)
+        scores = write_model(self.task, self.config, self.run, updates, self.device, told, keep=self.keep)
         made = f"the mean of {len(updates)} checkpoints" if len(updates) > 1 else "the checkpoint"
         which = f"updates {updates[0]:,} to {updates[-1]:,}" if len(updates) > 1 else f"update {updates[0]:,}"
         measured = said(self.task.score, scores[self.task.score])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,25 +26,31 @@ class FlatAdam:
     """Adam (Kingma and Ba 2015, algorithm 1) or AdamW on the flat parameters.
 
     The gradient arrives summed over supervised tokens; `step` divides by their number. A gradient that is not finite
-    leaves weights, moments and the count of steps as they are.
+    leaves weights, moments and the count of steps as they are. `shares` are what the rate is multiplied by for some
+    parameters, by their names; else by 1.
     """
 
-    def __init__(self, flat: Flat, settings: Optimizer, clip: float = 0.0) -> None:
+    def __init__(
+        self, flat: Flat, settings: Optimizer, clip: float = 0.0, shares: Mapping[str, float] | None = None
+    ) -> None:
         self.flat, self.clip = flat, clip
         self.first, self.second = torch.zeros_like(flat.master), torch.zeros_like(flat.master)
         self._steps = torch.zeros((), device=flat.master.device)
-        pulled, rest = slice(0, flat.decayed), slice(flat.decayed, None)
-        self._ranges = [r for r in (pulled, rest) if flat.master[r].numel()]
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+        spans = list(_spans(flat, shares or {}))
+        self._shares = [share for _, share in spans]
         groups = [
-            {"params": [flat.master[r]], "weight_decay": settings.weight_decay if r is pulled else 0.0}
-            for r in self._ranges
+            {
+                "params": [flat.master[span]],
+                "weight_decay": settings.weight_decay if span.start < flat.decayed else 0.0,
+            }
+            for span, _ in spans
         ]
         self._adam = kind(groups, betas=settings.betas, eps=settings.eps, fused=True)
-        for group, r in zip(self._adam.param_groups, self._ranges, strict=True):
-            group["params"][0].grad = flat.gradient[r]
+        for group, (span, _) in zip(self._adam.param_groups, spans, strict=True):
+            group["params"][0].grad = flat.gradient[span]
             # One count of steps for each range: the fused kernel raises the one that it is given.
-            state = {"step": self._steps.clone(), "exp_avg": self.first[r], "exp_avg_sq": self.second[r]}
+            state = {"step": self._steps.clone(), "exp_avg": self.first[span], "exp_avg_sq": self.second[span]}
             self._adam.state[group["params"][0]] = state
 
     @torch.no_grad()
@@ -55,8 +62,8 @@ class FlatAdam:
             return Step(norm, taken=False)
         shrink = min(1.0, self.clip / norm) if self.clip and norm else 1.0
         gradient.mul_(shrink / tokens)
-        for group in self._adam.param_groups:
-            group["lr"] = rate
+        for group, share in zip(self._adam.param_groups, self._shares, strict=True):
+            group["lr"] = rate * share
         self._adam.step()
         self.flat.publish()
         return Step(norm, taken=True)
@@ -77,6 +84,18 @@ class FlatAdam:
 
     def _counts(self) -> list[Tensor]:
         return [self._adam.state[group["params"][0]]["step"] for group in self._adam.param_groups]
+
+
+def _spans(flat: Flat, shares: Mapping[str, float]) -> Iterator[tuple[slice, float]]:
+    """The flat tensor in as few pieces as have one rate and one decay each, with what their rate is multiplied by."""
+    begin = 0
+    for place, after in pairwise([*flat.places, None]):
+        assert place is not None
+        share = shares.get(place.name, 1.0)
+        end = len(flat.master) if after is None else after.start
+        if after is None or shares.get(after.name, 1.0) != share or end == flat.decayed:
+            yield slice(begin, end), share
+            begin = end
 
 
 class LossScale:

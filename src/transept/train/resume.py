@@ -35,6 +35,12 @@ class Identity:
                     "the batches would be others",
                     remedy=f"Use train.{name}={before[name]}, or start another run by run=ANOTHER.",
                 )
+        if before.get("lora") != self.settings.get("lora"):
+            changed = differences(before.get("lora"), self.settings.get("lora"), "train.lora")
+            raise InvalidConfig(
+                f"the adapters are not those of the run: {changed[0]}",
+                remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
+            )
         if saved["fingerprint"] != self.fingerprint:
             raise InvalidData(
                 "the training data are not those that the run began with",
@@ -42,7 +48,7 @@ class Identity:
             )
         if saved["layout"] != self.layout:
             raise InvalidConfig(
-                "the model, or what weight decay pulls on, is not that of the run",
+                "the model, what of it is frozen, or what weight decay pulls on, is not that of the run",
                 remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
             )
         changed = [*_of_the_model(saved.get("spec"), self.spec), *differences(before, self.settings, "train")]

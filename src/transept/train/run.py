@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from transept.durable import reclaim, replace_text
+from transept.durable import reclaim, remove, replace_text
 from transept.errors import UsageError
 
 Mode = Literal["new", "resume", "overwrite"]
@@ -131,8 +130,7 @@ class RunDirectory:
         for file in (self.metrics, self.log, self.samples, self.best, self.last, self._starter):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.model):
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove(folder)
 
 
 def _torchrun() -> str | None:

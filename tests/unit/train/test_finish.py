@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_task import ToyModel, ToyTask
+from toy_task import ToyModel, ToyTask, config
 
 from transept.errors import InvalidData
 from transept.train.checkpoint import Checkpoints
@@ -48,7 +48,7 @@ def test_a_mean_that_is_worse_than_the_best_checkpoint_is_not_taken(
     monkeypatch.setattr(checkpoints, "fault", lambda update: None)
     monkeypatch.setattr("transept.train.finish.model_of", lambda *given: ToyModel(0.0).eval())
     task = ToyTask(scores=[score])
-    chosen, told = worth_averaging(task, checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
+    chosen, told = worth_averaging(task, config(), checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
     assert chosen == taken
     assert (told == "") == (taken == [1, 2])
     if told:
@@ -60,6 +60,6 @@ def test_a_damaged_best_checkpoint_is_not_taken(monkeypatch: pytest.MonkeyPatch,
     checkpoints = Checkpoints(tmp_path)
     monkeypatch.setattr(checkpoints, "updates", lambda: [1, 2])
     monkeypatch.setattr(checkpoints, "fault", lambda update: "torn")
-    chosen, told = worth_averaging(ToyTask(), checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
+    chosen, told = worth_averaging(ToyTask(), config(), checkpoints, [1, 2], Standing(1, 0.7, 1), torch.device("cpu"))
     assert chosen == [1, 2]
     assert "damaged" in told

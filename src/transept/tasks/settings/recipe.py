@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from transept.train.config import TrainConfig
 
@@ -27,6 +27,16 @@ class Recipe(Settings):
     start: str | None = None
     model: dict[str, Any]
     train: TrainConfig
+
+    @field_validator("train")
+    @classmethod
+    def _adapts_what_is_there(cls, train: TrainConfig, info: ValidationInfo) -> TrainConfig:
+        for key in ("lora", "freeze"):
+            if getattr(train, key) and info.data.get("start") is None:
+                raise ValueError(
+                    f"{key} keeps what was learned before, and this run begins at nothing; name a model by --from MODEL"
+                )
+        return train
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
