@@ -45,12 +45,17 @@ def kind_of(path: Path, first: str) -> Kind:
     return "JSON lines" if _is_object(first) else "plain text"
 
 
-def read_table(lines: Sequence[str], path: Path) -> Table:
-    """The rows of a table, one at a time. Raises `InvalidData` with file and line."""
+def read_table(lines: Sequence[str], path: Path, head: Sequence[str] = ()) -> Table:
+    """The rows of a table, one at a time. Raises `InvalidData` with file and line.
+
+    `head` names the columns of CSV and TSV whose first line is a row like others.
+    """
     kind = kind_of(path, lines[0] if lines else "")
     if kind == "JSON lines":
         return Table(path, None, _objects(lines, path))
     cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
+    if head:
+        return Table(path, tuple(head), _rows(cells, head, path, "and the recipe's head names"))
     _, first = next(cells, (1, []))
     head = tuple(name.strip() for name in first)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
@@ -150,10 +155,12 @@ def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     return ((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1))
 
 
-def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
+def _rows(
+    cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path, named: str = "and the first line names"
+) -> Iterator[tuple[int, Row | None]]:
     for number, row in cells:
         if row and len(row) != len(head):
-            raise InvalidData(f"{len(row)} columns, and the first line names {len(head)}", where=f"{path}:{number}")
+            raise InvalidData(f"{len(row)} columns, {named} {len(head)}", where=f"{path}:{number}")
         yield number, dict(zip(head, row, strict=True)) if row else None
 
 

@@ -101,7 +101,7 @@ class TextTask(Generic[SomeRecipe]):
         if settings.file is None:
             tokenizer = learn(documents.texts, settings, self.signs())
         else:
-            tokenizer = _tokenizer_at(settings.file, recipe.where("data.tokenizer.file"))
+            tokenizer = tokenizer_at(settings.file, recipe.where("data.tokenizer.file"))
         spec = declared(recipe.model, tokenizer.vocab, least=tokenizer.vocab, where=recipe.where)
         outline(spec)  # what cannot be built is refused now, and without its memory
         return Begun(spec, tokenizer)
@@ -253,7 +253,7 @@ def _named(data: TextsData, names: Sequence[str]) -> Documents:
         raise InvalidData(error.what, where=error.where, remedy=error.remedy) from None
 
 
-def _tokenizer_at(file: Path, where: str | None) -> Tokenizer:
+def tokenizer_at(file: Path, where: str | None) -> Tokenizer:
     """A tokenizer that is there: in a directory, or in that of a tokenizer.json."""
     folder = file.expanduser()
     folder = folder.parent if folder.is_file() else folder
