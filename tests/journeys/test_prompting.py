@@ -30,13 +30,13 @@ data:
       source: "count: {{thing}}"
       answer: times
       numbers: {{step: 1, least: 0, most: 9}}
-  tokenizer: {{kind: character}}
+  tokenizer: {{kind: byte_bpe, size: 420, min_frequency: 1}}
   max_length: 40
 train:
-  stop: 240u
+  stop: 200u
   batch_tokens: 1200
-  schedule: {{name: constant, rate: 0.01}}
-  validate_every: 120u
+  schedule: {{name: constant, rate: 0.005}}
+  validate_every: 100u
   samples: 2
   threads: 1
   device: cpu

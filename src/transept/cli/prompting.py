@@ -233,7 +233,7 @@ def read_table(path: Path, prompt: Prompt, labels: list[str], columns: str | Non
     from transept.data.prompted import rows_of, texts_in
     from transept.use.prompting import Table
 
-    found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label])
+    found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label], "--columns")
     rows, right = [], []
     for line, row in found:
         where = f"{path}:{line}"
@@ -249,7 +249,7 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
     from transept.use.likelihood import begins
     from transept.use.minimal import compare
 
-    rows = rows_of(there(file), named(columns), ["sentence_good", "sentence_bad"])
+    rows = rows_of(there(file), named(columns), ["sentence_good", "sentence_bad"], "--columns")
     known = rows[0][1]
     if group is not None and group not in known:
         raise InvalidData(

@@ -71,7 +71,7 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
     """The rows of a file, in words."""
     template = Template(table.source)
     sources, answers, lines = list[str](), list[list[str]](), list[int]()
-    for line, row in rows_of(path, table.head, [*template.names, table.answer]):
+    for line, row in rows_of(path, table.head, [*template.names, table.answer], f"data.tables.{name}.head"):
         where = f"{path}:{line}"
         sources.append(template.fill({column: " ".join(texts_in(row, column, where)) for column in template.names}))
         answers.append(texts_in(row, table.answer, where))
@@ -99,9 +99,12 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
     return Prompted(name, table, path, sources, [[table.numbers.write(number)] for number in right], lines, right)
 
 
-def rows_of(path: Path, head: Sequence[str], names: Sequence[str]) -> list[tuple[int, Row]]:
-    """The rows of a table with their lines; every one has the columns `names`. InvalidData where one has not."""
-    table = read_table(read_lines(path), path, head)
+def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) -> list[tuple[int, Row]]:
+    """The rows of a table with their lines; every one has the columns `names`. InvalidData where one has not.
+
+    `head` are the names of all columns where no line of the table has them, and `said` is where a person named them.
+    """
+    table = read_table(read_lines(path), path, head or None, said)
     if table.head is not None:
         for name in names:
             if name not in table.head:

@@ -1,4 +1,4 @@
-"""Columns of a table by their names: JSON lines, or CSV and TSV whose first line names the columns."""
+"""Columns of a table by their names: JSON lines, or CSV and TSV, whose first line names them unless others do."""
 
 import csv
 import json
@@ -45,17 +45,24 @@ def kind_of(path: Path, first: str) -> Kind:
     return "JSON lines" if _is_object(first) else "plain text"
 
 
-def read_table(lines: Sequence[str], path: Path, head: Sequence[str] = ()) -> Table:
-    """The rows of a table, one at a time. Raises `InvalidData` with file and line.
+def read_table(lines: Sequence[str], path: Path, names: Sequence[str] | None = None, said: str = "data.head") -> Table:
+    """The rows of a table, one at a time. `names` are those of its columns where its first line is a row like others,
+    and `said` is where a person named them.
 
-    `head` names the columns of CSV and TSV whose first line is a row like others.
+    Raises `InvalidData` with file and line.
     """
     kind = kind_of(path, lines[0] if lines else "")
     if kind == "JSON lines":
+        if names is not None:
+            raise InvalidData(
+                f"columns were named ({said}), and each row of JSON names its own",
+                where=f"{path}:1",
+                remedy=f"Leave {said} out.",
+            )
         return Table(path, None, _objects(lines, path))
     cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
-    if head:
-        return Table(path, tuple(head), _rows(cells, head, path, "and the recipe's head names"))
+    if names is not None:
+        return Table(path, tuple(names), _unnamed(cells, names, path, said))
     _, first = next(cells, (1, []))
     head = tuple(name.strip() for name in first)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
@@ -112,6 +119,26 @@ def text_of(row: Row, name: str, where: str) -> str:
     return text
 
 
+def column_of(
+    word: str, given: str | None, usual: Sequence[str], known: Sequence[str], path: Path, needed: bool
+) -> str | None:
+    """What a table whose columns are `known` calls a word: as `given`, else by a usual name; None where none is there.
+
+    Raises InvalidData where what was given or is `needed` is not there.
+    """
+    if given is not None and given not in known:
+        raise no_column(given, known, f"{path}:1", f"data.columns.{word} names one.")
+    found = given or next((name for name in usual if name in known), None)
+    if found is None and needed:
+        raise InvalidData(
+            f"no column is called {' or '.join(usual)}",
+            where=f"{path}:1",
+            remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME; where the first line"
+            " is a row like others, name all columns by data.head=[NAME, ...].",
+        )
+    return found
+
+
 def no_column(name: str, known: Sequence[str], where: str, remedy: str = "") -> InvalidData:
     """The fault that a column is not there, with the nearest name and all that there are."""
     has = ", ".join(f"'{other}'" for other in known if other) or "none"
@@ -155,13 +182,25 @@ def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     return ((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1))
 
 
-def _rows(
-    cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path, named: str = "and the first line names"
-) -> Iterator[tuple[int, Row | None]]:
+def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
     for number, row in cells:
         if row and len(row) != len(head):
-            raise InvalidData(f"{len(row)} columns, {named} {len(head)}", where=f"{path}:{number}")
+            raise InvalidData(f"{len(row)} columns, and the first line names {len(head)}", where=f"{path}:{number}")
         yield number, dict(zip(head, row, strict=True)) if row else None
+
+
+def _unnamed(
+    cells: Iterator[tuple[int, list[str]]], names: Sequence[str], path: Path, said: str
+) -> Iterator[tuple[int, Row | None]]:
+    """Rows from the first line on."""
+    for number, row in cells:
+        if number == 1 and [cell.strip() for cell in row] == list(names):
+            raise InvalidData("the first line names the columns itself", where=f"{path}:1", remedy=f"Leave {said} out.")
+        if row and len(row) != len(names):
+            raise InvalidData(
+                f"{len(row)} columns, and {said} names {len(names)}: {', '.join(names)}", where=f"{path}:{number}"
+            )
+        yield number, dict(zip(names, row, strict=True)) if row else None
 
 
 def _is_object(line: str) -> bool:

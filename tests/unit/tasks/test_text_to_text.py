@@ -13,6 +13,7 @@ from transept.data.config import Tokens
 from transept.data.learned import T5, learn
 from transept.errors import InvalidConfig, InvalidData
 from transept.hub.directory import save
+from transept.hub.generation import Generation
 from transept.recipes.recipe import load_recipe
 from transept.tasks.settings.text_to_text import TextToTextRecipe
 from transept.tasks.text_to_text import TextToText, prefixes
@@ -73,14 +74,13 @@ def rows_of(task: TextToText, epoch: int) -> np.ndarray:
 def test_a_batch_has_the_words_of_each_table_and_the_loss_of_hugging_face(folder: Path, tmp_path: Path) -> None:
     task = made(folder)
     model = shaken(task.build(), scale=0.05)
-    save(tmp_path / "m", model, tokenizer=task.tokenizer)
+    generation = Generation(task.recipe.search, task.begun.special, task.begun.pad)
+    save(tmp_path / "m", model, tokenizer=task.tokenizer, generation=generation)
     theirs = T5ForConditionalGeneration.from_pretrained(tmp_path / "m").eval()
     seen = set()
     for batch in (task.batches("train", 0)[i] for i in range(len(task.batches("train", 0)))):
-        sources = [
-            task.tokenizer.decode(row[real].tolist())
-            for row, real in zip(batch.source, batch.source_valid, strict=True)
-        ]
+        both = zip(batch.source, batch.source_valid, strict=True)
+        sources = [task.tokenizer.decode(row[real].tolist()) for row, real in both]
         targets = [task.tokenizer.decode(row[row >= 0].tolist()) for row in batch.labels]
         seen |= set(zip(sources, targets, strict=True))
         with torch.no_grad():
