@@ -150,7 +150,8 @@ def test_a_run_goes_on_from_what_was_there(folder: Path, tmp_path: Path, name: s
 def test_a_t5_of_hugging_faces_is_a_beginning(folder: Path, tmp_path: Path) -> None:
     tokenizer = learn(["ape bee cow dog odd even 0.5 1.0"] * 4, Tokens(size=420), T5)
     config = T5Config(vocab_size=tokenizer.vocab, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2,
-                      pad_token_id=tokenizer.pad, eos_token_id=tokenizer.eos, decoder_start_token_id=tokenizer.pad)  # fmt: skip
+                      pad_token_id=tokenizer.pad, eos_token_id=tokenizer.eos,
+                      decoder_start_token_id=tokenizer.pad)  # fmt: skip
     shaken(T5ForConditionalGeneration(config)).save_pretrained(tmp_path / "m")
     tokenizer.save(tmp_path / "m")
     task = made(folder, start=tmp_path / "m")

@@ -131,3 +131,25 @@ def test_pairs_are_compared_as_wholes(gpt: Loaded) -> None:
         assert [found.good[row].total, found.bad[row].total] == pytest.approx(wanted, rel=1e-5)
         assert found.right[row] == (wanted[0] > wanted[1])
     assert not found.right[2], "of equals none is likelier"
+
+
+def test_a_loaded_model_is_asked_by_its_methods(gpt: Loaded) -> None:
+    one = gpt.likelihood("the mat", "the cat sat on ")
+    assert one.total == pytest.approx(score(gpt, "the cat sat on ", "the mat"), rel=1e-5)
+    both = gpt.likelihood(["the mat", "a dog"], "the cat sat on ")
+    assert both[0].logprobs == pytest.approx(one.logprobs, rel=1e-5) and both == gpt.likelihood(
+        ["the mat", "a dog"], ["the cat sat on "] * 2
+    )
+    for by, way in (("sum", "total"), ("token", "by_token"), ("character", "by_character")):
+        label = gpt.choose("the cat sat on ", ["the mat", "a dog"], by=by)  # type: ignore[call-overload]
+        scores = np.array([getattr(each, way) for each in both])
+        assert label == ["the mat", "a dog"][int(scores.argmax())]
+        assert label.probability == pytest.approx(np.exp(scores).max() / np.exp(scores).sum(), rel=1e-4)
+    assert gpt.choose(TEXTS, CHOICES) == [gpt.choose(text, CHOICES) for text in TEXTS]
+    assert gpt.likelihood([]) == [] and gpt.choose([], CHOICES) == []
+    with pytest.raises(UsageError, match="by is 'tokens'. Did you mean 'token'"):
+        gpt.choose("a", CHOICES, by="tokens")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="choices are two texts or more"):
+        gpt.choose("a", "good")
+    with pytest.raises(UsageError, match="2 texts need as many given texts, not 1"):
+        gpt.likelihood(["a", "b"], ["c"])
