@@ -1,7 +1,6 @@
 """A person teaches one model several tasks by words, asks models without training them, and errs."""
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,8 +46,8 @@ ASKED = ("--template", r"{thing}\nIt is {is}", "--choices", "0=red,1=green")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Apples are red and leaves green; and of what there is as many as is written."""
-    made, draw = tmp_path_factory.mktemp("tables"), random.Random(7)
-    things = [(draw.choice(("apple", "leaf")), draw.randint(1, 3)) for _ in range(24)]
+    made = tmp_path_factory.mktemp("tables")
+    things = [(thing, times) for thing in ("apple", "leaf") for times in (1, 2, 3)] * 4
     lines = [f'"{" ".join([thing] * times)}",{int(thing == "leaf")}' for thing, times in things]
     (made / "colour.csv").write_text("thing,is\n" + "\n".join(lines) + "\n")
     rows = [{"thing": " ".join([thing] * times), "times": times} for thing, times in things]

@@ -128,6 +128,9 @@ def few_shot(loaded: Loaded, asked: Question, showing: Showing, by: str, out: Pa
     prompt, labels = prompt_of(asked)
     if showing.count == 0 and (showing.draws > 1 or showing.file or showing.balanced):
         raise UsageError("no examples are drawn", remedy="Say how many stand before a question: --shots 4.")
+    read = {path.resolve() for path in (asked.file, showing.file) if path is not None}
+    if out is not None and out.resolve() in read:
+        raise UsageError("--out would replace what is asked", where=out, remedy="Write the answers elsewhere.")
     table = read_table(asked.file, prompt, labels, asked.columns)
     examples = read_table(showing.file, prompt, labels, asked.columns) if showing.file else table
     same = examples is table or (showing.file is not None and showing.file.resolve() == asked.file.resolve())
