@@ -110,7 +110,9 @@ class TextToText:
             tokens, cut = cut_sources(tokens, self.data.max_length, kept)
         if cut:
             files = ", ".join(table.path.name for table in tables)
-            self.say(f"{files}: {cut:,} sources were cut to {self.data.max_length} tokens (data.long)")
+            self.say(
+                f"{files}: {cut:,} of {len(tokens):,} sources were cut to {self.data.max_length} tokens (data.long)"
+            )
         return Judged(tables, tokens, cut)
 
     @cached_property

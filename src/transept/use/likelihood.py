@@ -78,7 +78,11 @@ def likelihoods(
     numbers = range(len(texts)) if numbers is None else numbers
     if isinstance(loaded.model, Seq2SeqLayer):
         return _written(loaded, given, texts, numbers)
-    rows = [_row(loaded, *one) for one in zip(given, texts, numbers, strict=True)]
+    tokenizer = demand_tokenizer(loaded)
+    whole = tokenizer.encodings([before + text for before, text in zip(given, texts, strict=True)])
+    # Whether the tokenizer ends a text, which may go on here.
+    ended = looks_back(loaded) and tokenizer.encode("")[-1:] == [loaded.demand_search().special.eos]
+    rows = [_row(loaded, *one, ended) for one in zip(whole, given, texts, numbers, strict=True)]
     assert isinstance(loaded.model, ModelLayer)
     made = _continued(loaded.model, rows) if looks_back(loaded) else _filled(loaded, rows)
     return [_told(loaded, row, found, text) for row, found, text in zip(rows, made, texts, strict=True)]
@@ -110,20 +114,14 @@ def _told(loaded: "Opened", row: _Row, logprobs: Tensor, text: str) -> Likelihoo
     return Likelihood(tokens, logprobs.tolist(), len(text))
 
 
-def _row(loaded: "Opened", given: str, text: str, number: int) -> _Row:
-    """What a model of one stack reads of a text behind what is given."""
-    tokenizer, causal = demand_tokenizer(loaded), looks_back(loaded)
-    (found,) = tokenizer.encodings([given + text])
-    ids = found.ids
-    places = [
-        at
-        for at, (of, (_, end)) in enumerate(zip(found.texts, found.spans, strict=True))
-        if of == 0 and end > len(given)
-    ]
+def _row(loaded: "Opened", found: Encoding, given: str, text: str, number: int, ended: bool) -> _Row:
+    """What a model of one stack reads of a text behind what is given, `found` of both."""
+    causal, ids = looks_back(loaded), found.ids
+    both = enumerate(zip(found.texts, found.spans, strict=True))
+    places = [at for at, (of, (_, end)) in both if of == 0 and end > len(given)]
     if causal:
         special = loaded.demand_search().special
-        if ids[-1:] == tokenizer.encode("")[-1:] == [special.eos]:
-            ids = ids[:-1]  # a text may go on
+        ids = ids[:-1] if ended else ids
         if places[:1] == [0] and special.bos is not None:
             ids, places = [special.bos, *ids], [at + 1 for at in places]
         places = [at for at in places if at > 0]

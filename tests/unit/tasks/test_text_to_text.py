@@ -169,7 +169,7 @@ def test_sources_are_cut_or_left_out_as_the_recipe_says(folder: Path) -> None:
     recipe = made(folder, tables=only, long="cut").recipe
     cut = TextToText(recipe, say=heard.append)
     assert len(cut.train) == 2 and cut.train.lengths[0, 0] == 48 and cut.train.source(0)[-1] == cut.tokenizer.eos
-    assert cut.valid.cut == 1 and "odd.valid.tsv: 1 sources were cut to 48 tokens (data.long)" in heard
+    assert cut.valid.cut == 1 and "odd.valid.tsv: 1 of 2 sources were cut to 48 tokens (data.long)" in heard
     (folder / "odd.train.tsv").write_text("ape " * 60 + "\t0\n")
     with pytest.raises(InvalidData, match="no pair is left"):
         made(folder, tables=only)
