@@ -102,6 +102,15 @@ def test_masks_and_targets_choose_too() -> None:
         assert found.scores["token"][row, column] == pytest.approx(one.by_token, rel=1e-5)
 
 
+def test_a_choice_of_which_no_token_is_left_is_named() -> None:
+    words = load(theirs("BertForMaskedLM"))
+    prompt = Prompt(Template("{text} is {label}"), ("house", "\u00ad"))  # a soft hyphen, which BERT's tokenizer drops
+    with pytest.raises(
+        InvalidData, match=r"text 1: '\\xad' has no token behind 'the cat sat is ' that could be scored"
+    ):
+        weigh(words, prompt, table(TEXTS[:1]))
+
+
 def test_a_prompt_that_is_too_long_is_refused_with_its_number(gpt: Loaded, prompt: Prompt) -> None:
     with pytest.raises(InvalidData, match=r"text 2 has \d+ tokens with what stands before it, and the model takes 160"):
         weigh(gpt, prompt, table(["a", "the cat " * 99]))
