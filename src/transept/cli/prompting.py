@@ -233,21 +233,21 @@ def prompt_of(asked: Question) -> tuple[Prompt, list[str]]:
 def read_table(path: Path, prompt: Prompt, labels: list[str], columns: str | None) -> Table:
     """The rows of a file with what is right of each. InvalidData names file, line and the nearest column."""
     from transept.data.classes import numbered
-    from transept.data.prompted import rows_of, texts_in
+    from transept.data.prompted import joined, rows_of
     from transept.use.prompting import Table
 
     found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label], "--columns")
     rows, right = [], []
     for line, row in found:
         where = f"{path}:{line}"
-        rows.append({column: " ".join(texts_in(row, column, where)) for column in prompt.fields})
-        right.append(" ".join(texts_in(row, prompt.label, where)).strip())
+        rows.append({column: joined(row, column, where) for column in prompt.fields})
+        right.append(joined(row, prompt.label, where).strip())
     return Table(rows, numbered(right, labels, lambda row: f"{path}:{found[row][0]}", "--choices"))
 
 
 def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | None, as_json: bool) -> None:
     """Ask a model which sentence of each pair is likelier, and tell how often it is the good one."""
-    from transept.data.prompted import rows_of, texts_in
+    from transept.data.prompted import joined, rows_of
     from transept.tasks.score import wilson
     from transept.use.likelihood import begins
     from transept.use.minimal import compare
@@ -262,9 +262,9 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
         )
     group = group or next((name for name in GROUPS if name in known), None)
     good, bad = (
-        [texts_in(row, name, f"{file}:{line}")[0] for line, row in rows] for name in ("sentence_good", "sentence_bad")
+        [joined(row, name, f"{file}:{line}") for line, row in rows] for name in ("sentence_good", "sentence_bad")
     )
-    kinds = ["all"] * len(rows) if group is None else [texts_in(row, group, f"{file}:{line}")[0] for line, row in rows]
+    kinds = ["all"] * len(rows) if group is None else [joined(row, group, f"{file}:{line}") for line, row in rows]
     found = compare(loaded, good, bad)
     if not begins(loaded):
         note("the first token of a sentence is not scored: the model has none that begins a text")

@@ -73,7 +73,7 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
     sources, answers, lines = list[str](), list[list[str]](), list[int]()
     for line, row in rows_of(path, table.head, [*template.names, table.answer], f"data.tables.{name}.head"):
         where = f"{path}:{line}"
-        sources.append(template.fill({column: " ".join(texts_in(row, column, where)) for column in template.names}))
+        sources.append(template.fill({column: joined(row, column, where) for column in template.names}))
         answers.append(texts_in(row, table.answer, where))
         lines.append(line)
     whole = Prompted(name, table, path, sources, answers, lines)
@@ -120,13 +120,26 @@ def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) ->
 
 
 def texts_in(row: Row, name: str, where: str) -> list[str]:
-    """What a row has in a column: a text, or several where it is a list of JSON. InvalidData where there is none."""
-    given = row.get(name)
-    several = given if isinstance(given, list) else None
-    texts = [text_of(row, name, where)] if several is None else [text_of({name: one}, name, where) for one in several]
-    if not any(text.strip() for text in texts) or (several and not all(text.strip() for text in texts)):
+    """What a row has in a column: a text, or several where it is a list of JSON. InvalidData where one is empty."""
+    texts = _pieces(row, name, where)
+    if not texts or not all(text.strip() for text in texts):
         raise InvalidData(f"'{name}' is empty", where=where, remedy="Take the row out, or put a text there.")
     return texts
+
+
+def joined(row: Row, name: str, where: str) -> str:
+    """What a row has in a column as one text; a list is joined by spaces. InvalidData where there is nothing."""
+    texts = [text for text in _pieces(row, name, where) if text.strip()]
+    if not texts:
+        raise InvalidData(f"'{name}' is empty", where=where, remedy="Take the row out, or put a text there.")
+    return " ".join(texts)
+
+
+def _pieces(row: Row, name: str, where: str) -> list[str]:
+    given = row.get(name)
+    return (
+        [text_of({name: one}, name, where) for one in given] if isinstance(given, list) else [text_of(row, name, where)]
+    )
 
 
 def pairs_of(tables: Sequence[Prompted]) -> TablePairs:

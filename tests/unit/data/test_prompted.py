@@ -88,7 +88,7 @@ def test_rows_become_words_and_labels_choices(tmp_path: Path) -> None:
 
 def test_lists_are_joined_in_a_source_and_several_right_answers(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
-    file.write_text('{"a": ["one", "two"], "c": ["x", "y"]}\n{"a": "three", "c": "z"}\n')
+    file.write_text('{"a": ["one", " ", "two"], "c": ["x", "y"]}\n{"a": "three", "c": "z"}\n')
     found = read_rows("t", table(source="{a}", measure="rougeL"), file)
     assert found.sources == ["one two", "three"] and found.answers == [["x", "y"], ["z"]]
     pairs = pairs_of([found, found])
@@ -118,6 +118,7 @@ def test_lists_are_joined_in_a_source_and_several_right_answers(tmp_path: Path) 
         ("t.csv", "a,b,c\n1,2,5.1\n", {"numbers": Numbers()}, "t.csv:2: the number 5.1 is not between 0 and 5"),
         ("t.jsonl", '{"a": 1, "b": {}, "c": 1}\n', {}, "t.jsonl:1: 'b' is {}, which is no text"),
         ("t.jsonl", '{"a": [], "b": 1, "c": 1}\n', {}, "t.jsonl:1: 'a' is empty"),
+        ("t.jsonl", '{"a": [" "], "b": 1, "c": 1}\n', {}, "t.jsonl:1: 'a' is empty"),
         ("t.jsonl", '{"a": "1", "b": 1, "c": ["", "x"]}\n', {}, "t.jsonl:1: 'c' is empty"),
         ("t.jsonl", '{"a": 1, "b": 1, "c": [1, 2]}\n', {"choices": ["a", "b"]}, "'c' has several answers"),
     ],
