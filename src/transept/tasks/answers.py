@@ -15,7 +15,7 @@ from transept.tasks.score import Score
 
 
 @dataclass(frozen=True)
-class Graded:
+class Grades:
     """The scores of a table's answers by their short names, and how many answers were none: `missed` says of what."""
 
     scores: Mapping[str, Score]
@@ -23,7 +23,7 @@ class Graded:
     what: str = ""
 
 
-def graded(table: Prompted, outputs: Sequence[str], tokenize: str = "13a", resamples: int = 0) -> Graded:
+def graded(table: Prompted, outputs: Sequence[str], tokenize: str = "13a", resamples: int = 0) -> Grades:
     """The measures of a table.
 
     An answer that is no choice is wrong, a class of its own in Matthews' correlation; one that is no number between the
@@ -34,12 +34,12 @@ def graded(table: Prompted, outputs: Sequence[str], tokenize: str = "13a", resam
         found = np.array([names.get(output.strip(), len(names)) for output in outputs], np.int64)
         right = np.asarray(table.right, np.int64)
         scores = {"accuracy": accuracy(found, right), "mcc": mcc(found, right, len(names) + 1, resamples)}
-        return Graded(scores, int((found == len(names)).sum()), "choice")
+        return Grades(scores, int((found == len(names)).sum()), "choice")
     if table.table.numbers is not None:
         numbers = [table.table.numbers.read(output) for output in outputs]
         told = np.array([table.table.numbers.least if number is None else number for number in numbers])
-        return Graded(correlations(told, np.asarray(table.right, np.float64), resamples), numbers.count(None), "number")
-    return Graded(
+        return Grades(correlations(told, np.asarray(table.right, np.float64), resamples), numbers.count(None), "number")
+    return Grades(
         scored(outputs, table.answers, tokenize, "mixed", resamples) | rouge(outputs, table.answers, resamples)
     )
 

@@ -43,7 +43,7 @@ SUMMARY, TRANSLATION = "summarization", "translation"  # what config.json calls 
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class SplitTables:
     """What a split is measured on: its tables, a pair for each answer, and the pair that each row is asked by."""
 
     tables: Sequence[Prompted]
@@ -78,7 +78,7 @@ class TextToText:
         tables = read_prompted(recipe.data, "train")
         self.begun = declared_writer(recipe, tables) if recipe.start is None else taken_writer(recipe, say)
         demand_room(self.begun, recipe)
-        whole = self._judged(tables)
+        whole = self._read(tables)
         self.train, self.kept = within(whole.tokens, self.data.max_length)
         self.counts = np.bincount(self._tables(), minlength=len(tables)).tolist()
         for table, count in zip(tables, self.counts, strict=True):
@@ -102,7 +102,7 @@ class TextToText:
 
     # ------------------------------------------------------------------ data
 
-    def _judged(self, tables: Sequence[Prompted]) -> Judged:
+    def _read(self, tables: Sequence[Prompted]) -> SplitTables:
         tokens, cut = tokenise(pairs_of(tables), self.tokenizer, self.data.cache, self.say), 0
         if self.data.long == "cut":
             empty = self.tokenizer.encode("")
@@ -113,18 +113,18 @@ class TextToText:
             self.say(
                 f"{files}: {cut:,} of {len(tokens):,} sources were cut to {self.data.max_length} tokens (data.long)"
             )
-        return Judged(tables, tokens, cut)
+        return SplitTables(tables, tokens, cut)
 
     @cached_property
-    def valid(self) -> Judged:
+    def valid(self) -> SplitTables:
         return self._measured("valid")
 
     @cached_property
-    def test(self) -> Judged:
+    def test(self) -> SplitTables:
         return self._measured("test")
 
-    def _measured(self, split: Split) -> Judged:
-        found = self._judged(read_prompted(self.data, split))
+    def _measured(self, split: Split) -> SplitTables:
+        found = self._read(read_prompted(self.data, split))
         demand_fitting(found.tokens, self.longest)
         return found
 
@@ -203,7 +203,7 @@ class TextToText:
         judged = self.valid if split == "valid" else self.test
         return self.measure(model, judged, self.recipe.evaluate.searching(self.recipe.search)).values()
 
-    def measure(self, model: nn.Module, judged: Judged, settings: Search, resamples: int = 0) -> Measured:
+    def measure(self, model: nn.Module, judged: SplitTables, settings: Search, resamples: int = 0) -> Measured:
         """Everything about a model on some tables, intervals from so many resamples."""
         built, tokens = _seq2seq(model), judged.tokens
         loss, count = mean_loss(built, tokens, self.recipe.train.batch_tokens, self.begun.start, self.begun.pad)
@@ -220,7 +220,7 @@ class TextToText:
             mean += found.scores[table.table.main].value / len(judged.tables)
         return Measured(loss, count, outputs, scores, {"mean": mean} | more)
 
-    def written(self, model: Seq2SeqLayer, judged: Judged, pairs: Sequence[int], settings: Search) -> list[str]:
+    def written(self, model: Seq2SeqLayer, judged: SplitTables, pairs: Sequence[int], settings: Search) -> list[str]:
         """What the model writes for the sources of some pairs."""
         sources = [judged.tokens.source(pair).tolist() for pair in pairs]
         with judging(model):
@@ -274,11 +274,11 @@ class TextToText:
         assert subject.generation is not None
         task.begun = Writer(model.spec, tokenizer, subject.generation.special, subject.generation.pad or 0)
         if asked.data:
-            name, judged = "data", task._judged(_named(recipe.data, asked.data))
+            name, judged = "data", task._read(_named(recipe.data, asked.data))
         else:
             tested = all(table.test is not None for table in recipe.data.chosen.values())
             name = asked.choose(tested)
-            judged = task._judged(read_prompted(recipe.data, name))
+            judged = task._read(read_prompted(recipe.data, name))
         demand_fitting(judged.tokens, subject.longest)
 
         def take() -> Measured:
