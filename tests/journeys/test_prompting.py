@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from journeys.conftest import Ended
 from unit.use.made import theirs
@@ -85,6 +86,22 @@ def test_words_before_a_text_say_which_task_it_is(cli: Callable[..., Ended], tra
     wrong = cli("eval", trained, "--data", f"color={trained.parent / 'colour.csv'}")
     assert wrong.code == 2 and "names no table of the recipe. Did you mean 'colour'?" in wrong.err
     assert "count: {thing}" in (trained / "model" / "README.md").read_text()
+
+
+def test_a_run_broken_off_ends_to_the_bit_and_is_handed_on(
+    cli: Callable[..., Ended], folder: Path, tmp_path: Path
+) -> None:
+    mixed = ("data.limit=10", "data.temperature=2.0", "train.validate_every=6u", "train.precision=float32")
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    assert cli("train", folder / "recipe.yaml", f"run={whole}", "train.stop=12u", *mixed).code == 0
+    assert cli("train", folder / "recipe.yaml", f"run={half}", "train.stop=7u", *mixed).code == 0
+    config = half / "config.yaml"
+    config.write_text(config.read_text().replace("stop: 7u", "stop: 12u"))
+    assert cli("train", half, "--resume").code == 0
+    one, other = (load_file(root / "last" / "model.safetensors") for root in (whole, half))
+    assert all((tensor == other[key]).all() for key, tensor in one.items()), "to the bit"
+    exported = cli("export", whole, tmp_path / "theirs", "--to", "hf", "--verify")
+    assert exported.code == 0 and "equal to Hugging Face" in exported.out, exported.err
 
 
 def test_a_trained_writer_can_be_asked_for_likelihoods(cli: Callable[..., Ended], folder: Path, trained: Path) -> None:
