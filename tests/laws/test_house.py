@@ -51,7 +51,7 @@ HOUSE = {
     | {"data", "decode", "hub", "inspect"},
     "look": {"inspect", "parts", "inputs", "heads", "models", "topology", "data", "decode", "use"},
     "recipes": {"tasks.settings"},
-    "tasks.settings": {"data.config", "data.config_senses", "decode.config", "train.config"},
+    "tasks.settings": {"data.config", "data.config_senses", "data.config_tables", "decode.config", "train.config"},
     "tasks.task": {"parts.loss"},
     "tasks": {
         "parts.loss",
@@ -81,6 +81,7 @@ TORCH_FREE = (
     "spec",
     "data.config",
     "data.config_senses",
+    "data.config_tables",
     "train.config",
     "decode.config",
     "tasks.settings",

@@ -10,6 +10,26 @@ import typer
 
 from transept.cli.common import DeviceOption, JsonOption, ModelArgument, emit, note, say, verb
 from transept.cli.lines import split_settings
+from transept.cli.prompting import (
+    BETWEEN,
+    BalancedOption,
+    ByOption,
+    ChoicesOption,
+    ColumnsOption,
+    DrawsOption,
+    GroupOption,
+    PairsOption,
+    Question,
+    SeedOption,
+    SeparatorOption,
+    ShotsFromOption,
+    ShotsOption,
+    Showing,
+    TaskTableOption,
+    TemplateOption,
+    ask,
+    unasked,
+)
 from transept.cli.searching import Searching
 from transept.errors import UsageError
 
@@ -26,6 +46,8 @@ def add(app: typer.Typer) -> None:
         "transept eval runs/multi30k --split valid method=greedy",
         "transept eval runs/mine --data test.en --data test.de --tokenize none --json",
         "transept eval runs/char-shakespeare --data play.txt",
+        r'transept eval models/gpt2 --task-table dev.csv --template "{text}\nIt was {label}" --choices 1=good,0=bad',
+        "transept eval models/bert --pairs blimp/anaphor_number_agreement.jsonl",
         kind=Searching,
         name="eval",
     )(evaluate)
@@ -53,6 +75,19 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the answers there, a line each.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --out replace a file.")] = False,
+    task_table: TaskTableOption = None,
+    template: TemplateOption = None,
+    choices: ChoicesOption = None,
+    shots: ShotsOption = 0,
+    shots_from: ShotsFromOption = None,
+    balanced: BalancedOption = False,
+    draws: DrawsOption = 1,
+    seed: SeedOption = 0,
+    separator: SeparatorOption = BETWEEN,
+    by: ByOption = "sum",
+    pairs: PairsOption = None,
+    group: GroupOption = None,
+    columns: ColumnsOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -61,6 +96,10 @@ def evaluate(
     That is BLEU of translations, accuracy of classes, word errors of speech; of a model of running text perplexity and
     bits a character, or how many masked tokens are told right. Scores have 95 % intervals and the signatures that
     repeat them; BLEU and chrF are sacreBLEU's.
+
+    With --task-table a model is asked without training: each row becomes a prompt by --template, behind as many
+    examples as --shots says, and the likeliest of the --choices is its answer. With --pairs it is asked which of two
+    sentences is likelier.
     """
     from transept.decode.config import Search
     from transept.hub.kinds import verb_of
@@ -69,6 +108,18 @@ def evaluate(
     from transept.use.kinds import described
     from transept.use.loaded import load
 
+    asked = Question(task_table, template, choices, separator, columns)
+    showing = Showing(shots, shots_from, balanced, draws, seed)
+    if task_table is not None or pairs is not None:
+        plain = {"--data": data, "--split": split, "--tokenize": tokenize, "a setting of the search": settings}
+        if other := next((name for name, value in plain.items() if value), None):
+            raise UsageError(f"{other} is for what a model was trained to do, and this asks it without training")
+        if out is not None:
+            demand_free(out, overwrite)
+        ask(load(model, device=device, say=note), asked, showing, by, pairs, group, out, as_json)
+        return
+    if alone := unasked(asked, showing, by, group):
+        raise UsageError(f"{alone} is for --task-table or --pairs, and neither was given")
     changes, strange = split_settings(settings or [], Search.model_fields)
     if strange:
         raise UsageError(f"{strange[0]!r} is no setting of the search", remedy="Files are named by --data.")
@@ -80,7 +131,16 @@ def evaluate(
     task = task_class(recipe.task) if recipe else task_of(verb_of(loaded.spec), described(loaded.spec))
     # What writes no text has no search, and then no setting of one.
     search = loaded.settings(**changes) if changes or loaded.generation is not None else Search()
-    subject = Subject(model, loaded.model, loaded.tokenizer, search, loaded.processor, loaded.longest, loaded.labels)
+    subject = Subject(
+        model,
+        loaded.model,
+        loaded.tokenizer,
+        search,
+        loaded.processor,
+        loaded.longest,
+        loaded.labels,
+        loaded.generation,
+    )
     exam: Exam = task.exam(subject, Asked(recipe, tuple(data or ()), split, tokenize, say))
     if not exam.searched and (changes or tokenize):
         given = next(iter(changes), "--tokenize")

@@ -11,6 +11,7 @@ from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import UsageError
+from transept.hub.generation import Generation
 from transept.hub.processor import Processor
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
@@ -20,7 +21,7 @@ from transept.topology import Built
 @dataclass(frozen=True)
 class Subject:
     """A loaded model: with its tokenizer, its search, how pictures or sounds are prepared, the most tokens that it
-    takes, and the names of its classes."""
+    takes, the names of its classes, and how it is asked for text."""
 
     path: Path
     model: Built
@@ -29,6 +30,7 @@ class Subject:
     processor: Processor | None
     longest: int
     labels: tuple[str, ...] = ()
+    generation: Generation | None = None
 
     @property
     def preparation(self) -> Preparation | None:

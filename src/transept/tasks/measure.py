@@ -81,14 +81,16 @@ def demand_fitting(tokens: TokenPairs, longest: int) -> TokenPairs:
     return tokens
 
 
-def mean_loss(model: Seq2SeqLayer, tokens: TokenPairs, batch_tokens: int) -> tuple[float, int]:
-    """Unsmoothed nats a token over all pairs, and the number of tokens."""
+def mean_loss(
+    model: Seq2SeqLayer, tokens: TokenPairs, batch_tokens: int, bos: int = Subwords.bos, pad: int = Subwords.pad
+) -> tuple[float, int]:
+    """Unsmoothed nats a token over all pairs, and the number of tokens. `bos` opens a target, `pad` fills rows up."""
     longest = int(tokens.lengths.max())
     total, count = 0.0, 0
     with judging(model):
         # No pair is left out of a measure: a longer one has a batch of its own.
         for rows in plan(tokens.lengths, max(batch_tokens, longest), seed=0, epoch=0, shuffle=False):
-            batch = collate(tokens, rows, bos=Subwords.bos, pad=Subwords.pad).to(model.device)
+            batch = collate(tokens, rows, bos=bos, pad=pad).to(model.device)
             loss = pair_loss(model, batch, Smoothing())
             total, count = total + float(loss.nll), count + loss.count
     return total / count, count

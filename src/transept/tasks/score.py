@@ -49,7 +49,7 @@ def bleu(
     `case` "lower" compares without regard to case: for models that read and write lower case only.
     The interval comes from `resamples` draws of the sentences (Koehn 2004); 0 asks for none.
     """
-    _same_length(outputs, references)
+    demand_same_length(outputs, references)
     # Tokenised input makes sacreBLEU warn on stderr unless told; with "none" it is what was asked for.
     metric = _Bleu(lowercase=case == "lower", tokenize=tokenize, force=tokenize == "none")
     return _interval(metric, "BLEU", outputs, references, resamples)
@@ -59,15 +59,15 @@ def chrf(
     outputs: Sequence[str], references: Sequence[References], *, case: Case = "mixed", resamples: int = 0
 ) -> Score:
     """chrF2: the F-score of character n-grams up to six, recall counting twice (Popović 2015), by sacreBLEU."""
-    _same_length(outputs, references)
+    demand_same_length(outputs, references)
     return _interval(_Chrf(lowercase=case == "lower"), "chrF2", outputs, references, resamples)
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[References], *, case: Case = "mixed") -> Score:
     """The share of outputs that equal a reference but for outer white space, with Wilson's interval (1927)."""
-    _same_length(outputs, references)
+    demand_same_length(outputs, references)
     spelt = str.lower if case == "lower" else str
-    right = [[spelt(one.strip()) for one in _several(each)] for each in references]
+    right = [[spelt(one.strip()) for one in several(each)] for each in references]
     hits = sum(spelt(output.strip()) in wanted for output, wanted in zip(outputs, right, strict=True))
     low, high = wilson(hits, len(outputs))
     return Score(
@@ -98,7 +98,8 @@ class _Chrf(CHRF):
         return super()._compute_score_from_stats([int(count) for count in stats])
 
 
-def _several(references: References) -> Sequence[str]:
+def several(references: References) -> Sequence[str]:
+    """The right texts of one output."""
     return [references] if isinstance(references, str) else references
 
 
@@ -107,14 +108,15 @@ def _interval(
 ) -> Score:
     # sacreBLEU counts one resample as none, and seeds the others itself (12345), so that scores repeat.
     # Stream i has every sentence's reference i, None where a sentence has fewer.
-    streams = [list(stream) for stream in zip_longest(*map(_several, references))]
+    streams = [list(stream) for stream in zip_longest(*map(several, references))]
     found = metric.corpus_score(list(outputs), streams, n_bootstrap=max(resamples, 1))
     # Around the mean of the resamples, as sacreBLEU has it, but never beyond what a score can be.
     ends = (max(found._mean - found._ci, 0.0), min(found._mean + found._ci, 100.0)) if resamples > 1 else None
     return Score(name, found.score, ends, str(metric.get_signature()))
 
 
-def _same_length(outputs: Sequence[str], references: Sequence[References]) -> None:
+def demand_same_length(outputs: Sequence[str], references: Sequence[References]) -> None:
+    """Refuse outputs without a reference each, and none at all."""
     if len(outputs) != len(references):
         raise InvalidData(f"{len(outputs)} outputs cannot be scored against {len(references)} references")
     if not outputs:

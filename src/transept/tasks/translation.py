@@ -17,6 +17,7 @@ from transept.data.cache import Rows, TokenPairs, tokenise, within
 from transept.data.config import PairsData, Split
 from transept.data.pairs import Pairs, read_entry, read_pairs
 from transept.data.subwords import Subwords
+from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.hub.directory import LONGEST, save
@@ -33,16 +34,18 @@ from transept.tasks.start import declared_pair, started_pair
 
 
 class PairBatches:
-    """The batches of one epoch, each padded when it is asked for."""
+    """The batches of one epoch, each padded when it is asked for. `bos` opens a target, `pad` fills rows up."""
 
-    def __init__(self, tokens: TokenPairs, plan: Sequence[Rows]) -> None:
-        self.tokens, self.plan = tokens, plan
+    def __init__(
+        self, tokens: TokenPairs, plan: Sequence[Rows], bos: int = Subwords.bos, pad: int = Subwords.pad
+    ) -> None:
+        self.tokens, self.plan, self.bos, self.pad = tokens, plan, bos, pad
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> PairBatch:
-        return collate(self.tokens, self.plan[index], bos=Subwords.bos, pad=Subwords.pad)
+        return collate(self.tokens, self.plan[index], bos=self.bos, pad=self.pad)
 
     def largest(self) -> int:
         """The batch with the most positions, padding counted; of equals the one with the longest pair."""
@@ -225,7 +228,7 @@ def _chosen(recipe: TranslationRecipe | None, asked: Asked) -> tuple[str, Pairs]
     return split, read_pairs(recipe.data, split)
 
 
-def trial_of(tokenizer: Subwords, ids: NDArray[Any], texts: Sequence[str]) -> list[tuple[str, str]]:
+def trial_of(tokenizer: Tokenizer, ids: NDArray[Any], texts: Sequence[str]) -> list[tuple[str, str]]:
     """What a vocabulary does not know of tokens, and some texts through it and back."""
     missed = int((ids == tokenizer.unk).sum())
     told = [("coverage", f"{missed:,} of {len(ids):,} tokens of the validation text are unknown")]

@@ -18,6 +18,7 @@ from transept.inspect.example import Example
 from transept.models import Seq2SeqLayer
 from transept.use import given
 from transept.use.answer import LONGEST, Answer, answer
+from transept.use.asking import Asking
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
 from transept.use.explain import Given, explain
@@ -25,7 +26,7 @@ from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
 from transept.use.opened import changed
 from transept.use.preface import SUMMARY, TRANSLATION, Preface, preface
-from transept.use.senses import Say, Senses, warn
+from transept.use.senses import Say, warn
 from transept.use.tag import Tagged, tag
 from transept.use.text import Text
 from transept.use.translate import translate
@@ -34,7 +35,7 @@ Pair = tuple[str, str]
 TASKS = {"translate": TRANSLATION, "summarize": SUMMARY}
 
 
-class Loaded(Senses):
+class Loaded(Asking):
     """A model directory in memory, and its verbs: one in, one out; a list in, a list out.
 
     A verb that the model does not have raises UsageError with what it is and what it can do (`verbs`). A text longer

@@ -63,7 +63,7 @@ def task(folder: Path, *changes: str) -> Translation:
 
 def test_it_is_found_by_its_name():
     known = ["answering", "captioning", "classification", "contrastive", "denoising", "language", "masked", "sequences"]
-    assert list(all_tasks()) == [*known, "similarity", "speech", "tagging", "translation"]
+    assert list(all_tasks()) == [*known, "similarity", "speech", "tagging", "text_to_text", "translation"]
     assert task_class("translation") is Translation
 
 

@@ -11,16 +11,14 @@ from transept.tasks.settings.recipe import Recipe, Settings
 Tokenize = Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200"]
 
 
-class Evaluate(Settings):
-    """How texts that a model wrote are scored: translations, and descriptions of pictures.
+class Written(Settings):
+    """How texts that a model writes are scored.
 
     `tokenize`  sacreBLEU's tokeniser: "13a" for plain text, "none" for text that is tokenised already.
-    `best`      which score of the validation decides the best checkpoint.
     `search`    how they are written while training: "greedy", or the "same" as `search`.
     """
 
     tokenize: Tokenize = "13a"
-    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
     search: Literal["greedy", "same"] = "greedy"
 
     def searching(self, search: Search) -> Search:
@@ -28,6 +26,15 @@ class Evaluate(Settings):
         if self.search == "same":
             return search
         return Search(method="greedy", **search.model_dump(include={"max_ratio", "max_extra", "batch_tokens"}))
+
+
+class Evaluate(Written):
+    """The same of translations, and of descriptions of pictures.
+
+    `best`      which score of the validation decides the best checkpoint.
+    """
+
+    best: Literal["bleu", "chrf", "exact_match", "loss", "ppl"] = "bleu"
 
 
 class TranslationRecipe(Recipe):
