@@ -19,7 +19,7 @@ from transept.parts.start import Start
 
 SIZES: dict[str, dict[str, Any]] = {
     "luong": {"width": 1000, "hidden": 1000, "depth": 4, "dropout": 0.2},  # section 4.1
-    "reduced": {"width": 256, "hidden": 256, "depth": 2, "dropout": 0.3},  # ours, for a processor
+    "reduced": {"width": 256, "hidden": 256, "depth": 1, "dropout": 0.2},  # ours, for a processor
 }
 TOY: dict[str, Any] = {"vocab": 23, "width": 32, "hidden": 32, "depth": 2}
 GOLDEN_VOCAB = 50_000  # section 4.1
