@@ -134,13 +134,11 @@ def test_a_model_is_shown_with_its_verbs_and_how_it_pools() -> None:
     assert held["verbs"] == ["generate", "embed"]
 
 
-@pytest.mark.parametrize(
-    ("architecture", "verb"), [("BertForTokenClassification", "tag"), ("BertForQuestionAnswering", "answer")]
-)
-def test_who_cannot_be_scored_here_is_shown_the_way_out(architecture: str, verb: str) -> None:
+@pytest.mark.parametrize("architecture", ["BertForTokenClassification", "BertForQuestionAnswering"])
+def test_who_has_no_run_beside_it_is_asked_for_files(architecture: str) -> None:
     code, _, said = run("eval", theirs(architecture))
     assert code == 2
-    assert f"`transept {verb} MODEL -f FILE --json` gives its answers" in said
+    assert "Name files by --data." in said
 
 
 def prefaced(root: Path, **tasks: object) -> transept.Loaded:
