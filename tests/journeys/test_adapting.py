@@ -97,6 +97,9 @@ def test_seeds_are_trained_compared_and_gone_on_with(tmp_path: Path) -> None:
     one, other = (load_file(at / "last" / "model.safetensors") for at in (root / "seed-2", tmp_path / "alone"))
     assert all(torch.equal(one[name], other[name]) for name in other)  # what is shared changes nothing
     assert not (root / "seed-3").exists()
+    single = run("train", recipe, f"run={tmp_path}/alone", *QUICK, "--seeds", "2", "--resume")
+    assert single.code == 2 and "the run here is one of a single seed" in single.err
+    assert (tmp_path / "alone" / "model" / "config.json").is_file()  # and nothing of it was touched
 
     refused = run("train", *words, "--seeds", "3")
     assert refused.code == 2 and "a run is in this directory already" in refused.err

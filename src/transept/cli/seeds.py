@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transept.cli.common import console, say
-from transept.errors import Interrupted, UsageError
+from transept.errors import Interrupted, InvalidData, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +29,14 @@ def of_seed(recipe: Recipe, seed: int) -> Recipe:
 def run_seeds(recipe: Recipe, seeds: Sequence[int], mode: Mode) -> None:
     """Train a recipe with each seed in a directory of its own, one after the other, then compare their models.
 
-    Texts are read and a vocabulary is learned once, for all. With --resume a seed that ended is not trained again.
+    Texts are read and a vocabulary is learned once, for all, unless data.labels draws examples for each seed. With
+    --resume a seed that ended is not trained again.
     """
     from transept.cli.build import keeper, make_task
     from transept.durable import replace_text
     from transept.recipes.recipe import resolve
     from transept.train.run import RunDirectory
-    from transept.train.seeds import Seeds, folder, scores_of
+    from transept.train.seeds import Seeds, asked_of, folder, scores_of
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -43,6 +44,12 @@ def run_seeds(recipe: Recipe, seeds: Sequence[int], mode: Mode) -> None:
             remedy="Start torchrun for each: train.seed=1 run=RUN/seed-1, and so on.",
         )
     whole = RunDirectory.check(recipe.run, mode)
+    if mode == "resume" and asked_of(whole.path) is None:
+        raise UsageError(
+            "the run here is one of a single seed",
+            where=whole.path,
+            remedy="Go on with it without --seeds, or train several in another directory by run=ANOTHER.",
+        )
     again = [seed for seed in seeds if mode == "resume" and ended(recipe, seed)]
     if mode == "overwrite":
         for seed in seeds:
@@ -59,10 +66,13 @@ def run_seeds(recipe: Recipe, seeds: Sequence[int], mode: Mode) -> None:
             continue
         say(f"seed {seed} ({place} of {len(seeds)}): {folder(whole.path, seed)}")
         own = of_seed(recipe, seed)
+        if getattr(getattr(recipe, "data", None), "labels", None) is not None:  # each seed draws its own examples
+            task = make_task(own, say)
         if not train_one(task, begun, own, mode, keeper(own), seeds, recipe):
             return
         made = scores_of(of(whole, seed))
-        assert made is not None, "a run that ended has a model"
+        if made is None:
+            raise InvalidData("the run ended, and there is no model with its scores", where=folder(whole.path, seed))
         scores[seed] = made
         Seeds(task.score, task.higher, {s: scores[s] for s in seeds if s in scores}).write(whole.path, seeds)
     finish(whole, Seeds(task.score, task.higher, {seed: scores[seed] for seed in seeds}), task.verb)
@@ -100,7 +110,8 @@ def reseeded(task: Any, recipe: Recipe, begun: Any) -> Any:
     """A task that was made of another seed's recipe, for this one's run.
 
     The seed says the order of batches and what is drawn for them, which a task makes when it is asked; what it has read
-    and learned hangs on none. What it remembers of updates is as it was before the first.
+    and learned hangs on none, but for the examples that data.labels draws. What it remembers of updates is as it was
+    before the first.
     """
     made = copy.copy(task)
     made.recipe = recipe

@@ -178,9 +178,10 @@ def best_span(scores: Tensor, row: Encoding, longest: int) -> tuple[tuple[float,
     inside = torch.tensor([text == 1 for text in row.texts])
     seen = inside.clone()
     seen[0] = True
-    begins, ends = scores.masked_fill(~seen[:, None], float("-inf")).softmax(0).unbind(-1)
-    pairs = (begins * inside)[:, None] * (ends * inside)
-    pairs = pairs.triu().tril(longest - 1)
+    begins, ends = scores.masked_fill(~seen[:, None], float("-inf")).log_softmax(0).unbind(-1)
+    may = (inside[:, None] & inside).triu().tril(longest - 1)
+    # By logarithms: the product of two small probabilities may be 0, and 0 is everywhere.
+    pairs = (begins[:, None] + ends).masked_fill(~may, float("-inf"))
     first, last = divmod(int(pairs.argmax()), len(row.ids))
-    found = float(pairs[first, last]), row.spans[first][0], row.spans[last][1]
-    return found, float(begins[0] * ends[0])
+    found = float(pairs[first, last].exp()), row.spans[first][0], row.spans[last][1]
+    return found, float((begins[0] + ends[0]).exp())

@@ -21,12 +21,12 @@ NO_SCORES = ("schema", "event", "time", "checkpoints")  # what metrics.jsonl say
 
 
 def parse(text: str) -> list[int]:
-    """The seeds that a text means: "5" is 1 to 5, "1,2,7" those three. Raises UsageError."""
+    """The seeds that a text means: "5" is 1 to 5, "1,2,7" those three, "7," that one. Raises UsageError."""
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or numbers == [0] or len({*numbers}) != len(numbers):
+    if not numbers or min(numbers) < 0 or (numbers == [0] and "," not in text) or len({*numbers}) != len(numbers):
         raise UsageError(
             f"--seeds is how many, or which, each once, and not {text!r}", remedy="Write --seeds 5, or --seeds 1,2,7."
         )

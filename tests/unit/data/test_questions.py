@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from transept.data.questions import OVERLAP, Questions, read_questions, tokens_of, windows
+from transept.data.questions import OVERLAP, Questions, best_span, read_questions, tokens_of, windows
 from transept.data.tokenizer import Encoding
 from transept.errors import InvalidData
 
@@ -101,3 +102,14 @@ def test_a_question_leaves_room() -> None:
         windows(encoding(10, 5), 13, " 3")
     with pytest.raises(InvalidData, match="context is empty"):
         windows(encoding(2, 0), 13)
+
+
+def test_the_best_answer_is_found_where_its_probability_is_none_in_float32() -> None:
+    row = Encoding(
+        [9, 1, 2, 3, 4], [0] * 5, [None, 0, 1, 1, 1], [(0, 0), (0, 1), (0, 2), (3, 5), (6, 8)], [None, 0, 0, 1, 2]
+    )
+    scores = torch.tensor([[200.0, 200.0], [0.0, 0.0], [0.0, 0.0], [5.0, 1.0], [1.0, 5.0]])
+    (probability, start, end), none = best_span(scores, row, 30)
+    assert (start, end) == (3, 8)
+    assert probability == 0.0 and none == pytest.approx(1.0, rel=1e-6)
+    assert best_span(scores, row, 1)[0][1:] in {(3, 5), (6, 8)}  # of one token at the most

@@ -13,7 +13,16 @@ from transept.train.seeds import Seeds, asked_of, parse, scores_of
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("1", [1]), ("3", [1, 2, 3]), ("1,2,7", [1, 2, 7]), ("7,", None), ("0,4", [0, 4]), ("4,4", None)],
+    [
+        ("1", [1]),
+        ("3", [1, 2, 3]),
+        ("1,2,7", [1, 2, 7]),
+        ("7,", [7]),
+        ("0,", [0]),
+        (",", None),
+        ("0,4", [0, 4]),
+        ("4,4", None),
+    ],
 )
 def test_a_text_means_seeds(text: str, found: list[int] | None) -> None:
     if found is None:
