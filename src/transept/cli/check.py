@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,7 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
     show_disk(found, needed)
     held = RunDirectory(found.run).config.is_file()
     show("run", f"{found.run} " + ("holds a run: --resume, --overwrite or run=ANOTHER" if held else "is free"))
-    changed = "".join(f" {override}" for override in overrides or [])
-    print(f"ready: transept train {recipe}{changed}")
+    print(f"ready: transept train {shlex.join([str(recipe), *(overrides or [])])}")
 
 
 def show(name: str, words: str) -> None:
