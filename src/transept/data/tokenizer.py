@@ -220,12 +220,22 @@ class Tokenizer:
 
 
 def shortened(one: Encoding, longest: int) -> Encoding:
-    """The encoding with so many tokens: the last ones of the last text go, what stands around stays."""
-    last = max((text for text in one.texts if text is not None), default=0)
-    own = [at for at, text in enumerate(one.texts) if text == last]
-    gone = set(own[max(0, len(own) - (len(one.ids) - longest)) :])
-    if len(one.ids) - len(gone) > longest:
-        raise InvalidData(f"{len(one.ids) - len(gone)} tokens stand around what may be cut; the model takes {longest}")
+    """The encoding with so many tokens: the last ones of the longer text go, what stands around stays.
+
+    Of two texts the longer one is cut until both are alike, then both are, of which the second keeps one more where the
+    room is odd: Hugging Face's `longest_first`.
+    """
+    parts = [[at for at, text in enumerate(one.texts) if text == number] for number in (0, 1)]
+    room = longest - (len(one.ids) - sum(map(len, parts)))
+    if room < 0:
+        raise InvalidData(
+            f"{longest - room} tokens stand around the text of a row; the model takes {longest}",
+            remedy="Take a longer length: data.length, or a model that reads more.",
+        )
+    shorter, longer = sorted((0, 1), key=lambda number: len(parts[number]))
+    least = min(len(parts[shorter]), room // 2)
+    keeps = {shorter: least, longer: min(len(parts[longer]), room - least)}
+    gone = {at for number, part in enumerate(parts) for at in part[keeps[number] :]}
     return chosen(one, [at for at in range(len(one.ids)) if at not in gone])
 
 

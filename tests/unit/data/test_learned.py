@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from transept.data.config import Tokens
 from transept.data.foreign import read_tokenizer
 from transept.data.learned import BART, BERT, END, NOTHING, SENTINELS, T5, Signs, learn
-from transept.data.tokenizer import Tokenizer
-from transept.errors import InvalidConfig
+from transept.data.tokenizer import Tokenizer, shortened
+from transept.errors import InvalidConfig, InvalidData
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog. The dog sleeps, and the fox is quick!\n",
@@ -94,6 +94,26 @@ def test_it_is_read_again_here_and_by_hugging_face(name: str, tmp_path: Path) ->
     for text in TEXTS[:3]:
         assert again.encode(text) == tokenizer.encode(text) == theirs(text)["input_ids"]
         assert again.decode(tokenizer.encode(text)) == tokenizer.decode(tokenizer.encode(text))
+
+
+@pytest.mark.parametrize("name", ["wordpiece", "byte_bpe bart", "unigram"])
+def test_pairs_are_cut_as_hugging_face_cuts_them(name: str, tmp_path: Path) -> None:
+    """The longer text first: neither is left without a token while the other has two."""
+    from transformers import AutoTokenizer
+
+    tokenizer = made(name)
+    tokenizer.save(tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    for first in range(1, 7):
+        for second in (1, 2, 5, 9):
+            one, other = " ".join(["dog"] * first), " ".join(["fox"] * second)
+            whole = tokenizer.encodings([one], [other])[0]
+            around = sum(text is None for text in whole.texts)
+            for longest in range(around + 1, len(whole.ids) + 1):
+                cut = theirs(one, other, truncation="longest_first", max_length=longest)
+                assert shortened(whole, longest).ids == cut["input_ids"], (first, second, longest)
+    with pytest.raises(InvalidData, match=rf"{around} tokens stand around the text of a row; the model takes 1"):
+        shortened(whole, 1)
 
 
 def test_special_tokens_in_running_text_are_letters() -> None:
