@@ -34,7 +34,7 @@ from transept.hub import tensors, weights
 from transept.hub.beside import ids_of, with_beside
 from transept.hub.card import CURVE, Card, Record, fitted, write_card
 from transept.hub.described import CONFIG, OWN_TYPE, SPEC, at, described, saying
-from transept.hub.fetch import fetch, is_name
+from transept.hub.fetch import fetch, is_name, meant
 from transept.hub.files import member, present, read_json, write_json
 from transept.hub.generation import Generation, from_hf
 from transept.hub.kinds import classes, read_labels, rows_of, scored, writes_text
@@ -95,7 +95,9 @@ def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = 
         root = fetch(str(directory), weights=weights, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
-            f"there is no such directory: {root}" if not root.exists() else f"this is a file, and no directory: {root}",
+            f"this is a file, and no directory: {root}"
+            if root.exists()
+            else f"there is no such directory: {root}.{meant(root)}",
             remedy="A model is a directory that Transept or Hugging Face wrote, or a run directory of training."
             " `transept import NAME OUT` fetches one from the Hub.",
         )

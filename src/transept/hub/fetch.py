@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from transept.errors import InvalidData
+from transept.errors import InvalidData, nearest
 
 NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 FILES = ["*.json", "*.txt", "*.model", "*.jinja", "README.md"]  # never code
@@ -17,6 +17,15 @@ def is_name(text: str) -> bool:
     if not NAME.fullmatch(text) or ".." in text or "--" in text:
         return False
     return "/" not in text or not Path(text).parent.is_dir()
+
+
+def meant(path: Path) -> str:
+    """The words " Did you mean ..?" where a folder of a name like a path's stands in its place, or nothing."""
+    try:
+        beside = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir())
+    except OSError:  # no such parent either, or none that may be read
+        return ""
+    return nearest(path.name, beside)
 
 
 def name_of(root: Path) -> str | None:
@@ -44,10 +53,15 @@ def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Pat
             wanted += PICKLES
             root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
     except Exception as error:  # of several libraries: no network, no such name, no permission, not in the cache
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        why = f"the cache of the hub has no model of this name, and {switch or 'HF_HUB_OFFLINE'} forbids the network"
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        if offline:
+            why = (
+                f"the cache of the hub has no model of this name, and {switch or 'HF_HUB_OFFLINE'} forbids the network"
+            )
+        else:
+            why = f"it could not be fetched: {reason}"
         raise InvalidData(
-            f"there is no such directory: {name}; and {why if offline else f'it could not be fetched: {reason}'}",
+            f"there is no such directory: {name}; and {why}.{meant(Path(name))}",
             remedy="A model is a directory that Transept or Hugging Face wrote, a run directory of training, or a name"
             " at the hub: OWNER/NAME.",
         ) from error

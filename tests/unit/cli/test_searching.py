@@ -51,3 +51,13 @@ def test_a_model_that_is_not_there_is_told_by_every_verb(monkeypatch, tmp_path) 
             assert (code, out) == (3, ""), (verb, said)
             assert "there is no such directory" in said
             assert "class" not in said.replace("classify", "")
+
+
+def test_a_directory_of_a_name_like_it_is_named(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "somewhere").mkdir()
+    for typed in ("somewhare", tmp_path / "somewhare"):
+        code, _, said = run("translate", str(typed), "a text")
+        assert code == 3
+        assert "Did you mean 'somewhere'?" in " ".join(said.split())

@@ -97,7 +97,7 @@ def test_what_goes_wrong_at_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     with pytest.raises(
-        InvalidData, match="there is no such directory: owner/name; and it could not be fetched: no route\n"
+        InvalidData, match="there is no such directory: owner/name; and it could not be fetched: no route\\.\n"
     ):
         import_hf("owner/name", tmp_path / "out")
     ((name, options),) = asked
