@@ -21,6 +21,8 @@ SMALL = (
 )
 TASKS = {
     "char-shakespeare": ("model.width=16", "model.heads=2", "model.depth=1", "evaluate.written=5"),
+    "transformer-xl-shakespeare": (
+        "model={family: transformer_xl, width: 16, heads: 2, depth: 1, hidden: 24, carries: 8}", "evaluate.written=5"),
     "bert-mini-wikitext": ("variant=quick", "model={family: bert, width: 16, hidden: 24, heads: 2, depth: 1}",
                            "data.tokenizer.size=90", "train.batch_tokens=512"),
     "t5-mini": ("variant=quick", "model={family: t5, width: 16, hidden: 24, heads: 2, head_width: 8, depth: 1}",
@@ -44,7 +46,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(name: str, texts: Path, run: Path, *more: str) -> list[str]:
-    valid = () if name == "char-shakespeare" else ("data.valid=valid.txt",)
+    valid = () if name.endswith("-shakespeare") else ("data.valid=valid.txt",)
     schedule = "train.schedule={name: constant, rate: 0.01}"
     return [
         name,
@@ -86,6 +88,9 @@ def test_it_is_checked_trained_broken_off_scored_and_handed_on(
     assert all((tensor == parted[key]).all() for key, tensor in whole.items()), "to the bit"
 
     exported = cli("export", run, tmp_path / "theirs", "--to", "hf", "--verify")
+    if name == "transformer-xl-shakespeare":  # which Hugging Face has no more
+        assert exported.code == 2 and "cannot" in exported.err
+        return
     assert exported.code == 0, exported.err
     assert "equal to Hugging Face" in exported.out
 

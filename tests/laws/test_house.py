@@ -55,6 +55,7 @@ HOUSE = {
     "tasks.task": {"parts.loss"},
     "tasks": {
         "parts.loss",
+        "parts.carried",
         "parts.entered",
         "parts.looks",
         "parts.hard",

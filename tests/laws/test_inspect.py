@@ -226,7 +226,7 @@ def test_a_cut_link_is_a_link_that_is_not_there(name: str) -> None:
 @torch.no_grad()
 def test_a_cut_link_is_not_found_again_in_what_is_remembered(head: int | None) -> None:
     """A token long past brings nothing any more to the heads whose link to it is cut, and to the others all."""
-    spec = memorizing.declare(**memorizing.TOY | {"segment": 3, "neighbours": 6, "size": 6})
+    spec = memorizing.declare(**memorizing.TOY | {"segment": 3, "neighbours": 6, "remembers": 6})
     model, ids = lively(spec), some_ids(1, 9)  # token 8 finds all of the six before its segment
     at, layer = next((at, layer) for at, layer in attentions(model).items() if layer.recall is not None)
 

@@ -244,7 +244,8 @@ class TextsData(BaseModel):
     `length`    tokens of a row.
     `rows`      how documents become rows: "windows" cut the text end to end, each epoch from another place; "packed"
                 puts documents beside each other that do not see each other; "padded" has one document a row. A document
-                that is longer than a row becomes several.
+                that is longer than a row becomes several. "segments" are windows that follow each other: the text runs
+                in as many streams as a batch has rows, and what a model carries goes from batch to batch.
     `cache`     a folder for token caches; null: none is written.
     """
 
@@ -260,7 +261,7 @@ class TextsData(BaseModel):
     empty: Literal["refuse", "drop"] = "refuse"
     tokenizer: Tokens = Tokens()
     length: int = Field(default=128, ge=4)
-    rows: Literal["windows", "packed", "padded"] = "windows"
+    rows: Literal["windows", "packed", "padded", "segments"] = "windows"
     cache: Path | None = Field(default=None, strict=False)
 
     @model_validator(mode="after")

@@ -32,6 +32,17 @@ def shifted(count: int, length: int, generator: np.random.Generator) -> Spans:
     return drawn
 
 
+def streams(count: int, rows: int, length: int, first: int = 0) -> NDArray[np.int64]:
+    """Spans of `length` tokens of `count` from `first` on, in `rows` streams of which each runs on: (steps, rows, 2).
+
+    Every token is in one span. The streams are equally long, in whole spans, but for the last ones: where these have
+    ended their spans are short, then empty.
+    """
+    steps = -(-(count - first) // (rows * length))
+    starts = first + (np.arange(rows) * steps + np.arange(steps)[:, None]) * length
+    return np.minimum(np.stack([starts, starts + length], -1), count)
+
+
 def pieces(bounds: Numbers, length: int) -> Spans:
     """The spans of documents that begin at `bounds`; one of more than `length` tokens is cut into several."""
     firsts, lasts = bounds[:-1], bounds[1:]

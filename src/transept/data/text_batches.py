@@ -24,7 +24,8 @@ class TextBatch:
     A label is -100 where nothing is asked. `valid` (B, S) bool tells the real tokens, None where it need not be told:
     all are real, or no real token could see another. `documents` (B, S) int64 number the documents of a row, -1 where
     there is no token, where rows have several; `segments` (B, S) int64 tell the text of a pair that a token is of, and
-    `classes` (B,) int64 what is asked of a row. `rows` are the rows' numbers in their epoch.
+    `classes` (B,) int64 what is asked of a row. `rows` are the rows' numbers in their epoch. `begins` tells of segments
+    of longer texts whether they are the first ones; None where rows stand alone.
     """
 
     inputs: Tensor
@@ -34,6 +35,7 @@ class TextBatch:
     documents: Tensor | None = None
     segments: Tensor | None = None
     classes: Tensor | None = None
+    begins: bool | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

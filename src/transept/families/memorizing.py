@@ -21,13 +21,13 @@ from transept.spec import replace
 
 BASE: dict[str, Any] = {"width": 1024, "heads": 8, "depth": 12, "hidden": 4096, "recalls": 9}
 SIZES: dict[str, dict[str, Any]] = {  # section 4 and table 4: one network, with more and more that it remembers
-    "1536": {**BASE, "size": 1536, "carries": 512},
-    "8k": {**BASE, "size": 8192},
-    "65k": {**BASE, "size": 65_536},
-    "262k": {**BASE, "size": 262_144},
+    "1536": {**BASE, "remembers": 1536, "carries": 512},
+    "8k": {**BASE, "remembers": 8192},
+    "65k": {**BASE, "remembers": 65_536},
+    "262k": {**BASE, "remembers": 262_144},
 }
 TOY: dict[str, Any] = {"vocab": 23, "width": 32, "heads": 4, "depth": 2, "hidden": 64, "recalls": 2}
-TOY |= {"segment": 3, "neighbours": 2, "size": 6}
+TOY |= {"segment": 3, "neighbours": 2, "remembers": 6}
 GOLDEN_VOCAB = 32_000  # section 4.1, T5's
 
 BEGINNING = Normal(0.02)
@@ -44,7 +44,7 @@ def declare(
     positions: str = "buckets",
     segment: int = 512,
     neighbours: int = 32,
-    size: int = 65_536,
+    remembers: int = 65_536,
     carries: int | None = None,
     search: Literal["exact", "faiss"] = "exact",
     dropout: float = 0.0,
@@ -52,8 +52,8 @@ def declare(
 ) -> Model:
     """The description.
 
-    Layer `recalls`, counted from 1, finds `neighbours` among the last `size` tokens before a `segment`. `carries` adds
-    Transformer-XL's states: a token then sees so many before it, and none but its segment's where it is None.
+    Layer `recalls`, counted from 1, finds `neighbours` among the last `remembers` tokens before a `segment`. `carries`
+    adds Transformer-XL's states: a token then sees so many before it, and none but its segment's where it is None.
     `positions` is how order is told.
     """
     if not 1 <= recalls <= depth:
@@ -61,7 +61,7 @@ def declare(
     near = Causal() & (Window(carries) if carries else Local(segment))
     attend, feed = Attention(heads, near, bias=False), FeedForward(hidden, "relu", bias=False)
     plain = Block((attend, feed), Norm(), dropout=dropout)
-    recall = replace(attend, recall=Recall(neighbours, segment, size, search))
+    recall = replace(attend, recall=Recall(neighbours, segment, remembers, search))
     layers = (plain,) * (recalls - 1) + (replace(plain, parts=(recall, feed)),) + (plain,) * (depth - recalls)
     stack = Stack(layers, depth, Norm(), Buckets(heads, sees="past"), carries=carries)
     return ordered(

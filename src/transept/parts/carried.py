@@ -7,10 +7,12 @@
 Dai et al. 2019, section 3.2: h~ = [SG(m) ; h], keys and values of h~, queries of h; m is then the end of h~.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from transept.errors import UsageError
+from transept.errors import InvalidData, UsageError
 from transept.parts.cache import Slot, Slots, pick
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk, TrunkLayer
@@ -66,6 +68,28 @@ class Carried:
         self.seen = self.seen.masked_fill(rows, 0)
         self.ended = self.ended and not bool(rows.all())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by names, for a file: `load` takes it up."""
+        slots = ((f"{i}.{j}", slot) for i, block in enumerate(self.slots) for j, slot in enumerate(block))
+        found = {f"{at}.{name}": t for at, slot in slots if slot is not None for name, t in slot.tensors.items()}
+        ended = torch.tensor(self.ended, device=self.seen.device)
+        found |= {"positions": self.positions, "valid": self.valid, "seen": self.seen, "ended": ended}
+        return {name: t.contiguous() for name, t in found.items()}  # a file holds no views
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `tensors` gave, of the same model and as many rows."""
+        there = self.tensors()
+        shapes = {name: (t.shape, t.dtype) for name, t in tensors.items()}
+        if shapes != {name: (t.shape, t.dtype) for name, t in there.items()}:
+            raise InvalidData("what segments handed on is of another model, or of another number of rows")
+        own = {name: t.to(self.seen.device) for name, t in tensors.items()}
+        for i, block in enumerate(self.slots):
+            for j, slot in enumerate(block):
+                if slot is not None:
+                    slot.tensors = {name: own[f"{i}.{j}.{name}"] for name in slot.tensors}
+        self.positions, self.valid, self.seen = own["positions"], own["valid"], own["seen"]
+        self.ended = bool(own["ended"])
+
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes the old row rows[i]; there may be more rows or fewer."""
         for slot in self.used():
@@ -73,13 +97,10 @@ class Carried:
         self.positions, self.valid, self.seen = (pick(t, rows) for t in (self.positions, self.valid, self.seen))
 
 
-def carry(
-    layer: TrunkLayer, trunk: Trunk, limit: int | None, batch: int, length: int | None, device: torch.device
-) -> Carried:
-    """What a built trunk hands on, empty. `limit` is how many positions the input part has.
+def demand_carrying(trunk: Trunk, limit: int | None, length: int | None = None) -> int | None:
+    """Refuse, by UsageError, a trunk that hands nothing on; `carry` has the arguments.
 
-    `length` is how many states each attention reads again, None for as many as the trunk was described with. Raises
-    UsageError where nothing can be carried.
+    What it gives is the length that segments must have, where the trunk remembers by segments, else None.
     """
     recalls = [attention.recall for attention in trunk.attentions() if attention.recall is not None]
     carries = trunk.carries if isinstance(trunk, Stack) else None
@@ -95,7 +116,19 @@ def carry(
         )
     if length is not None and length < 0:
         raise UsageError(f"{length} states cannot be carried", remedy="Carry as many as a segment has, or more.")
+    return min((recall.segment for recall in recalls), default=None)
+
+
+def carry(
+    layer: TrunkLayer, trunk: Trunk, limit: int | None, batch: int, length: int | None, device: torch.device
+) -> Carried:
+    """What a built trunk hands on, empty. `limit` is how many positions the input part has.
+
+    `length` is how many states each attention reads again, None for as many as the trunk was described with. Raises
+    UsageError where nothing can be carried.
+    """
+    segment = demand_carrying(trunk, limit, length)
+    carries = trunk.carries if isinstance(trunk, Stack) else None
     kept = (carries or 0) if length is None else length
-    longest = max([kept, *(recall.size for recall in recalls)])
-    segment = min((recall.segment for recall in recalls), default=None)
-    return Carried(batch, longest, layer.new_carried(batch, kept), device, segment)
+    sizes = (attention.recall.size for attention in trunk.attentions() if attention.recall is not None)
+    return Carried(batch, max([kept, *sizes]), layer.new_carried(batch, kept), device, segment)

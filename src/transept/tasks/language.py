@@ -11,22 +11,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from transept.data.batches import IGNORED, plan
 from transept.data.learned import END, NOTHING, Signs
-from transept.data.rows import Spans, chunks, pack, pieces, shifted, windows
+from transept.data.rows import Spans, chunks, pack, pieces, shifted, streams, windows
 from transept.data.text_batches import TextBatch, filled, numbered
 from transept.data.texts import TokenTexts
 from transept.data.tokenizer import Tokenizer
 from transept.decode.hypothesis import Special
 from transept.decode.search import extend
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.heads.vocabulary import VocabularyLayer
 from transept.hub.directory import LONGEST, save
 from transept.hub.generation import Generation
 from transept.hub.kinds import writes_text
 from transept.models import Model, ModelLayer, kept_apart
+from transept.parts.carried import Carried, demand_carrying
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.language import LanguageRecipe
@@ -40,7 +41,7 @@ class LanguageBatches:
 
     A span (first, last) asks for the tokens `ids[first:last]` and reads, before each, the one before it. `fresh` are
     how many tokens at the end of each row are asked for; the others are there to look back on. `width` is the least
-    number of places.
+    number of places. Where batches `follow` each other, row i of one goes on where row i of the one before it ended.
     """
 
     tokens: TokenTexts
@@ -49,6 +50,7 @@ class LanguageBatches:
     packed: bool = False
     width: int = 0
     fresh: Sequence[int] | None = None
+    follow: bool = False
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -64,7 +66,8 @@ class LanguageBatches:
                 labels[i, : len(asked[i]) - self.fresh[row]] = IGNORED
         documents = numbered([[b - a for a, b in row.tolist()] for row in spans], self.width) if self.packed else None
         # What fills a row up is never seen: it stands behind all that is asked for, and the model looks back.
-        return TextBatch(filled(read, 0, self.width), labels, chosen, documents=documents)
+        begins = index == 0 if self.follow else None
+        return TextBatch(filled(read, 0, self.width), labels, chosen, documents=documents, begins=begins)
 
     def largest(self) -> int:
         """The batch with the most places."""
@@ -75,10 +78,14 @@ class LanguageBatches:
         return max(range(len(sizes)), key=sizes.__getitem__)
 
 
+LONG = 8  # segments that a stream has at the least, where a text is measured: few tokens have little before them
+
+
 class Language(TextTask[LanguageRecipe]):
     """The task of a recipe: its texts, its vocabulary, its model. `say` hears what is found on the way."""
 
     name, verb, settings = "language", "generate", LanguageRecipe
+    state: Carried | None = None  # what the last segment of training handed on
 
     def signs(self) -> Signs:
         return NOTHING if self.data.documents == "whole" else END
@@ -95,20 +102,31 @@ class Language(TextTask[LanguageRecipe]):
                 remedy="gpt2, gpt, gpt3 and llama are such; of lstm, gru and convs2s model.form=language_model.",
             )
         demand_vocabulary(spec, tokenizer, where("model.vocab"))
-        demand_rows(self.recipe, self.data, spec, where)
+        demand_rows(self.recipe, self.data, spec, where, follows=True)
+        if self.data.rows == "segments":
+            demand_segments(spec, self.data.length, self.recipe.evaluate.stride, where)
         if self.data.documents != "whole" and tokenizer.eos is None:
             raise InvalidConfig(
                 "the tokenizer has no token that ends a document",
                 where=where("data.tokenizer.file"),
                 remedy="Take each file as one text without an end: data.documents=whole.",
             )
-        if self.data.rows != "windows" and self.data.documents == "whole":
+        if self.data.rows in ("packed", "padded") and self.data.documents == "whole":
             raise InvalidConfig(
                 f"data.rows: {self.data.rows} lays out documents, and data.documents=whole has none",
                 where=where("data.rows"),
                 remedy="Take data.rows=windows, or say where documents end: data.documents=blank.",
             )
         demand_apart(self.data, spec, where)
+
+    def facts(self) -> dict[str, str]:
+        assert isinstance(self.spec, Model)
+        alone = "nothing: rows stand alone, and the model would carry states from one to the next by data.rows=segments"
+        try:
+            demand_carrying(self.spec.stack, self.spec.embed.limit())
+        except UsageError:  # there is nothing that it could carry
+            return super().facts()
+        return super().facts() | ({} if self.follows else {"carried": alone})
 
     def trained(self) -> Topology:
         return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec
@@ -127,6 +145,10 @@ class Language(TextTask[LanguageRecipe]):
             spans = shifted(len(tokens.ids) - 1, self.length, generator) + 1
             rows = list(spans[:, None])
             return LanguageBatches(tokens, rows, self._cut(len(rows)))
+        if self.data.rows == "segments":
+            _demand_window(tokens, self.length)
+            first = int(generator.integers(0, min(self.length, len(tokens.ids) - self.length))) + 1
+            return _in_streams(tokens, self.in_batch, self.length, first)
         found = pieces(tokens.bounds, self.length)
         lengths = found[:, 1] - found[:, 0]
         if self.data.rows == "packed":
@@ -136,8 +158,11 @@ class Language(TextTask[LanguageRecipe]):
         return LanguageBatches(tokens, list(found[:, None]), planned)
 
     def in_order(self, tokens: TokenTexts) -> LanguageBatches:
-        """Every token of some documents once, for measuring: windows end to end, or documents one by one."""
-        if self.data.rows != "windows":
+        """Every token of some documents once, for measuring: windows end to end, or documents one by one.
+
+        Segments are read in fewer streams than in training where each would be short.
+        """
+        if self.data.rows in ("packed", "padded"):
             found = pieces(tokens.bounds, self.length)
             lengths = found[:, 1] - found[:, 0]
             budget = max(self.recipe.train.batch_tokens, self.length)
@@ -145,6 +170,9 @@ class Language(TextTask[LanguageRecipe]):
             return LanguageBatches(tokens, list(found[:, None]), plan(sides, budget, 0, 0, shuffle=False))
         if len(tokens.ids) < 2:
             raise InvalidData("one token alone has nothing before it to tell it by", where=tokens.where(0))
+        if self.data.rows == "segments":
+            many = max(1, min(self.in_batch, len(tokens.ids) // (LONG * self.length)))
+            return _in_streams(tokens, many, self.length, 1)
         step = min(self.recipe.evaluate.stride or self.length, self.length)
         ends = windows(len(tokens.ids) - 1, step) + 1
         firsts = np.maximum(ends[:, 1] - self.length, 1)
@@ -160,15 +188,29 @@ class Language(TextTask[LanguageRecipe]):
 
     def loss(self, model: nn.Module, batch: TextBatch) -> Loss:
         settings = self.recipe.train
-        return next_token_loss(model, batch, Smoothing(settings.smoothing, settings.smoothing_form))
+        self.state = handed(model, batch, self.state)
+        return next_token_loss(model, batch, Smoothing(settings.smoothing, settings.smoothing_form), self.state)
+
+    @property
+    def follows(self) -> bool:
+        return self.data.rows == "segments"
+
+    def carried(self) -> dict[str, Tensor]:
+        return {} if self.state is None else self.state.tensors()
+
+    def take_up(self, model: nn.Module, carried: Mapping[str, Tensor]) -> None:
+        self.state = _one_stack(model).carry(len(carried["seen"]))
+        self.state.load(carried)
 
     def measure(self, model: nn.Module, tokens: TokenTexts) -> Measured:
         """Cross-entropy in nats a token over everything, and bits a character of the text."""
         batches = self.in_order(tokens)
-        total, count = 0.0, 0
+        total, count, state = 0.0, 0, None
         with judging(model):
             for index in range(len(batches)):
-                loss = next_token_loss(model, batches[index].to(_one_stack(model).device), Smoothing())
+                batch = batches[index].to(_one_stack(model).device)
+                state = handed(model, batch, state)
+                loss = next_token_loss(model, batch, Smoothing(), state)
                 total, count = total + float(loss.nll), count + loss.count
         characters = tokens.text.characters - (0 if tokens.end is not None else self._unasked(tokens))
         return Measured(total / count, count, [], {}, {"bits_per_character": total / math.log(2) / max(characters, 1)})
@@ -220,12 +262,53 @@ class Language(TextTask[LanguageRecipe]):
         save(directory, plain, tokenizer=self.tokenizer, generation=generation, card=card)
 
 
-def next_token_loss(model: nn.Module, batch: TextBatch, smoothing: Smoothing) -> Loss:
-    """The loss of each label given the tokens up to its place."""
+def handed(model: nn.Module, batch: TextBatch, before: Carried | None) -> Carried | None:
+    """What a batch takes up: of the batch before it, nothing yet where a text begins, None where rows stand alone."""
+    if batch.begins is None:
+        return None
+    if not batch.begins:
+        assert before is not None, "a segment follows another"
+        return before
+    return _one_stack(model).carry(len(batch))
+
+
+def next_token_loss(model: nn.Module, batch: TextBatch, smoothing: Smoothing, carried: Carried | None = None) -> Loss:
+    """The loss of each label given the tokens up to its place, and what earlier segments handed on."""
     built = _one_stack(model)
-    states, entered = built.hidden(batch.inputs, batch.valid, documents=batch.documents)
+    states, entered = built.hidden(batch.inputs, batch.valid, carried, documents=batch.documents)
     assert isinstance(built.head, VocabularyLayer), "what writes text scores a vocabulary"
     return built.head.loss(states, entered, batch.labels, smoothing)
+
+
+def _in_streams(tokens: TokenTexts, many: int, length: int, first: int) -> LanguageBatches:
+    """The tokens from `first` on in so many streams, segment by segment."""
+    spans = streams(len(tokens.ids), many, length, first)
+    order = np.arange(len(spans) * many).reshape(-1, many)
+    return LanguageBatches(tokens, list(spans.reshape(-1, 1, 2)), list(order), width=length, follow=True)
+
+
+def demand_segments(spec: Model, length: int, stride: int | None, where: Callable[[str], str | None]) -> None:
+    """Refuse segments for a model that hands nothing on, or that remembers by segments of another length."""
+    try:
+        segment = demand_carrying(spec.stack, spec.embed.limit())
+    except UsageError as error:
+        raise InvalidConfig(
+            f"data.rows: segments follow each other, and {error.what}",
+            where=where("data.rows"),
+            remedy="Take transformer_xl or memorizing, with model.carries, or let rows stand alone: data.rows=windows.",
+        ) from None
+    if segment not in (None, length):
+        raise InvalidConfig(
+            f"data.length: segments have {length:,} tokens, and the model remembers by {segment:,}",
+            where=where("data.length"),
+            remedy=f"Take data.length={segment}, or model.segment={length}.",
+        )
+    if stride is not None:
+        raise InvalidConfig(
+            "evaluate.stride: windows have a stride; segments are read one after the other",
+            where=where("evaluate.stride"),
+            remedy="Leave it out.",
+        )
 
 
 def _demand_window(tokens: TokenTexts, length: int) -> None:

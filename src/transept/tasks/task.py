@@ -65,6 +65,23 @@ class Remembers(Protocol):
         """Take up what was kept."""
 
 
+@runtime_checkable
+class Follows(Protocol):
+    """A task whose batches may follow each other: what one of them hands to the next, as the states of a text's last
+    tokens, is saved with every checkpoint. One process trains all of them, for they wait for each other.
+    """
+
+    @property
+    def follows(self) -> bool:
+        """Whether they do."""
+
+    def carried(self) -> Mapping[str, torch.Tensor]:
+        """What the last batch handed on, and nothing before the first one."""
+
+    def take_up(self, model: nn.Module, carried: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what a batch had handed on."""
+
+
 class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 

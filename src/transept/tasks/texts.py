@@ -266,8 +266,16 @@ def tokenizer_at(file: Path, where: str | None) -> Tokenizer:
     return found
 
 
-def demand_rows(recipe: Recipe, data: TextsData, spec: Topology, where: Callable[[str], str | None]) -> None:
-    """Refuse rows that the model cannot read, or that a batch cannot hold."""
+def demand_rows(
+    recipe: Recipe, data: TextsData, spec: Topology, where: Callable[[str], str | None], *, follows: bool = False
+) -> None:
+    """Refuse rows that the model cannot read, or that a batch cannot hold; segments, unless the task `follows` them."""
+    if data.rows == "segments" and not follows:
+        raise InvalidConfig(
+            "data.rows: segments hand on what a model that looks back has seen; the model of this task sees whole rows",
+            where=where("data.rows"),
+            remedy="Take data.rows=windows.",
+        )
     limit = spec.limit()
     if limit is not None and data.length > limit:
         raise InvalidConfig(

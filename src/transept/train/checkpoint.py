@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transept.errors import InvalidData, TranseptError
 
 SCHEMA = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+CARRIED = "carried.safetensors"  # only where batches hand something on
 FILES = (MODEL, OPTIMIZER, STATE)
 
 _NAME = re.compile(r"\d{8,}")
@@ -33,6 +34,7 @@ class Saved:
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+    carried: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -56,22 +58,29 @@ class Checkpoints:
         return sorted(update for update in (int(d.name) for d in found) if update not in self.bad)
 
     def save(
-        self, update: int, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any]
+        self,
+        update: int,
+        model: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        state: Mapping[str, Any],
+        carried: Mapping[str, Tensor] | None = None,
     ) -> Path:
         """Write a checkpoint: its files, then the manifest with their hashes, then one rename.
 
         A failure leaves the older checkpoints as they are and says what is needed and what is free.
         """
         path = self.path(update)
+        tensors = {MODEL: model, OPTIMIZER: optimizer, **({CARRIED: carried} if carried else {})}
         try:
             with new_folder(path) as fresh:
-                write_tensors(fresh / MODEL, model)
-                write_tensors(fresh / OPTIMIZER, optimizer)
+                for name, each in tensors.items():
+                    write_tensors(fresh / name, each)
                 write_json(fresh / STATE, state)
-                told = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in FILES}
+                files = [*tensors, STATE]
+                told = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in files}
                 write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": told})
         except (OSError, SafetensorError) as error:
-            raise self._unsaved(update, size_of(model) + size_of(optimizer), error) from error
+            raise self._unsaved(update, sum(map(size_of, tensors.values())), error) from error
         self.bad.discard(update)
         return path
 
@@ -85,7 +94,7 @@ class Checkpoints:
             files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{MANIFEST} cannot be read ({type(error).__name__})"
-        for name in FILES:
+        for name in (*FILES, *([CARRIED] if CARRIED in files else [])):
             file = path / name
             if name not in files:
                 return f"{MANIFEST} does not name {name}"
@@ -116,7 +125,8 @@ class Checkpoints:
         if (fault := self.fault(update)) is not None:
             raise InvalidData(fault, where=path, remedy="Use another checkpoint of the run.")
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
-        return Saved(path, load_file(path / MODEL), load_file(path / OPTIMIZER), state)
+        carried = load_file(path / CARRIED) if (path / CARRIED).is_file() else {}
+        return Saved(path, load_file(path / MODEL), load_file(path / OPTIMIZER), state, carried)
 
     def state(self, update: int) -> dict[str, Any]:
         """The state of a checkpoint without its tensors."""

@@ -14,7 +14,7 @@ from transept.durable import point, reclaim
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
-from transept.tasks.task import AnyBatch, Batches, Remembers, Task
+from transept.tasks.task import AnyBatch, Batches, Follows, Remembers, Task
 from transept.train.adapting import Keep, build, shares, trained
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
@@ -73,7 +73,7 @@ def train(
     keep_freed_memory()
     device = choose_device(config.device)
     with join(on_gpu=device.type == "cuda") as workers:
-        check_share(config.accumulate, workers.world)
+        check_share(config.accumulate, workers.world, follows=isinstance(task, Follows) and task.follows)
         if not workers.leads:
             return Trainer(task, config, run, workers, None, sections, keep).train(resume)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,8 @@ class Trainer(Generic[AnyBatch]):
         }
         state = remembered(self.progress, self.standing, self.identity, rest)
         update = self.progress.update
-        path = self.checkpoints.save(update, self.flat.tensors(), self.optimizer.tensors(), state)
+        carried = self.task.carried() if isinstance(self.task, Follows) else {}
+        path = self.checkpoints.save(update, self.flat.tensors(), self.optimizer.tensors(), state, carried)
         if self.standing.update == update:
             point(self.run.best, path)
         point(self.run.last, path)
@@ -281,6 +282,8 @@ class Trainer(Generic[AnyBatch]):
         self.regular, self.owed = saved.state["regular"], saved.state.get("owed", False)
         if isinstance(self.task, Remembers):
             self.task.recall(saved.state.get("task", {}))
+        if isinstance(self.task, Follows) and saved.carried:
+            self.task.take_up(self.model, saved.carried)
         if self.scale and saved.state["scale"]:
             vars(self.scale).update(saved.state["scale"])
         if self.log:

@@ -69,8 +69,16 @@ def _others_alive() -> Iterator[None]:
         ) from error
 
 
-def check_share(accumulate: int, world: int) -> None:
-    """An update is `accumulate` batches however many processes share them, so that their number changes no result."""
+def check_share(accumulate: int, world: int, *, follows: bool = False) -> None:
+    """An update is `accumulate` batches however many processes share them, so that their number changes no result.
+
+    Batches that follow each other cannot be shared: each waits for what the one before it hands on.
+    """
+    if follows and world > 1:
+        raise UsageError(
+            f"a batch takes up what the one before it hands on (data.rows=segments), and {world} processes share them",
+            remedy="Train in one process, or let windows stand alone: data.rows=windows.",
+        )
     if accumulate % world:
         more = -(-accumulate // world) * world
         raise UsageError(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from transept.data.batches import IGNORED
-from transept.errors import InvalidConfig, TranseptError
+from transept.errors import InvalidConfig, InvalidData, TranseptError
 from transept.hub.directory import read
 from transept.models import kept_apart
 from transept.parts.attention import Attention
@@ -22,7 +23,10 @@ from transept.tasks.denoising import Denoising
 from transept.tasks.language import Language, next_token_loss
 from transept.tasks.masked import Masked, masked_loss
 from transept.tasks.registry import task_class, task_of
+from transept.train.checkpoint import Checkpoints
 from transept.train.flat import Flat
+from transept.train.loop import train
+from transept.train.run import RunDirectory
 from transept.train.update import gather
 from transept.train.workers import Workers
 
@@ -38,6 +42,9 @@ BERT = {"family": "bert", "width": 16, "hidden": 24, "heads": 2, "depth": 2, "le
 T5 = {"family": "t5", "width": 16, "hidden": 24, "heads": 2, "head_width": 8, "depth": 1}
 BART = {"family": "bart", "width": 16, "hidden": 24, "heads": 2, "depth": 1, "length": 64}
 LSTM = {"family": "lstm", "width": 16, "hidden": 16, "depth": 1, "form": "language_model"}
+XL = {"family": "transformer_xl", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "carries": 8}
+MEMORIZING = {"family": "memorizing", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "recalls": 2, "segment": 8,
+              "neighbours": 2, "remembers": 16}  # fmt: skip
 CONVS2S = {"family": "convs2s", "width": 16, "hidden": 16, "depth": 2, "readout": 16, "form": "language_model"}
 
 
@@ -150,6 +157,68 @@ def test_what_is_measured_is_the_loss_of_the_whole_text(tmp_path: Path, model: d
         count += ids.size(1) - 1
     assert (found.tokens, found.loss) == (count, pytest.approx(total / count, rel=1e-5))
     assert found.more["bits_per_character"] == pytest.approx(total / math.log(2) / sum(map(len, TEXTS)), rel=1e-5)
+
+
+SEGMENTS = ("data.rows=segments", "data.documents=whole", "data.length=8", "train.batch_tokens=24")
+
+
+@pytest.mark.parametrize("model", [XL, MEMORIZING], ids=lambda model: model["family"])
+def test_segments_run_on_from_batch_to_batch(tmp_path: Path, model: dict[str, Any]) -> None:
+    task = made(tmp_path, "language", model, *SEGMENTS)
+    ids, firsts = task.train.ids, set()
+    for epoch in range(8):
+        batches = task.batches("train", epoch)
+        assert [batch.begins for batch in batches] == [True] + [False] * (len(batches) - 1)
+        assert {len(batch) for batch in batches} == {3}
+        inputs, labels = (torch.cat([getattr(batch, name) for batch in batches], 1) for name in ("inputs", "labels"))
+        real = labels != IGNORED
+        assert torch.equal(inputs[:, 1:][real[:, 1:]], labels[:, :-1][real[:, 1:]]), "each goes on where it ended"
+        asked = labels[real].tolist()
+        assert asked == ids[len(ids) - len(asked) :].tolist(), "the streams, one after the other, are the text"
+        assert len(ids) - 8 <= len(asked) < len(ids)
+        firsts.add(len(asked))
+    assert len(firsts) > 2, "an epoch begins at another place"
+
+
+def test_what_segments_measure_is_one_long_pass(tmp_path: Path) -> None:
+    task = made(tmp_path, "language", XL | {"carries": 400}, *SEGMENTS, "train.batch_tokens=8")
+    built = moved(task)
+    for parameter in built.parameters():
+        parameter.data.mul_(3)  # so that what is looked at matters
+    found, ids = task.measure(built, task.valid), torch.from_numpy(task.valid.ids.astype(np.int64))[None]
+    scores = built.decode(ids[:, :-1])[0].log_softmax(-1)
+    total = -scores.gather(1, ids[0, 1:, None]).sum().item()
+    assert (found.tokens, found.loss) == (ids.size(1) - 1, pytest.approx(total / (ids.size(1) - 1), rel=1e-5))
+    alone = made(tmp_path, "language", XL, *SEGMENTS, "data.rows=windows").measure(built, task.valid)
+    assert alone.loss != pytest.approx(found.loss, rel=1e-3), "where nothing is carried the loss is another"
+
+
+@pytest.mark.parametrize("model", [XL | {"dropout": 0.1}, MEMORIZING], ids=lambda model: model["family"])
+def test_a_run_by_segments_that_was_broken_off_goes_on_bit_for_bit(tmp_path: Path, model: dict[str, Any]) -> None:
+    """It stops in the middle of an epoch: what is taken up then is what that segment had handed on."""
+    weights = []
+    for stops in ((7,), (3, 7)):
+        for stop in stops:
+            run = RunDirectory.prepare(
+                tmp_path / str(len(stops)), "run: own\n", "resume" if stop != stops[0] else "new"
+            )
+            task = made(tmp_path, "language", model, *SEGMENTS, f"train.stop={stop}u", "train.samples=0")
+            train(task, task.recipe.train, run, resume=stop != stops[0], console=Console(quiet=True))
+        saved = Checkpoints(run.checkpoints).load(7)
+        weights.append((saved.model, saved.carried))
+        assert len(task.batches("train", 0)) > 7
+    for one, other in zip(*weights, strict=True):
+        assert one.keys() == other.keys() and one
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_is_carried_fits_its_model_alone(tmp_path: Path) -> None:
+    task = made(tmp_path, "language", XL, *SEGMENTS)
+    model = moved(task)
+    task.loss(model, task.batches("train", 0)[0])
+    other = made(tmp_path, "language", XL | {"carries": 9}, *SEGMENTS)
+    with pytest.raises(InvalidData, match="handed on is of another model"):
+        other.take_up(moved(other), task.carried())
 
 
 def test_shortened_keys_are_not_packed(tmp_path: Path) -> None:
@@ -328,6 +397,13 @@ def test_the_decoder_writes_what_was_there(tmp_path: Path, model: dict[str, Any]
         ("language", GPT2, ("train.batch_tokens=31",), "31 tokens hold no row of 32"),
         ("language", LSTM, ("data.rows=packed",), "packed documents are kept apart by attention"),
         ("language", GPT2, ("data.documents=whole", "data.rows=packed"), "data.documents=whole has none"),
+        ("language", GPT2, SEGMENTS, "and this model carries no states from one"),
+        ("language", XL, (*SEGMENTS, "model.carries=null"), "and this model carries no states from one"),
+        ("language", XL | {"positions": "learned(64)"}, SEGMENTS, "ends at 64, and what is carried from segment"),
+        ("language", MEMORIZING, (*SEGMENTS, "data.length=9"), "9 tokens, and the model remembers by 8"),
+        ("language", XL, (*SEGMENTS, "evaluate.stride=4"), "segments are read one after the other"),
+        ("masked", BERT | {"head": "masked"}, ("data.rows=segments",), "the model of this task sees whole rows"),
+        ("denoising", T5, ("data.rows=segments", "data.tokenizer.size=400"), "the model of this task sees whole rows"),
         ("masked", GPT2, (), "one stack that looks both ways"),
         ("masked", BERT, (), "mask.second=none gives it nothing to learn"),
         ("masked", BERT | {"head": "masked"}, ("mask.second=next", "data.rows=padded"), "the model has none"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transept.errors import InvalidData, TranseptError
 from transept.train import checkpoint
-from transept.train.checkpoint import FILES, MANIFEST, Checkpoints, superfluous
+from transept.train.checkpoint import CARRIED, FILES, MANIFEST, Checkpoints, superfluous
 
 
 def save(checkpoints: Checkpoints, update: int, regular: bool = True, value: float = 0.0) -> Path:
@@ -34,6 +34,18 @@ def test_what_is_saved_is_loaded(checkpoints: Checkpoints) -> None:
     assert saved.state == {"regular": True}
     assert saved.path.name == "00000500"
     assert sorted(file.name for file in saved.path.iterdir()) == sorted((*FILES, MANIFEST))
+
+
+def test_what_is_carried_is_saved_and_a_torn_file_of_it_is_noticed(checkpoints: Checkpoints) -> None:
+    save(checkpoints, 500)
+    path = checkpoints.save(1000, {"w": torch.ones(2)}, {"m": torch.ones(2)}, {}, {"0.0.x": torch.arange(3.0)})
+    assert torch.equal(checkpoints.load(1000).carried["0.0.x"], torch.arange(3.0))
+    assert checkpoints.load(500).carried == {}
+    for damage in (flip, delete):
+        damage(path / CARRIED)
+        told = list[str]()
+        assert Checkpoints(checkpoints.folder).newest(told.append) == 500
+        assert CARRIED in told[0]
 
 
 def delete(file: Path) -> None:

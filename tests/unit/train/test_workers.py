@@ -128,6 +128,12 @@ def test_batches_that_cannot_be_shared_evenly_are_refused() -> None:
         check_share(4, 3)
 
 
+def test_batches_that_follow_each_other_are_of_one_process() -> None:
+    check_share(4, 1, follows=True)
+    with pytest.raises(UsageError, match=r"hands on \(data\.rows=segments\), and 2 processes share them"):
+        check_share(4, 2, follows=True)
+
+
 def test_every_batch_has_one_owner() -> None:
     owned = [Workers(rank, 3).shares_of(range(4, 14)) for rank in range(3)]
     assert sorted(index for share in owned for index in share) == list(range(4, 14))
