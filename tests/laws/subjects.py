@@ -137,6 +137,16 @@ def positions(spec: Topology) -> Iterator[tuple[str, Topology]]:
                 yield f"position {name}", edit(bare, there)
 
 
+def other_forms() -> dict[str, Topology]:
+    """A toy of each form of a family beside its first: the language models of families that translate."""
+    made: dict[str, Topology] = {}
+    for name, module in all_families().items():
+        told = get_type_hints(module.declare).get("form")
+        for form in get_args(told)[1:]:
+            made[f"{name}, {form}"] = module.declare(**module.TOY | {"form": form})
+    return made
+
+
 def variants() -> dict[str, Topology]:
     """Each family as it is, and with each position, core, norm and sharing in place of its own.
 
@@ -183,6 +193,7 @@ def variants() -> dict[str, Topology]:
         for changed in set(made) - own - {name}:
             if made[changed] == spec:  # a family without what was changed
                 del made[changed]
+    made |= other_forms()
     return made
 
 

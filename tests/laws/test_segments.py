@@ -27,7 +27,11 @@ def subjects() -> dict[str, Model]:
     """Each variant of a model of one stack, carrying all that it reads, where it can be described so."""
     made = {}
     for name, spec in variants().items():
-        if not isinstance(spec, Model) or not isinstance(spec.stack, Stack) or not reads_text(spec):
+        if not isinstance(spec, Model) or not reads_text(spec):
+            continue
+        if not isinstance(spec.stack, Stack):
+            if spec.stack.hands_on and spec.embed.limit() is None:  # its state runs on
+                made[name] = spec
             continue
         try:
             made[name] = edit(spec, on(Stack, carries=LENGTH))
@@ -114,21 +118,24 @@ def test_segments_equal_the_whole(name: str, check: Any) -> None:
 
 def test_the_subjects_are_many() -> None:
     named = {name.split(",")[0] for name in SUBJECTS}
-    assert {"transformer_xl", "memorizing", "gpt2", "llama"} <= named
+    assert {"transformer_xl", "memorizing", "gpt2", "llama", "lstm", "gru", "elman", "ntm"} <= named
     assert any("Distances" in name for name in SUBJECTS)
 
 
 @pytest.mark.parametrize("name", [name for name, spec in families().items() if isinstance(spec, Model)])
 def test_a_family_carries_or_says_why_not(name: str) -> None:
     model = built(families()[name])
-    if name in ("transformer_xl", "memorizing"):
-        assert model.carry(2).positions.size(1) > 0
+    if name in ("transformer_xl", "memorizing", "ntm"):
+        assert len(model.carry(2).used()) > 0
     else:
         with pytest.raises(UsageError, match="carries no states"):
             model.carry(2)
 
 
-def mutants() -> Iterator[tuple[str, Any, str, Any]]:
+RUNNING = next(name for name in SUBJECTS if name.startswith("lstm"))  # whose state runs on
+
+
+def mutants() -> Iterator[tuple[str, str, Any, str, Any]]:
     carry = Slot.carry
 
     def attached(self: Slot, name: str, new: Tensor, axis: int) -> Tensor:
@@ -148,17 +155,22 @@ def mutants() -> Iterator[tuple[str, Any, str, Any]]:
     def kept(self: Carried, rows: Tensor) -> None:
         self.seen = self.seen.masked_fill(rows, 0)
 
-    yield "what is carried keeps its gradient", Slot, "carry", attached
-    yield "the oldest is kept", Slot, "carry", oldest
-    yield "positions begin anew in each segment", carried_module, "count_positions", from_zero
-    yield "a new text sees the one before", Carried, "forget", kept
+    def nothing(self: Carried) -> None:
+        pass
+
+    yield "what is carried keeps its gradient", "transformer_xl", Slot, "carry", attached
+    yield "the oldest is kept", "transformer_xl", Slot, "carry", oldest
+    yield "positions begin anew in each segment", "transformer_xl", carried_module, "count_positions", from_zero
+    yield "a new text sees the one before", "transformer_xl", Carried, "forget", kept
+    yield "a new text goes on from the state before", RUNNING, Carried, "forget", kept
+    yield "a state keeps its gradient", RUNNING, Carried, "_let_go", nothing
 
 
 @pytest.mark.parametrize(
-    ("what", "owner", "attribute", "wrong"), list(mutants()), ids=lambda x: x if isinstance(x, str) else ""
+    ("what", "subject", "owner", "attribute", "wrong"), list(mutants()), ids=lambda x: x if isinstance(x, str) else ""
 )
-def test_mutants_are_caught(what: str, owner: Any, attribute: str, wrong: Any) -> None:
-    model, caught = built(SUBJECTS["transformer_xl"]), 0
+def test_mutants_are_caught(what: str, subject: str, owner: Any, attribute: str, wrong: Any) -> None:
+    model, caught = built(SUBJECTS[subject]), 0
     with patch.object(owner, attribute, wrong):
         for check in CHECKS:
             try:

@@ -1,13 +1,15 @@
-"""What one segment of a long text hands to the next: states of its last tokens, and keys and values remembered longer.
+"""What one segment of a long text hands to the next: states of its last tokens, keys and values remembered longer, or
+the one state of a recurrent network.
 
     carried = model.carry(batch)
     for segment in segments:                                    # (B, S) each, in the order of the text
         states, entered = model.hidden(segment, cache=carried)  # no gradient goes beyond this segment
 
-Dai et al. 2019, section 3.2: h~ = [SG(m) ; h], keys and values of h~, queries of h; m is then the end of h~.
+Dai et al. 2019, section 3.2: h~ = [SG(m) ; h], keys and values of h~, queries of h; m is then the end of h~. A state
+that runs on is given no gradient either: truncated backpropagation through time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +28,20 @@ class Carried:
     segments but the last must have, where the model finds what it remembers by segments; None where any will do.
     """
 
-    def __init__(self, batch: int, length: int, slots: Slots, device: torch.device, segment: int | None = None) -> None:
-        self.slots, self.segment = slots, segment
+    def __init__(
+        self,
+        batch: int,
+        length: int,
+        begin: Callable[[int], Slots],
+        device: torch.device,
+        segment: int | None = None,
+    ) -> None:
+        self.slots, self.begin, self.segment = begin(batch), begin, segment
         self.positions = torch.zeros(batch, length, dtype=torch.long, device=device)
         self.valid = torch.zeros(batch, length, dtype=torch.bool, device=device)
         self.seen = torch.zeros(batch, dtype=torch.long, device=device)  # real tokens so far
         self.ended = False  # a segment came that was shorter than it must be
+        self.run = False  # states came out of a segment, whose gradient ends with it
 
     def used(self) -> list[Slot]:
         """The slots that hold something."""
@@ -40,6 +50,8 @@ class Carried:
     def open(self, count: int, valid: Tensor | None = None, bias: nn.Module | None = None) -> View:
         """Take the next segment of `count` tokens, and return the view that sees it and what was carried."""
         self._demand(count)
+        self._let_go()
+        self.run = True
         real = self.valid.new_ones(self.valid.size(0), count) if valid is None else valid
         positions = count_positions(real, self.seen[:, None])
         self.seen = self.seen + real.sum(1)
@@ -62,8 +74,23 @@ class Carried:
             )
         self.ended = count < self.segment
 
+    def _let_go(self) -> None:
+        """End the gradient of states that a segment left; a first state that is learned keeps its own."""
+        for slot in self.used() if self.run else ():
+            if slot.kind == "state":
+                slot.tensors = {name: tensor.detach() for name, tensor in slot.tensors.items()}
+
     def forget(self, rows: Tensor) -> None:
         """Let some rows begin a text: nothing that came before is seen there again. rows (B,) bool."""
+        self._let_go()
+        self.run = False
+        for block, new in zip(self.slots, self.begin(len(rows)), strict=True):
+            for slot, first in zip(block, new, strict=True):
+                if slot is not None and first is not None and slot.kind == "state":
+                    slot.tensors = {
+                        name: torch.where(rows.view(-1, *[1] * (tensor.dim() - 1)), first.tensors[name], tensor)
+                        for name, tensor in slot.tensors.items()
+                    }
         self.valid = self.valid & ~rows[:, None]
         self.seen = self.seen.masked_fill(rows, 0)
         self.ended = self.ended and not bool(rows.all())
@@ -74,7 +101,7 @@ class Carried:
         found = {f"{at}.{name}": t for at, slot in slots if slot is not None for name, t in slot.tensors.items()}
         ended = torch.tensor(self.ended, device=self.seen.device)
         found |= {"positions": self.positions, "valid": self.valid, "seen": self.seen, "ended": ended}
-        return {name: t.contiguous() for name, t in found.items()}  # a file holds no views
+        return {name: t.detach().contiguous() for name, t in found.items()}  # a file holds no views
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `tensors` gave, of the same model and as many rows."""
@@ -88,7 +115,7 @@ class Carried:
                 if slot is not None:
                     slot.tensors = {name: own[f"{i}.{j}.{name}"] for name in slot.tensors}
         self.positions, self.valid, self.seen = own["positions"], own["valid"], own["seen"]
-        self.ended = bool(own["ended"])
+        self.ended, self.run = bool(own["ended"]), True
 
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes the old row rows[i]; there may be more rows or fewer."""
@@ -104,7 +131,7 @@ def demand_carrying(trunk: Trunk, limit: int | None, length: int | None = None) 
     """
     recalls = [attention.recall for attention in trunk.attentions() if attention.recall is not None]
     carries = trunk.carries if isinstance(trunk, Stack) else None
-    if (carries is None and not recalls) or (carries is None and length):
+    if not trunk.hands_on or (carries is None and length):
         raise UsageError(
             "this model carries no states from one segment of a text to the next",
             remedy="Describe it with replace(stack, carries=150) and an order that is told by distances.",
@@ -131,4 +158,4 @@ def carry(
     carries = trunk.carries if isinstance(trunk, Stack) else None
     kept = (carries or 0) if length is None else length
     sizes = (attention.recall.size for attention in trunk.attentions() if attention.recall is not None)
-    return Carried(batch, max([kept, *sizes]), layer.new_carried(batch, kept), device, segment)
+    return Carried(batch, max([kept, *sizes]), lambda rows: layer.new_carried(rows, kept), device, segment)

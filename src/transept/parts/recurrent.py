@@ -51,6 +51,10 @@ class Recurrent(Trunk):
         return self.reads == "forward"
 
     @property
+    def hands_on(self) -> bool:
+        return self.start is None and self.causal
+
+    @property
     def directions(self) -> int:
         return 2 if self.reads == "both" else 1
 

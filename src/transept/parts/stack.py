@@ -40,6 +40,10 @@ class Stack(Trunk):
     dropout: float = 0.0
     carries: int | None = None
 
+    @property
+    def hands_on(self) -> bool:
+        return self.carries is not None or any(attention.recall is not None for attention in self.attentions())
+
     def cycle(self) -> tuple[Block, ...]:
         return self.block if isinstance(self.block, tuple) else (self.block,)
 

@@ -59,6 +59,11 @@ class Trunk(Part):
         """Whether an attention needs to be told where tokens stand in the trees of their sentences."""
         return any(position.reads_tree for position in self.orders())
 
+    @property
+    def hands_on(self) -> bool:
+        """Whether one segment of a text hands something to the next: states to be read again, or one that runs on."""
+        return False
+
     def leaves(self, width: int, memory: int | None = None) -> int:
         """The width of the states that leave it."""
         return width
@@ -86,8 +91,8 @@ class TrunkLayer(nn.Module):
         raise NotImplementedError(type(self).__name__)
 
     def new_carried(self, batch: int, length: int) -> Slots:
-        """Room for what one segment of a text hands to the next: as `new_slots`."""
-        raise NotImplementedError(type(self).__name__)
+        """What one segment of a text hands to the next, as `new_slots`: the state, where one runs on through a text."""
+        return self.new_slots(batch, 0)
 
     def forward(self, x: Tensor, view: View, slots: Slots | None = None) -> Tensor:
         """(B, S, D) -> (B, S, leaves)"""

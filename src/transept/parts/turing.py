@@ -50,6 +50,10 @@ class Turing(Trunk):
         return True
 
     @property
+    def hands_on(self) -> bool:
+        return True
+
+    @property
     def noun(self) -> str:
         return "Neural Turing Machine"
 

@@ -121,7 +121,7 @@ class Language(TextTask[LanguageRecipe]):
 
     def facts(self) -> dict[str, str]:
         assert isinstance(self.spec, Model)
-        alone = "nothing: rows stand alone, and the model would carry states from one to the next by data.rows=segments"
+        alone = "nothing: rows stand alone; by data.rows=segments the model would carry states from one to the next"
         try:
             demand_carrying(self.spec.stack, self.spec.embed.limit())
         except UsageError:  # there is nothing that it could carry
@@ -295,7 +295,7 @@ def demand_segments(spec: Model, length: int, stride: int | None, where: Callabl
         raise InvalidConfig(
             f"data.rows: segments follow each other, and {error.what}",
             where=where("data.rows"),
-            remedy="Take transformer_xl or memorizing, with model.carries, or let rows stand alone: data.rows=windows.",
+            remedy="Take transformer_xl, memorizing or a recurrent network, or leave rows alone: data.rows=windows.",
         ) from None
     if segment not in (None, length):
         raise InvalidConfig(

@@ -162,7 +162,7 @@ def test_what_is_measured_is_the_loss_of_the_whole_text(tmp_path: Path, model: d
 SEGMENTS = ("data.rows=segments", "data.documents=whole", "data.length=8", "train.batch_tokens=24")
 
 
-@pytest.mark.parametrize("model", [XL, MEMORIZING], ids=lambda model: model["family"])
+@pytest.mark.parametrize("model", [XL, MEMORIZING, LSTM], ids=lambda model: model["family"])
 def test_segments_run_on_from_batch_to_batch(tmp_path: Path, model: dict[str, Any]) -> None:
     task = made(tmp_path, "language", model, *SEGMENTS)
     ids, firsts = task.train.ids, set()
@@ -193,7 +193,7 @@ def test_what_segments_measure_is_one_long_pass(tmp_path: Path) -> None:
     assert alone.loss != pytest.approx(found.loss, rel=1e-3), "where nothing is carried the loss is another"
 
 
-@pytest.mark.parametrize("model", [XL | {"dropout": 0.1}, MEMORIZING], ids=lambda model: model["family"])
+@pytest.mark.parametrize("model", [XL | {"dropout": 0.1}, MEMORIZING, LSTM], ids=lambda model: model["family"])
 def test_a_run_by_segments_that_was_broken_off_goes_on_bit_for_bit(tmp_path: Path, model: dict[str, Any]) -> None:
     """It stops in the middle of an epoch: what is taken up then is what that segment had handed on."""
     weights = []
