@@ -133,7 +133,7 @@ def model_of(**words: object) -> ModelLayer:
 @torch.no_grad()
 def test_the_oldest_are_forgotten() -> None:
     """What lies further back than `size` tokens changes nothing; what lies just inside does."""
-    model, ids = model_of(size=6, neighbours=100, depth=1, recalls=1), torch.randint(23, (1, 12))
+    model, ids = model_of(remembers=6, neighbours=100, depth=1, recalls=1), torch.randint(23, (1, 12))
     carried = model.carry(1)
 
     def last(ids: Tensor) -> Tensor:
@@ -204,8 +204,8 @@ def test_without_faiss_it_says_how_to_get_it() -> None:
 @NO_FAISS
 @torch.no_grad()
 def test_faiss_finds_the_same() -> None:
-    spec = FAMILY.declare(**FAMILY.TOY | {"size": 9, "neighbours": 4})
-    exact, ids = model_of(size=9, neighbours=4), torch.randint(23, (3, 15))
+    spec = FAMILY.declare(**FAMILY.TOY | {"remembers": 9, "neighbours": 4})
+    exact, ids = model_of(remembers=9, neighbours=4), torch.randint(23, (3, 15))
 
     def by_faiss(part: object) -> object:
         return replace(part, search="faiss") if isinstance(part, Recall) else part
