@@ -55,7 +55,7 @@ def test_the_penalty_is_the_papers() -> None:
 
 
 def test_the_loss_is_that_of_the_words_and_of_what_was_drawn(folder: Path) -> None:
-    made = task(folder, "model.attention=hard", "model.expected=0.0")
+    made = task(folder, "model.attention=hard", "model.estimator=reinforce", "model.expected=0.0")
     model, batch = built(made), made.batches("train", 0)[0]
     drawn: list[Looks] = []
 
@@ -83,7 +83,7 @@ def test_the_loss_is_that_of_the_words_and_of_what_was_drawn(folder: Path) -> No
 
 
 def test_padding_adds_nothing_to_what_was_drawn(folder: Path) -> None:
-    made = task(folder, "model.attention=hard", "model.expected=0.0")
+    made = task(folder, "model.attention=hard", "model.estimator=reinforce", "model.expected=0.0")
     model, batch = built(made), made.batches("train", 0)[0]
     from dataclasses import replace
 
@@ -113,7 +113,7 @@ def test_the_baseline_moves_as_published() -> None:
 
 def test_the_baseline_moves_once_an_update_however_it_is_parted(folder: Path) -> None:
     """Sums over two batches of an update equal the sums of both; what was kept is taken up again."""
-    made = task(folder, "model.attention=hard")
+    made = task(folder, "model.attention=hard", "model.estimator=reinforce")
     model = built(made)
     batches, flat = made.batches("train", 0), Flat(model)
     assert made.notes == 2
@@ -122,7 +122,7 @@ def test_the_baseline_moves_once_an_update_however_it_is_parted(folder: Path) ->
     assert together.noted == pytest.approx([sum(each) for each in zip(*apart, strict=True)])
     made.heed(together.noted)
     assert made.baseline.value == pytest.approx(0.1 * together.noted[0] / together.noted[1])
-    other = task(folder, "model.attention=hard")
+    other = task(folder, "model.attention=hard", "model.estimator=reinforce")
     other.recall(made.remembered())
     assert other.baseline.value == made.baseline.value
     soft = task(folder)
