@@ -79,7 +79,7 @@ def declare(
     A token sees the block of `size` that it is in, one on either side, the first and the last of `length` positions,
     and `random` more. `blocks` "drawn" is the paper's: each head of each layer draws its own, once. "first" is what
     Hugging Face evaluates: the first block, once more for each. "full" sees everything. The pattern is that of `length`
-    however long a row is. Embeddings are dropped out after their norm, as BERT's; theirs before it.
+    however long a row is. Embeddings are dropped out before their norm, and not, as BERT's, after it.
     """
     words: dict[str, Any] = {
         "dropout": dropout,
@@ -107,7 +107,7 @@ def declare(
     stack = replace(spec.blocks, block=cycle if seeds > 1 else cycle[0], position=position)
     assert isinstance(spec.embed, Tokens)
     return ordered(
-        replace(spec, embed=replace(spec.embed, scale=scale), stack=stack, head=made, second=second),
+        replace(spec, embed=replace(spec.embed, scale=scale, drops="before"), stack=stack, head=made, second=second),
         positions,
         "learned",
         length,

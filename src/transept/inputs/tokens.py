@@ -1,5 +1,7 @@
 """Tokens become vectors: a table of embeddings, scaled, with an order added, normalised, dropped."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,8 @@ class Tokens(Entry):
     """drop(norm(scale * table[ids] + position + segment)).
 
     The 2017 Transformer has scale sqrt(D) and no norm (section 3.4). `segments` is how many texts can stand in one row:
-    each has a vector that is added to its tokens (BERT has two); 0 is none.
+    each has a vector that is added to its tokens (BERT has two); 0 is none. `drops` "before" drops ahead of the norm,
+    as Hugging Face's BigBird.
     """
 
     vocab: int
@@ -26,6 +29,7 @@ class Tokens(Entry):
     scale: float = 1.0
     dropout: float = 0.0
     segments: int = 0
+    drops: Literal["after", "before"] = "after"
 
     def validate(self) -> None:
         self.hold(1, "vocab")
@@ -93,4 +97,8 @@ class TokensLayer(EntryLayer):
                 positions = torch.arange(x.size(1), device=x.device)[None] if valid is None else count_positions(valid)
             told = (positions, demand_tree(tree)) if self.spec.position.reads_tree else (positions,)
             x = x + self.position(*told).to(x.dtype)
-        return dropout(self.norm(x), self.spec.dropout if self.training else 0.0)
+        rate = self.spec.dropout if self.training else 0.0
+        if self.spec.drops == "before":
+            normed: Tensor = self.norm(dropout(x, rate))
+            return normed
+        return dropout(self.norm(x), rate)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from parity.subjects import VOCAB, config_of, imported, oracles
 from transept.errors import InvalidConfig
-from transept.families import bigbird
+from transept.families import bert, bigbird
 from transept.families.bigbird import declare, from_hf, to_hf
 from transept.parts.pattern_blocks import RandomBlocks
 from transept.spec import edit, replace
@@ -120,3 +120,13 @@ def test_a_classifier_keeps_the_pooler_that_nothing_reads() -> None:
     out = model(torch.randint(3, VOCAB, (2, 9)))
     assert isinstance(out.second, Tensor)
     assert out.second.shape == (2, 32)
+
+
+def test_embeddings_are_dropped_before_their_norm() -> None:
+    """What leaves is normalised in training too, as with Hugging Face; BERT's has holes."""
+    torch.manual_seed(0)
+    for family, normalised in ((bigbird, True), (bert, False)):
+        embed = family.declare(**family.TOY | {"dropout": 0.4}).build().train().embed
+        x = embed(torch.randint(5, 20, (4, 9))).x
+        assert torch.allclose(x.mean(-1), torch.zeros(4, 9), rtol=0, atol=1e-5) == normalised
+        assert bool((x == 0).any()) != normalised
