@@ -26,7 +26,9 @@ def trained(
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     rows = [
-        {"input_ids": ids, "labels": labels} for batch in batches for ids, labels in zip(batch.inputs, batch.labels)
+        {"input_ids": batch.inputs[row], "labels": batch.labels[row]}
+        for batch in batches
+        for row in range(len(batch.rows))
     ]
 
     class Watch(TrainerCallback):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,7 @@ from transept.train.workers import Workers
 
 PLAIN, TRAINER = "Plain torch", "Hugging Face's Trainer"
 RATE, BETAS, EPS, DECAY, CLIP = 1e-3, (0.9, 0.99), 1e-8, 0.1, 1.0
+AGAINST = {"both": (HUGGING_FACE, TRAINER), "loop": (HUGGING_FACE,), "trainer": (TRAINER,)}
 SETTINGS = {  # the same as the Trainer calls it; it leaves biases and norms without decay by itself
     "learning_rate": RATE,
     "adam_beta1": BETAS[0],
@@ -275,8 +276,8 @@ def new_model(task: str, size: str, length: int) -> tuple[ModelLayer, dict[str, 
     return spec.build(), {"vocab": LETTERS, "length": length, **shape}
 
 
-def sides(task: str) -> list[Side]:
-    """All of them, in the order of their turns."""
+def sides(task: str, against: Sequence[str] = (HUGGING_FACE, TRAINER)) -> list[Side]:
+    """All of them, in the order of their turns; of masks those of Hugging Face's that are named."""
     found = []
     for kind in ("float32", "bfloat16"):
         name = kind if kind == "float32" else f"{kind} autocast"
@@ -286,7 +287,7 @@ def sides(task: str) -> list[Side]:
         else:
             found += [
                 Side(who, f"{attention}, {name}", "peer", kind, {"attention": attention})
-                for who in (HUGGING_FACE, TRAINER)
+                for who in against
                 for attention in ("sdpa", "eager")
             ]
     return found
@@ -309,7 +310,9 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
         "rows": f"{rows} of {length} tokens",
         "steps": steps,
     }
-    found = peers.measure(Path(__file__), peers.chosen(sides(asked.task), asked), folder, asked.rounds)
+    found = peers.measure(
+        Path(__file__), peers.chosen(sides(asked.task, AGAINST[asked.against]), asked), folder, asked.rounds
+    )
     check(found)
     if asked.json:
         peers.show_json("train_language", UNIT, found, settings, there)
@@ -326,6 +329,7 @@ def main() -> None:
     parser.add_argument("--task", choices=sorted(LOSS), default="language", help="next letters, or masked word pieces")
     parser.add_argument("--steps", type=int, default=40, help="measured steps of a turn")
     parser.add_argument("--rows", type=int, default=0, help="rows of a batch; 0: 12 of letters, 32 of word pieces")
+    parser.add_argument("--against", choices=sorted(AGAINST), default="both", help="of masks: their loop or Trainer")
     parser.add_argument("--length", type=int, default=0, help="tokens of a row; 0: 64 letters, 128 word pieces")
     peers.main(parser, prepare, work)
 

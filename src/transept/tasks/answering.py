@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.held import parted
 from transept.data.listing import place_of
@@ -149,14 +150,14 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         save(directory, model, tokenizer=self.tokenizer, card=self._card(model, record))
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
-        found, where = self.measure(model, "valid", RESAMPLES), self.valid.questions.source.name
+        found, where = self.measure(model, "valid", RESAMPLES), spoken(self.valid.questions.source)
         made = recorded(told, found, where, [*weights_of(told, "windows"), results_of("by the likeliest span")])
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
             made,
             does="It finds the answer to a question in a text.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats an end", where, found.loss)],
-            texts=[Text(split, data.questions.source.name, len(data), "questions") for split, data in splits],
+            texts=[Text(split, spoken(data.questions.source), len(data), "questions") for split, data in splits],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
             example="Who wrote this?",
         )

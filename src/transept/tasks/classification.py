@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.data.config import Split
-from transept.data.labelled_texts import elsewhere
+from transept.data.labelled_texts import of_another
 from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, UsageError, nearest
@@ -259,7 +259,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         if asked.data:
             if len(asked.data) > 1:
                 raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
-            read = elsewhere(recipe.data, asked.data[0])
+            read = of_another(recipe.data, asked.data[0])
         else:
             split, read = asked.choose(recipe.data.test is not None), recipe.data
         names = list(subject.labels) if recipe.classify.target == "class" else None

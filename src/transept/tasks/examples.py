@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from transept.data.augment import augmented, erased, mixed
 from transept.data.batches import plan
+from transept.data.columnar import spoken
 from transept.data.config_senses import Augment, Perturb, TextsOfTables
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.sights import Sights
@@ -263,7 +264,7 @@ class Examples:
 
     def names(self) -> str:
         """The files behind it, without their folders: a card is read on other machines."""
-        return ", ".join(path.name for path in self.source.files)
+        return ", ".join(map(spoken, self.source.files))
 
     @property
     def own(self) -> NDArray[np.int64] | NDArray[np.float64]:

@@ -21,7 +21,7 @@ from transept.data.classes import amounts
 from transept.data.config import Split
 from transept.data.config_senses import PairsOfTexts
 from transept.data.held import parted
-from transept.data.labelled_texts import LabelledTexts, elsewhere, read_labelled_texts
+from transept.data.labelled_texts import LabelledTexts, of_another, read_labelled_texts
 from transept.data.listing import place_of
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, InvalidData, UsageError
@@ -230,7 +230,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         if asked.data:
             if len(asked.data) > 1:
                 raise UsageError(f"--data was given {len(asked.data)} times; a table is one")
-            name, read = "data", elsewhere(recipe.data, asked.data[0])
+            name, read = "data", of_another(recipe.data, asked.data[0])
             found, rows = read_pairs(read, "test", asked.say), None
         else:
             split = asked.choose(recipe.data.test is not None)

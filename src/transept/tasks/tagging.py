@@ -14,6 +14,7 @@ from torch import nn
 
 from transept.data.batches import IGNORED
 from transept.data.classes import class_names
+from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.held import parted
 from transept.data.listing import place_of
@@ -175,14 +176,14 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         save(directory, model, tokenizer=self.tokenizer, labels=self.labels, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
-        found, where = self.measure(model, "valid", RESAMPLES), self.valid.texts.source.name
+        found, where = self.measure(model, "valid", RESAMPLES), spoken(self.valid.texts.source)
         made = recorded(told, found, where, [*weights_of(told, "words"), results_of("by each word's first token")])
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
             made,
             does="It tells the tag of each word.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats a word", where, found.loss)],
-            texts=[Text(split, data.texts.source.name, len(data), "sentences") for split, data in splits],
+            texts=[Text(split, spoken(data.texts.source), len(data), "sentences") for split, data in splits],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
         )
 
@@ -229,6 +230,8 @@ def names_of(recipe: TaggingRecipe, train: TaggedTexts) -> tuple[str, ...]:
     """The tags, in order."""
     if recipe.data.classes is not None:
         return tuple(recipe.data.classes)
+    if train.classes:
+        return train.classes
     names = class_names([tag for tags in train.tags for tag in tags])
     if len(names) < 2:
         raise InvalidData(f"every tag is {names[0]!r}: there is nothing to tell apart", where=train.where(0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transept.data.batches import IGNORED, plan
-from transept.data.classes import numbered
+from transept.data.classes import by_number, numbered
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.spans import begin_and_go_on
 from transept.data.tagged import TaggedTexts, first_tokens
@@ -48,7 +48,7 @@ class TaggedRows:
     def of(cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str) -> TaggedRows:
         """Raises InvalidData with the place of a tag that is not among `names`."""
         bounds = np.cumsum([0, *map(len, texts.words)])
-        flat = [tag for tags in texts.tags for tag in tags]
+        flat = by_number([tag for tags in texts.tags for tag in tags], names, texts.classes)
         tags = numbered(
             flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
         )

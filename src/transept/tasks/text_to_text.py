@@ -14,6 +14,7 @@ from torch import nn
 
 from transept.data.batches import plan
 from transept.data.cache import TokenPairs, tokenise, within
+from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.config_tables import TablesData
 from transept.data.files import find
@@ -60,7 +61,7 @@ class SplitTables:
 
     def names(self) -> str:
         """The files, without their folders."""
-        return ", ".join(table.path.name for table in self.tables)
+        return ", ".join(spoken(table.path) for table in self.tables)
 
     def __len__(self) -> int:
         return sum(map(len, self.tables))
@@ -109,7 +110,7 @@ class TextToText:
             kept = next((at for at, token in enumerate(reversed(empty)) if token == self.tokenizer.bos), len(empty))
             tokens, cut = cut_sources(tokens, self.data.max_length, kept)
         if cut:
-            files = ", ".join(table.path.name for table in tables)
+            files = ", ".join(spoken(table.path) for table in tables)
             self.say(
                 f"{files}: {cut:,} of {len(tokens):,} sources were cut to {self.data.max_length} tokens (data.long)"
             )
@@ -255,7 +256,7 @@ class TextToText:
             recorded(told, found, where, [*notes(told, self.recipe.search), *words]),
             does="It answers texts by texts; the words before one say which task it is.",
             texts=[
-                Text(split, where if files is None else ", ".join(file.name for file in files), count, "rows")
+                Text(split, where if files is None else ", ".join(map(spoken, files)), count, "rows")
                 for split, count, files in splits
             ],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
