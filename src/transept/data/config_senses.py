@@ -73,8 +73,9 @@ class FilesData(Splits):
     """Files with what is said of them.
 
     `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl, .parquet, a name at the hub) whose columns name a file, or
-                hold it, and say something of it; a folder, a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
-                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
+                hold it, and say something of it; a folder, a .zip or a .tar(.gz) with a folder for each class, or with
+                a table `metadata.csv` in it; for pictures also an IDX file of images (MNIST's), its labels beside it,
+                or a folder of CIFAR-10's binary batches.
     `columns`   what a table calls its columns.
     `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others; a table that
                 names its columns itself overrules them, which is said.
@@ -183,7 +184,8 @@ class LabelledData(FilesData, TextsOfTables):
 
 
 class PairsOfTexts(FilesData, TextsOfTables):
-    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl, .parquet, names at the hub) whose `columns` are `text`, `other` and `label`.
+    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl, .parquet, names at the hub) whose `columns` are
+    `text`, `other` and `label`.
 
     `labels`      so many pairs are trained on, drawn by `train.seed`: fewer are among more. null: all.
     """
@@ -193,7 +195,8 @@ class PairsOfTexts(FilesData, TextsOfTables):
 
 class TaggedData(Splits, TextsOfTables):
     """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines, Parquet or names at
-    the hub with two lists; other files with a word a line, first in it, its tag last, and an empty line after each sentence.
+    the hub with two lists; other files with a word a line, first in it, its tag last, and an empty line after each
+    sentence.
 
     `words`, `tags`  the keys or columns that hold the lists; null: found by usual names.
     `classes`     the tags, in order; null: those of the training's words, sorted.
