@@ -25,9 +25,8 @@ from transept.inputs.tokens import Tokens
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.tasks.examples import ClassBatch, beside
-from transept.tasks.grades import SEED
 from transept.tasks.measure import Measured, judging
-from transept.tasks.score import Score, wilson
+from transept.tasks.score import Score, redrawn, wilson
 
 NOWHERE = (0, 0)  # the answer of a window without one: its first token (Devlin et al. 2019, section 4.3)
 
@@ -166,12 +165,7 @@ def answered(outputs: Sequence[str], right: Sequence[Sequence[str]], resamples: 
     shared = np.array([max(word_f1(output, one) for one in each) for output, each in zip(outputs, right, strict=True)])
     count = len(outputs)
     low, high = wilson(sum(exact), count)
-    interval = None
-    if resamples:
-        draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
-        ends = np.quantile(100 * shared[draws].mean(1), (0.025, 0.975))
-        interval = (float(ends[0]), float(ends[1]))
-    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+    interval, end = redrawn(count, resamples, lambda rows: 100 * float(shared[rows].mean()))
     share = 100 * sum(exact) / count
     return {
         "exact_match": Score("exact match", share, (100 * low, 100 * high), f"n:{count}|squad|interval:wilson"),
