@@ -3,18 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from transept.data.columnar import is_columnar
 from transept.data.config_senses import FilesData
 from transept.data.files import ending
 from transept.data.tables import column_of, open_table, place, text_of
 from transept.errors import InvalidData
-
-Described = TypeVar("Described", bound=FilesData)
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json")
 USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
@@ -62,15 +59,15 @@ class LabelledTexts:
         """The text of a row; of a pair both, a TAB between them, as the command line takes them."""
         return self.texts[row] if self.others is None else f"{self.texts[row]}\t{self.others[row]}"
 
+    def select(self, rows: Sequence[int]) -> "LabelledTexts":
+        """Only these, in this order."""
+        said = {word: [own[row] for row in rows] for word, own in self.said.items()}
+        return replace(self, said=said, lines=[self.lines[row] for row in rows])
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what is said, whatever the file is called."""
         return hashlib.sha256(json.dumps({word: list(said) for word, said in self.said.items()}).encode()).hexdigest()
-
-
-def of_another(data: Described, path: str) -> Described:
-    """What a recipe says of its tables, for another one that a command names."""
-    return data.model_copy(update={"dir": None, "test": path, "hold": None})
 
 
 def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None]) -> LabelledTexts:
