@@ -12,6 +12,7 @@ from transept.families import bert
 from transept.heads.classes import Spans
 from transept.hub.directory import save
 from transept.recipes.recipe import load_recipe
+from transept.tasks import windows
 from transept.tasks.answering import Answering
 from transept.tasks.classifying import one_stack
 from transept.tasks.windows import answered, plain, word_f1
@@ -83,6 +84,33 @@ def test_the_verb_answers_as_the_task_measures(tmp_path: Path, empty: bool) -> N
     asked = load(tmp_path / "out").answer([one.question for one in rows], [one.context for one in rows], empty=empty)
     assert [str(one) for one in asked] == found.outputs
     assert set(found.values()) == {"loss", "ppl", "exact_match", "f1"}
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_samples_are_answered_as_the_whole_split_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: bool
+) -> None:
+    """That nothing is the answer may be said of a sample where any question of the split has none."""
+    write_questions(tmp_path, empty=empty)
+    lines = (tmp_path / "dev.jsonl").read_text().splitlines()
+    (tmp_path / "dev.jsonl").write_text("\n".join([*lines[1:], lines[0]]) + "\n")
+    made = task(tmp_path, *LEARN, "data.length=16", "train.samples=5")  # of 20 questions the 1st, 5th, 9th ...
+    monkeypatch.setattr(windows, "best_span", lambda scores, row, longest: ((0.1, 0, 3), 0.9))
+    model = made.build()
+    samples, whole = made.samples(model), made.measure(model, "valid").outputs
+    assert all(one.answers for one in made.valid.questions.rows[::4])
+    assert [sample["output"] for sample in samples] == whole[::4] == ["" if empty else "the"] * 5
+    assert [sample["source"] for sample in samples] == [one.question for one in made.valid.questions.rows[::4]]
+
+
+def test_some_questions_have_their_own_windows(folder: Path) -> None:
+    made = task(folder, *LEARN, "data.length=16").valid
+    some = made.select([7, 2])
+    again = [row for number in (7, 2) for row in np.flatnonzero(made.of == number).tolist()]
+    assert [row.ids for row in some.rows] == [made.rows[row].ids for row in again]
+    assert some.of.tolist() == [int(made.of[row] == 2) for row in again]
+    assert some.places.tolist() == made.places[again].tolist()
+    assert some.lengths.tolist() == [len(row.ids) for row in some.rows]
 
 
 def test_a_batch_may_be_split_and_padded(folder: Path) -> None:

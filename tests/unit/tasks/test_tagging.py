@@ -75,6 +75,18 @@ def test_the_verb_tags_as_the_task_measures(folder: Path, tmp_path: Path) -> Non
     torch.testing.assert_close(model.head(states, entered), right, rtol=1e-4, atol=1e-4)
 
 
+def test_samples_are_tagged_as_the_whole_split_is_and_nothing_is_read_again(folder: Path) -> None:
+    told: list[str] = []
+    made = task(folder, *LEARN, "train.samples=5", "data.length=5", "data.long=cut", told=told)
+    assert sum("were cut" in line for line in told) == 2
+    torch.manual_seed(0)
+    model = shaken(made.build(), scale=0.5)
+    samples, whole = made.samples(model), made.measure(model, "valid").outputs
+    assert [sample["output"] for sample in samples] == whole[::4] and len(set(whole)) > 1
+    assert [sample["reference"].split() for sample in samples] == [list(tags) for tags in made.valid.texts.tags[::4]]
+    assert sum("were cut" in line for line in told) == 2
+
+
 def test_a_batch_may_be_split_and_padded(folder: Path) -> None:
     made = task(folder, *LEARN)
     torch.manual_seed(0)
