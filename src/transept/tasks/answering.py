@@ -49,6 +49,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
     """The task of a recipe: its questions, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "answering", "answer", "tokens"
+    each = "end"
 
     def __init__(self, recipe: AnsweringRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -117,7 +118,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         return [("test", f"{len(self.test):,} questions")] if self.recipe.data.test is not None else []
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
     def batches(self, split: str, epoch: int) -> Batches[ClassBatch]:
         settings, training = self.recipe.train, split == "train"
@@ -189,7 +190,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
                 one_stack(subject.model), data, settings.batch_tokens, longest, data.unanswered, RESAMPLES
             )
 
-        return Exam(which.name, "questions", (found.source,), len(data), take, searched=False, each="end")
+        return Exam(which.name, "questions", (found.source,), len(data), take, searched=False)
 
 
 TASK = Answering

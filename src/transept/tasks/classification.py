@@ -48,6 +48,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
     name, verb, verbs = "classification", "see", tuple(VERBS.values())
+    each = "example"
 
     def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -172,7 +173,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         return told
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
     def batches(self, split: str, epoch: int) -> ClassBatches:
         settings, training = self.recipe.train, split == "train"
@@ -264,8 +265,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             model, budget = one_stack(subject.model), recipe.train.batch_tokens
             return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
 
-        loss = "nats" if names is not None else "squared error"
-        return Exam(which.name, data.source.unit, data.source.files, len(data), take, False, "example", loss)
+        return Exam(which.name, data.source.unit, data.source.files, len(data), take, searched=False)
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:

@@ -89,6 +89,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
     """The task of a recipe: its pairs, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "similarity", "embed", "tokens"
+    each = "pair"
 
     def __init__(self, recipe: SimilarityRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -238,9 +239,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         def take() -> Measured:
             return measure_pairs(one_stack(subject.model), data, how, recipe.train.batch_tokens, RESAMPLES)
 
-        return Exam(
-            which.name, source.unit, source.files, len(data), take, searched=False, each="pair", loss="squared error"
-        )
+        return Exam(which.name, source.unit, source.files, len(data), take, searched=False)
 
 
 def read_pairs(data: PairsOfTexts, split: Split, say: Callable[[str], None]) -> LabelledTexts:
@@ -328,7 +327,8 @@ def measure_pairs(model: ModelLayer, data: Examples, how: Embedding, budget: int
             batch = batches[i].to(model.device)
             found[batch.rows] = cosines(model, batch, how).cpu().numpy()
     error = float(np.square(found - right).mean())
-    return Measured(error, len(data), [f"{value:.4f}" for value in found], correlations(found, right, resamples))
+    outputs, scores = [f"{value:.4f}" for value in found], correlations(found, right, resamples)
+    return Measured(error, len(data), outputs, scores, each="pair", unit="squared error")
 
 
 TASK = Similarity

@@ -52,6 +52,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
     """The task of a recipe: its sentences, its tags, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "tagging", "tag", "tokens"
+    each = "word"
 
     def __init__(self, recipe: TaggingRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -144,7 +145,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         return told
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
     def batches(self, split: str, epoch: int) -> Batches[TextBatch]:
         settings, training = self.recipe.train, split == "train"
@@ -210,7 +211,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         def take() -> Measured:
             return measure_tags(one_stack(subject.model), data, recipe.train.batch_tokens, RESAMPLES)
 
-        return Exam(which.name, "sentences", (texts.source,), len(data), take, searched=False, each="word")
+        return Exam(which.name, "sentences", (texts.source,), len(data), take, searched=False)
 
 
 def names_of(recipe: TaggingRecipe, train: TaggedTexts) -> tuple[str, ...]:

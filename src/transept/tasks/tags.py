@@ -150,4 +150,4 @@ def measure_tags(model: ModelLayer, data: TaggedRows, budget: int, resamples: in
     more: dict[str, float] = {}
     if begin_and_go_on(data.names):
         scored["entity_f1"], more["precision"], more["recall"] = entity_f1(told, data.texts.tags, resamples)
-    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more)
+    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more, "word")

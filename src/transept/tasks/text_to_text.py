@@ -37,6 +37,7 @@ from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, demand_fitting, judging, mean_loss, pair_loss
 from transept.tasks.score import RESAMPLES, Score
 from transept.tasks.settings.text_to_text import TextToTextRecipe
+from transept.tasks.start import called
 from transept.tasks.translation import PairBatches, trial_of
 from transept.tasks.writer import Writer, declared_writer, demand_room, taken_writer
 
@@ -156,9 +157,10 @@ class TextToText:
         each = zip(names, self.shares, self.counts, strict=True)
         mixed = ", ".join(f"{name} {share:,}" + (f" of {of:,}" if share != of else "") for name, share, of in each)
         made = f"of {chosen.kind}, learned here" if chosen.file is None else f"of {chosen.file}"
-        made = made if self.recipe.start is None else f"of {self.recipe.start}"
+        start = self.recipe.start
+        made = made if start is None else f"of {called(start)}"
         return {
-            "title": f"text to text · {kind if self.recipe.start is None else self.recipe.start}",
+            "title": f"text to text · {kind if start is None else called(start)}",
             "data": f"train {self.kept.report()} · valid {len(self.valid):,} rows",
             "an epoch": f"{mixed} pairs",
             "vocabulary": f"{self.tokenizer.vocab:,} tokens {made}",

@@ -148,7 +148,7 @@ def measure_answers(
         for i, one in enumerate(data.questions.rows)
     ]
     right = [[text for _, text in one.answers] or [""] for one in data.questions.rows]
-    return Measured(total / len(data.rows), len(data.rows), outputs, answered(outputs, right, resamples))
+    return Measured(total / len(data.rows), len(data.rows), outputs, answered(outputs, right, resamples), each="end")
 
 
 def answered(outputs: Sequence[str], right: Sequence[Sequence[str]], resamples: int = 0) -> dict[str, Score]:
