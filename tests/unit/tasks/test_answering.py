@@ -113,28 +113,6 @@ def test_some_questions_have_their_own_windows(folder: Path) -> None:
     assert some.lengths.tolist() == [len(row.ids) for row in some.rows]
 
 
-def test_a_batch_may_be_split_and_padded(folder: Path) -> None:
-    made = task(folder, *LEARN, "data.length=16")
-    torch.manual_seed(0)
-    model = one_stack(shaken(made.build()))
-    rows = np.argsort(made.train.lengths, kind="stable")[[0, 9, 30, 50, -1]]
-    assert len({int(n) for n in made.train.lengths[rows]}) > 1
-
-    def gradients(parts: list[np.ndarray]) -> tuple[float, dict[str, torch.Tensor]]:
-        model.zero_grad()
-        total = 0.0
-        for part in parts:
-            loss = made.loss(model, made.train.batch(part))
-            loss.total.backward()
-            total += float(loss.total.detach())
-        return total, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-    whole, each = gradients([rows]), gradients([rows[:1], rows[1:3], rows[3:]])
-    assert whole[0] == pytest.approx(each[0], rel=1e-6)
-    for name, gradient in whole[1].items():
-        torch.testing.assert_close(each[1][name], gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max() + 1))
-
-
 def test_squads_measures() -> None:
     assert plain("The  Cat's, an A-team!") == "cats ateam"
     assert word_f1("the black cat", "a cat sat") == pytest.approx(2 * 1 / (2 + 2))
