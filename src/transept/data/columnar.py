@@ -120,10 +120,10 @@ def _rows(found: Any, classes: Mapping[str, tuple[str, ...]]) -> Iterator[dict[s
 
 
 def _named(value: Any, names: tuple[str, ...]) -> Any:
-    """The name of a class, of each of a list; None for -1, by which data sets say that nobody tells the class."""
+    """The name of a class, of each of a list; -1, by which data sets say that nobody tells it, stays what it is."""
     if isinstance(value, list):
         return [_named(one, names) for one in value]
-    return None if value is None or value < 0 else names[value]
+    return value if value is None or value < 0 else names[value]
 
 
 def _classes(kind: Any) -> tuple[str, ...]:

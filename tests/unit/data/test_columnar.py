@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from transept.data import columnar
+from transept.data.classes import by_number, numbered
 from transept.data.columnar import HubName, hub_path, read_columnar, spoken
 from transept.data.config import PairsData, TextsData
 from transept.data.config_senses import FilesData, LabelledData, TaggedData
@@ -65,7 +66,7 @@ def test_texts_have_the_classes_that_the_table_names(write: Write) -> None:
     [
         ({"text": ["x", None], "label": [0, 1]}, ": row 2: 'text' is null, which is no text"),
         ({"text": ["x", " "], "label": [0, 1]}, ": row 2: the text is empty"),
-        ({"text": ["x", "y"], "label": [0, -1]}, ": row 2: 'label' is null, which is no text"),
+        ({"text": ["x", "y"], "label": [0, None]}, ": row 2: 'label' is null, which is no text"),
         ({"txt": ["x", "y"], "label": [0, 1]}, ": no column is called text or sentence"),
         ({"text": ["x"], "label": [0], "seen": [["a", "b"]]}, ': row 1: \'seen\' is ["a", "b"], which is no text'),
     ],
@@ -80,6 +81,18 @@ def test_a_fault_is_told_with_its_row(write: Write, columns: dict[str, list[Any]
     with pytest.raises(InvalidData, match=r"there is no column 'lable'. Did you mean 'label'?") as told:
         labelled(entry, columns={"text": "label", "label": "lable"})
     assert told.value.where == entry
+
+
+def test_a_class_that_nobody_tells_is_none(write: Write) -> None:
+    """As the test splits of GLUE have it."""
+    kinds = {"text": TEXT, "label": datasets.ClassLabel(names=SIDES)}
+    found = labelled(write({"text": ["x", "y"], "label": [0, -1]}, kinds))
+    assert found.said["label"] == ["bad", "-1"]
+    for names in (("bad", "good"), ("no", "yes")):
+        with pytest.raises(InvalidData, match=r": row 2: the label -1 is out of range: there are 2 classes"):
+            numbered(by_number(found.said["label"], names, found.classes), names, found.where, "its classes")
+    assert by_number(["bad", "good"], ("no", "yes"), found.classes) == ["0", "1"]
+    assert by_number(["bad", "good"], ("bad", "yes"), found.classes) == ["bad", "good"]
 
 
 def test_tagged_sentences(write: Write) -> None:

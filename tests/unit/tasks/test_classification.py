@@ -179,6 +179,23 @@ def test_a_model_goes_on_with_its_head_or_gets_a_new_one(folder: Path, tmp_path:
             assert torch.equal(parameter, model.state_dict()[name]), name
 
 
+def test_pictures_in_the_cells_of_a_table_are_those_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="the library datasets is not installed")
+    from datasets import ClassLabel, Dataset, Features, Image
+
+    made = colours(folder)
+    listing = made.train.source.sights.pictures  # type: ignore[union-attr]
+    cells = [{"bytes": listing.open(row).read(), "path": None} for row in range(len(listing))]
+    labels = [made.labels.index(label) for label in listing.said["label"]]
+    kinds = Features({"img": Image(), "label": ClassLabel(names=list(made.labels))})
+    Dataset.from_dict({"img": cells, "label": labels}, features=kinds).to_parquet(tmp_path / "toy.parquet")
+    other = colours(folder, "data.train=toy.parquet")
+    assert other.labels == made.labels and other.train.rows.tolist() == made.train.rows.tolist()
+    ours, theirs = made.batches("train", 0), other.batches("train", 0)
+    for i in range(len(ours)):
+        assert torch.equal(ours[i].inputs, theirs[i].inputs) and torch.equal(ours[i].targets, theirs[i].targets)
+
+
 def test_only_the_head_learns_while_the_rest_waits(folder: Path) -> None:
     made = colours(folder)
     torch.manual_seed(0)
