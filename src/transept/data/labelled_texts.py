@@ -82,11 +82,9 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
             remedy="Name a file of that kind; data.columns says which columns are read.",
         )
 
-    def names_needed(cells: Sequence[str]) -> bool:
-        own = {word: getattr(data.columns, word) or USUAL[word] for word in ("text", "label")}
-        return all({name} & {*cells} if isinstance(name, str) else {*name} & {*cells} for name in own.values())
-
-    table = open_table(path, data.head, wanted=names_needed)
+    own = {"text": data.columns.text, "label": data.columns.label}
+    needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
+    table = open_table(path, data.head, wanted=lambda cells: all(names & {*cells} for names in needed))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)

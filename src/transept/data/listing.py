@@ -141,11 +141,8 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 
 def _lines(path: Path, raw: bytes, data: FilesData) -> Table:
     """A table that was read, and what it names its columns."""
-
-    def names_files(cells: Sequence[str]) -> bool:
-        return bool({data.columns.file} & {*cells} if data.columns.file else {*USUAL["file"]} & {*cells})
-
-    return read_table(split_lines(raw, path), path, data.head, wanted=names_files)
+    needed = {data.columns.file} if data.columns.file else {*USUAL["file"]}
+    return read_table(split_lines(raw, path), path, data.head, wanted=lambda cells: bool(needed & {*cells}))
 
 
 def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say) -> Listing:
