@@ -208,6 +208,10 @@ def show(
             alike = best(other for other in rows if other.format == row.format)
             if alike is not baseline:
                 console.print(f"{row.who}, {row.how}: {_times(row, alike)}, its best in {row.format}")
+            for who in dict.fromkeys(other.who for other in rows if other.role == "peer"):
+                own = best(other for other in rows if other.who == who)
+                if own is not baseline and own is not alike:
+                    console.print(f"{row.who}, {row.how}: {_times(row, own)}, its best")
 
 
 def _times(row: Row, other: Row) -> str:

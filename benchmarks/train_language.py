@@ -3,20 +3,22 @@
 Every side has the same weights to begin with, the same batches and dropout, and AdamW with the same decay and clipping;
 a step is forward, loss, backward and optimiser. Transept's step is the one that `transept train` takes. The plain loop
 of --task language is a GPT-2 of torch's modules and its fused attention, as nanoGPT is; that of --task masked is
-Hugging Face's BertForMaskedLM in each of its attentions and number formats.
+Hugging Face's BertForMaskedLM in each of its attentions and number formats, and beside it their Trainer, which has the
+same model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import peers
+import their_trainer
 import torch
 from peers import HUGGING_FACE, OURS, Figure, Side
 from safetensors.torch import load_file, save_file
@@ -42,8 +44,17 @@ from transept.train.optimizer import FlatAdam
 from transept.train.update import gather
 from transept.train.workers import Workers
 
-PLAIN = "Plain torch"
+PLAIN, TRAINER = "Plain torch", "Hugging Face's Trainer"
 RATE, BETAS, EPS, DECAY, CLIP = 1e-3, (0.9, 0.99), 1e-8, 0.1, 1.0
+AGAINST = {"both": (HUGGING_FACE, TRAINER), "loop": (HUGGING_FACE,), "trainer": (TRAINER,)}
+SETTINGS = {  # the same as the Trainer calls it; it leaves biases and norms without decay by itself
+    "learning_rate": RATE,
+    "adam_beta1": BETAS[0],
+    "adam_beta2": BETAS[1],
+    "adam_epsilon": EPS,
+    "weight_decay": DECAY,
+    "max_grad_norm": CLIP,
+}
 LETTERS, PIECES, MASK = 65, 8000, 4  # tokens; the mask's id in a vocabulary of BERT's
 
 Step = Callable[[TextBatch], float]
@@ -178,7 +189,7 @@ def work(side: Side, folder: Path) -> list[Figure]:
         start = float(at_first.total) / at_first.count
         return [timed(our_step(stored, dtype, question), batches, warm_up, "", start)]
     found = []
-    for fused in (True, False):
+    for how, fused in (("fused AdamW", True), ("AdamW", False)):
         if side.who == PLAIN:
             model: nn.Module = PlainGpt(**settings["shape"])
             cast(PlainGpt, model).take(dict(stored.state_dict()))
@@ -192,9 +203,13 @@ def work(side: Side, folder: Path) -> list[Figure]:
             loss_of = partial(their_loss, model, dtype=dtype)
         with judging(model):
             start = float(loss_of(batches[0]))
-        found.append(
-            timed(plain_step(model, loss_of, fused), batches, warm_up, "fused AdamW" if fused else "AdamW", start)
-        )
+        if side.who == TRAINER:
+            seconds, loss = their_trainer.trained(
+                model, batches, warm_up, how, dtype != torch.float32, folder / "trainer", **SETTINGS
+            )
+            found.append(figure(batches[warm_up:], seconds, how, start, loss))
+        else:
+            found.append(timed(plain_step(model, loss_of, fused), batches, warm_up, how, start))
     return found
 
 
@@ -205,9 +220,13 @@ def timed(step: Step, batches: list[TextBatch], warm_up: int, how: str, start: f
     begun = peers.clock()
     losses = [step(batch) for batch in batches[warm_up:]]
     seconds = peers.clock() - begun
-    loss = sum(losses) / len(losses)
+    return figure(batches[warm_up:], seconds, how, start, sum(losses) / len(losses))
+
+
+def figure(batches: list[TextBatch], seconds: float, how: str, start: float, loss: float) -> Figure:
+    """Tokens a second, and the mean loss beside that of the first batch without dropout."""
     facts = {"first loss": start, "loss": loss, "seconds": seconds, "note": f"mean loss {loss:.2f}"}
-    return Figure(sum(batch.inputs.numel() for batch in batches[warm_up:]) / seconds, how, facts)
+    return Figure(sum(batch.inputs.numel() for batch in batches) / seconds, how, facts)
 
 
 # ------------------------------------------------------------------ what they are given
@@ -257,8 +276,8 @@ def new_model(task: str, size: str, length: int) -> tuple[ModelLayer, dict[str, 
     return spec.build(), {"vocab": LETTERS, "length": length, **shape}
 
 
-def sides(task: str) -> list[Side]:
-    """All of them, in the order of their turns."""
+def sides(task: str, against: Sequence[str] = (HUGGING_FACE, TRAINER)) -> list[Side]:
+    """All of them, in the order of their turns; of masks those of Hugging Face's that are named."""
     found = []
     for kind in ("float32", "bfloat16"):
         name = kind if kind == "float32" else f"{kind} autocast"
@@ -267,7 +286,8 @@ def sides(task: str) -> list[Side]:
             found.append(Side(PLAIN, name, "peer", kind, {}))
         else:
             found += [
-                Side(HUGGING_FACE, f"{attention}, {name}", "peer", kind, {"attention": attention})
+                Side(who, f"{attention}, {name}", "peer", kind, {"attention": attention})
+                for who in against
                 for attention in ("sdpa", "eager")
             ]
     return found
@@ -290,7 +310,9 @@ def prepare(asked: argparse.Namespace, folder: Path) -> None:
         "rows": f"{rows} of {length} tokens",
         "steps": steps,
     }
-    found = peers.measure(Path(__file__), peers.chosen(sides(asked.task), asked), folder, asked.rounds)
+    found = peers.measure(
+        Path(__file__), peers.chosen(sides(asked.task, AGAINST[asked.against]), asked), folder, asked.rounds
+    )
     check(found)
     if asked.json:
         peers.show_json("train_language", UNIT, found, settings, there)
@@ -307,6 +329,7 @@ def main() -> None:
     parser.add_argument("--task", choices=sorted(LOSS), default="language", help="next letters, or masked word pieces")
     parser.add_argument("--steps", type=int, default=40, help="measured steps of a turn")
     parser.add_argument("--rows", type=int, default=0, help="rows of a batch; 0: 12 of letters, 32 of word pieces")
+    parser.add_argument("--against", choices=sorted(AGAINST), default="both", help="of masks: their loop or Trainer")
     parser.add_argument("--length", type=int, default=0, help="tokens of a row; 0: 64 letters, 128 word pieces")
     peers.main(parser, prepare, work)
 

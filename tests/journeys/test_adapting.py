@@ -10,11 +10,13 @@ from safetensors.torch import load_file
 
 import transept
 from journeys.conftest import make_toy, run
+from journeys.test_fine_tuning import SMALL
 from transept.data.pictures import Preparation
 from transept.errors import Interrupted
 from transept.families import vit
 from transept.hub.directory import save
 from unit.data.made_senses import write_colours
+from unit.tasks.made_texts import write_reviews
 
 QUICK = ("train.stop=20u", "train.validate_every=10u", "train.schedule={name: constant, rate: 0.01}")
 
@@ -127,6 +129,27 @@ def test_seeds_are_trained_compared_and_gone_on_with(tmp_path: Path) -> None:
     again = run("train", moved, "--resume")
     assert again.code == 0 and again.err.count("not trained again") == 3, again.err
     assert row in again.out.splitlines()
+
+
+def test_seeds_draw_their_own_examples_where_few_are_labelled(tmp_path: Path) -> None:
+    folder = write_reviews(tmp_path)
+    words = ("sst2", f"data.dir={folder}", *SMALL, "train.stop=20u", "data.labels=4")
+    ended = run("train", *words, f"run={tmp_path}/both", "--seeds", "2")
+    assert ended.code == 0, ended.err
+    for seed in (1, 2):
+        alone = run("train", *words, f"run={tmp_path}/alone-{seed}", f"train.seed={seed}")
+        assert alone.code == 0, alone.err
+        own, same = (
+            load_file(place / "model" / "model.safetensors")
+            for place in (tmp_path / f"alone-{seed}", tmp_path / "both" / f"seed-{seed}")
+        )
+        for name, tensor in own.items():
+            assert torch.equal(tensor, same[name]), (seed, name)
+    # The classes and the vocabulary of fewer examples are theirs too: nothing of the first seed is left in the second.
+    first, second = ((tmp_path / "both" / f"seed-{seed}" / "model" / "tokenizer.json").read_text() for seed in (1, 2))
+    assert first != second
+    again = run("train", tmp_path / "both", "--resume")
+    assert again.code == 0 and again.err.count("not trained again") == 2, again.err
 
 
 @pytest.mark.parametrize("text", ["", "0", "1,1", "-1", "two", "1.5"])

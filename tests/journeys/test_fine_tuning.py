@@ -78,7 +78,7 @@ def test_a_model_is_taken_up_for_other_classes(reviewed: Path, tmp_path: Path) -
     write_reviews(tmp_path, seed=7)
     warm = [word for word in SMALL if not word.startswith(("start", "model"))]
     words = ("sst2", f"data.dir={tmp_path}", f"run={tmp_path}/run", *warm, "data.classes=[bad, good]", "train.stop=5u")
-    ended = run("train", *words, "--from", reviewed / "run", "tune.freeze=all")
+    ended = run("train", *words, "--from", reviewed / "run", "train.freeze=[embed, stack]")
     assert ended.code == 0, ended.err
     assert "a new head, Classes of 2, begins in place of Classes of 2, over the pooler that it had" in (
         ended.err + ended.out
@@ -89,6 +89,9 @@ def test_a_model_is_taken_up_for_other_classes(reviewed: Path, tmp_path: Path) -
             assert torch.equal(tensor, now[name]), name
     assert not torch.equal(was["classifier.weight"], now["classifier.weight"])
     assert transept.load(tmp_path / "run").labels == ("bad", "good")
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    told = card.partition("```")[0]  # before the recipe, which says where this was made
+    assert "\n# classification · run\n" in told and str(reviewed) not in told, told
 
 
 def test_numbers_of_pairs_are_told_in_one_row_or_by_two_vectors(tmp_path: Path) -> None:
@@ -141,6 +144,26 @@ def test_words_are_tagged_scored_and_handed_on(tmp_path: Path) -> None:
     assert [line.split("\t")[1:3] for line in used.out.splitlines()] == [["GOOD", "lovely song"], ["BAD", "grim day"]]
     out = run("export", tmp_path / "run", tmp_path / "hf", "--to", "hf", "--verify")
     assert out.code == 0, out.err
+
+
+def test_a_table_of_ones_own_names_its_columns_and_its_classes(tmp_path: Path) -> None:
+    """A recipe's names of columns are no hindrance, and that its classes are is said with the way out."""
+    write_reviews(tmp_path)
+    rows = [line.split("\t") for line in (tmp_path / "train.tsv").read_text().splitlines()]
+    (tmp_path / "mine.csv").write_text(
+        "mood,text\n" + "".join(f"{'glad' if y == '1' else 'sad'},{x}\n" for x, y in rows)
+    )
+    words = ("sst2", f"data.train={tmp_path}/mine.csv", "data.valid=null", "data.hold={share: 0.1}", *SMALL,
+             "data.columns.label=mood", f"run={tmp_path}/run", "train.stop=5u")  # fmt: skip
+    refused = run("train", *words)
+    assert refused.code == 3 and "mine.csv:2: the label 'sad' is none of data.classes" in refused.err
+    assert "data.classes=null takes those of the table." in refused.err
+    ended = run("train", *words, "data.classes=null")
+    assert ended.code == 0, ended.err
+    said = ended.err + ended.out
+    assert "60 rows of CSV, which names its columns itself (data.head has no say); the text is 'text'" in said
+    assert transept.load(tmp_path / "run").labels == ("glad", "sad")
+    assert "ppl" not in said and "per_s=" in said
 
 
 def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert first.code == 0, first.err
     assert f"use it:   transept show {folder}/pre\n" in first.out
     ended = run("train", "wav2vec2-digits", "--from", f"{folder}/pre", f"data.dir={folder}", f"run={folder}/run",
-                *HEARING, "train.stop=120u", "tune={freeze: features, times: 0.0}",
+                *HEARING, "train.stop=120u", "train.freeze=[embed.features]", "tune={times: 0.0}",
                 "train.schedule={name: constant, rate: 0.01, warmup: 5}", "evaluate.best=loss")  # fmt: skip
     assert ended.code == 0, ended.err
     assert "a new head, Letters of 7, begins in place of Contrast" in ended.err + ended.out

@@ -20,6 +20,7 @@ OPTIONAL = {
     "sentencepiece": "sentencepiece",
     "ctranslate2": "bench",
     "faiss-cpu": "faiss",
+    "datasets": "datasets",
 }  # and the extra that installs each
 
 

@@ -105,6 +105,7 @@ def evaluate(
     from transept.hub.kinds import verb_of
     from transept.tasks.exam import Asked, Subject
     from transept.tasks.registry import task_class, task_of
+    from transept.tasks.task import article
     from transept.use.kinds import described
     from transept.use.loaded import load
 
@@ -166,8 +167,8 @@ def evaluate(
         return
     print(f"{exam.name}: {exam.count:,} {exam.unit}" + (f" of {', '.join(files)}" if files else ""))
     print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
-    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if exam.each == "token" else ""
-    print(f"{'loss':<12} {found.loss:.4f} {exam.loss} a{'n' * (exam.each[0] in 'aeiou')} {exam.each}{rest}")
+    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if found.perplexed() else ""
+    print(f"{'loss':<12} {found.loss:.4f} {found.unit} {article(found.each)} {found.each}{rest}")
     for score in found.scores.values():
         low, high = score.interval or (score.value, score.value)
         print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")
@@ -198,7 +199,7 @@ def values(found: Measured) -> dict[str, Any]:
     for name, score in found.scores.items():
         low, high = score.interval or (None, None)
         each[name] = {"value": score.value, "low": low, "high": high, "signature": score.signature}
-    return {"loss": found.loss, "ppl": found.perplexity, "tokens": found.tokens, **each, **found.more}
+    return {"loss": found.loss, **found.perplexed(), "tokens": found.tokens, **each, **found.more}
 
 
 def spoken(search: dict[str, Any]) -> str:

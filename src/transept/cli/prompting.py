@@ -232,17 +232,18 @@ def prompt_of(asked: Question) -> tuple[Prompt, list[str]]:
 
 def read_table(path: Path, prompt: Prompt, labels: list[str], columns: str | None) -> Table:
     """The rows of a file with what is right of each. InvalidData names file, line and the nearest column."""
-    from transept.data.classes import numbered
+    from transept.data.classes import by_number, numbered
     from transept.data.prompted import joined, rows_of
     from transept.use.prompting import Table
 
-    found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label], "--columns")
+    table, found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label], "--columns")
     rows, right = [], []
     for line, row in found:
-        where = f"{path}:{line}"
+        where = table.where(line)
         rows.append({column: joined(row, column, where) for column in prompt.fields})
         right.append(joined(row, prompt.label, where).strip())
-    return Table(rows, numbered(right, labels, lambda row: f"{path}:{found[row][0]}", "--choices"))
+    told = by_number(right, labels, table.classes.get(prompt.label, ()))
+    return Table(rows, numbered(told, labels, lambda row: table.where(found[row][0]), "--choices"))
 
 
 def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | None, as_json: bool) -> None:
@@ -252,19 +253,19 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
     from transept.use.likelihood import begins
     from transept.use.minimal import compare
 
-    rows = rows_of(there(file), named(columns), ["sentence_good", "sentence_bad"], "--columns")
+    table, rows = rows_of(there(file), named(columns), ["sentence_good", "sentence_bad"], "--columns")
     known = rows[0][1]
     if group is not None and group not in known:
         raise InvalidData(
             f"there is no column '{group}'.{nearest(group, known)}",
-            where=f"{file}:{rows[0][0]}",
+            where=table.where(rows[0][0]),
             remedy=f"The columns are: {', '.join(map(repr, known))}.",
         )
     group = group or next((name for name in GROUPS if name in known), None)
     good, bad = (
-        [joined(row, name, f"{file}:{line}") for line, row in rows] for name in ("sentence_good", "sentence_bad")
+        [joined(row, name, table.where(line)) for line, row in rows] for name in ("sentence_good", "sentence_bad")
     )
-    kinds = ["all"] * len(rows) if group is None else [joined(row, group, f"{file}:{line}") for line, row in rows]
+    kinds = ["all"] * len(rows) if group is None else [joined(row, group, table.where(line)) for line, row in rows]
     found = compare(loaded, good, bad)
     if not begins(loaded):
         note("the first token of a sentence is not scored: the model has none that begins a text")
@@ -289,7 +290,13 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
 
 
 def there(path: Path) -> Path:
-    """A file as it is named, or gzipped. InvalidData names the nearest where there is none."""
+    """A table as it is named, or gzipped. InvalidData names the nearest where there is none."""
+    from transept.data.columnar import hub_path, is_columnar, is_hub
+
+    if is_hub(path):
+        return hub_path(str(path), "--task-table")
+    if is_columnar(path) and path.exists():
+        return path
     for found in (path, path.with_name(f"{path.name}.gz")):
         if found.is_file():
             return found

@@ -97,6 +97,7 @@ def train_one(
             resume=mine == "resume",
             console=console(),
             sections=recipe.sections(),
+            usual=recipe.usual(),
             keep=keep,
         )
     except Interrupted as error:

@@ -107,8 +107,16 @@ def run_recipe(recipe: Recipe, mode: Mode) -> None:
         RunDirectory.check(recipe.run, mode)
     task = make_task(recipe, say if leads else lambda text: None)
     run = RunDirectory.prepare(recipe.run, resolve(recipe), mode) if leads else RunDirectory(recipe.run)
-    resume, sections = restarted or mode == "resume", recipe.sections()
-    result = loop(task, recipe.train, run, resume=resume, console=console(), sections=sections, keep=keeper(recipe))
+    result = loop(
+        task,
+        recipe.train,
+        run,
+        resume=restarted or mode == "resume",
+        console=console(),
+        sections=recipe.sections(),
+        usual=recipe.usual(),
+        keep=keeper(recipe),
+    )
     if leads and result.finished:
         if task.verb:
             print(f"use it:   transept {task.verb} {run.path} {INPUTS.get(task.verb, 'TEXT')}".rstrip())

@@ -17,10 +17,13 @@ def class_names(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=int) if all(map(is_whole, found)) else sorted(found))
 
 
-def numbered(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], whose: str) -> NDArray[np.int64]:
+def numbered(
+    labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], whose: str, remedy: str = ""
+) -> NDArray[np.int64]:
     """The number of each label's class. Raises InvalidData with the place of the first that is of none.
 
-    Where the names are no numbers and labels are, these count the names from 0. `whose` says where the names are from.
+    Where the names are no numbers and labels are, these count the names from 0. `whose` says where the names are from,
+    `remedy` what else may be done.
     """
     places = {name: i for i, name in enumerate(names)}
     counting = not any(map(is_whole, names))
@@ -40,9 +43,18 @@ def numbered(labels: Sequence[str], names: Sequence[str], where: Callable[[int],
             raise InvalidData(
                 f"the label {label!r} is none of {whose}.{nearest(label, names)}",
                 where=where(row),
-                remedy=f"There are: {', '.join(names[:SHOWN])}{more}.",
+                remedy=f"There are: {', '.join(names[:SHOWN])}{more}.{remedy}",
             )
     return found
+
+
+def by_number(labels: Sequence[str], names: Sequence[str], classes: Sequence[str]) -> Sequence[str]:
+    """Labels as `numbered` takes them, of a table that has names for its `classes` itself: where none of these is asked
+    for, a class is told by its number from 0."""
+    if not classes or {*classes} & {*names}:
+        return labels
+    numbers = {name: str(number) for number, name in enumerate(classes)}
+    return [numbers.get(label, label) for label in labels]
 
 
 def amounts(labels: Sequence[str], where: Callable[[int], str]) -> NDArray[np.float64]:

@@ -66,8 +66,8 @@ class PairsData(BaseModel):
 
     `dir`               the folder that file names start from; without it they start from where you are.
     `source`, `target`  the languages: file-name endings, keys of JSON lines, names in a TSV's first line.
-    `train`, `valid`, `test`  a prefix (`train.tok` stands for `train.tok.de` and `train.tok.en`), one file of TSV or
-                        JSON lines, or two files; `.gz` is found by itself.
+    `train`, `valid`, `test`  a prefix (`train.tok` stands for `train.tok.de` and `train.tok.en`), one file of TSV,
+                        JSON lines or Parquet, a name at the hub, or two files; `.gz` is found by itself.
     `empty`             what becomes of a pair with an empty side: "refuse" stops and names its line, since often one
                         file has lost a line there; "drop" leaves it out and counts it.
     `max_length`        the most tokens on a side, the end token counted; training leaves longer pairs out and says so.
@@ -235,7 +235,8 @@ class TextsData(BaseModel):
 
     `dir`       the folder that file names start from; without it they start from where you are.
     `train`, `valid`, `test`  a file or several; `.gz` is found by itself. Plain text, JSON lines, or a CSV or TSV with
-                the names of its columns in the first line, told by the file's name, else by its first line.
+                the names of its columns in the first line, told by the file's name, else by its first line; Parquet, or
+                a name at the hub (hub:OWNER/NAME).
     `hold_out`  without `valid`: the share of the training text, its end, that is kept back to validate on.
     `column`    the key of JSON lines, or the column of a table, that holds the text. A row is a document.
     `documents` what a document is in plain text: the "whole" file, lines up to a "blank" one, each "line", or an

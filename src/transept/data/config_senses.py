@@ -72,11 +72,13 @@ class Splits(_Settings):
 class FilesData(Splits):
     """Files with what is said of them.
 
-    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl) whose columns name a file and say something of it; a folder,
-                a .zip or a .tar(.gz) with a folder for each class, or with a table `metadata.csv` in it; for pictures
-                also an IDX file of images (MNIST's), its labels beside it, or a folder of CIFAR-10's binary batches.
+    `train`, `valid`, `test`  a table (.csv, .tsv, .jsonl, .parquet, a name at the hub) whose columns name a file, or
+                hold it, and say something of it; a folder, a .zip or a .tar(.gz) with a folder for each class, or with
+                a table `metadata.csv` in it; for pictures also an IDX file of images (MNIST's), its labels beside it,
+                or a folder of CIFAR-10's binary batches.
     `columns`   what a table calls its columns.
-    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others.
+    `head`      the names of all columns, in order, of a CSV or TSV whose first line is a row like others; a table that
+                names its columns itself overrules them, which is said.
     `names`     what the files' names say, such as "{label}_{speaker}_{number}", in place of folders and of a table.
     """
 
@@ -149,10 +151,11 @@ class TextsOfTables(_Settings):
 class LabelledData(FilesData, TextsOfTables):
     """Texts, pairs of texts, pictures or sounds with a class each, or a number.
 
-    Of texts a split is a table (.csv, .tsv, .jsonl), whose `columns` are `text`, `label` and, of pairs, `other`.
+    Of texts a split is a table (.csv, .tsv, .jsonl, .parquet, a name at the hub), whose `columns` are `text`, `label`
+    and, of pairs, `other`.
 
-    `classes`     their names, in order; null: those of the training's examples, sorted. Where labels are numbers they
-                  count these names from 0.
+    `classes`     their names, in order; null: those that a table names itself, as Parquet may, else those of the
+                  training's examples, sorted. Where labels are numbers they count these names from 0.
     `labels`      so many examples of each class are trained on, or of all where labels are numbers, drawn by
                   `train.seed`: fewer are among more. null: all.
     `mean`, `std` of pictures: what is taken from the values of each channel, which are between 0 and 1, and what they
@@ -181,7 +184,8 @@ class LabelledData(FilesData, TextsOfTables):
 
 
 class PairsOfTexts(FilesData, TextsOfTables):
-    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl) whose `columns` are `text`, `other` and `label`.
+    """Pairs of texts with a number each: tables (.csv, .tsv, .jsonl, .parquet, names at the hub) whose `columns` are
+    `text`, `other` and `label`.
 
     `labels`      so many pairs are trained on, drawn by `train.seed`: fewer are among more. null: all.
     """
@@ -190,10 +194,11 @@ class PairsOfTexts(FilesData, TextsOfTables):
 
 
 class TaggedData(Splits, TextsOfTables):
-    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines with two lists; other
-    files with a word a line, first in it, its tag last, and an empty line after each sentence.
+    """Sentences with a tag for each word: CoNLL-U (.conllu), whose tags are UPOS; JSON lines, Parquet or names at
+    the hub with two lists; other files with a word a line, first in it, its tag last, and an empty line after each
+    sentence.
 
-    `words`, `tags`  the keys of JSON lines that hold the lists; null: found by usual names.
+    `words`, `tags`  the keys or columns that hold the lists; null: found by usual names.
     `classes`     the tags, in order; null: those of the training's words, sorted.
     `labels`      so many sentences are trained on, drawn by `train.seed`: fewer are among more. null: all.
     """
@@ -205,7 +210,8 @@ class TaggedData(Splits, TextsOfTables):
 
 
 class QuestionsData(Splits, TextsOfTables):
-    """Questions about texts in which answers stand: SQuAD's JSON, or JSON lines of `question`, `context`, `answers`.
+    """Questions about texts in which answers stand: SQuAD's JSON, or JSON lines, Parquet or names at the hub with
+    `question`, `context` and `answers`.
 
     A context that is longer than `length` leaves room for is read in windows that overlap.
 

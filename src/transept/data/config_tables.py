@@ -54,7 +54,7 @@ class Numbers(_Settings):
 class PromptedTable(_Settings):
     """A table whose rows are a task: a source in words, and an answer.
 
-    `train`, `valid`, `test`  its files: CSV, TSV or JSON lines; `.gz` is found by itself.
+    `train`, `valid`, `test`  its files: CSV, TSV, JSON lines or Parquet, or names at the hub; `.gz` is found by itself.
     `head`      the names of the columns, where the first line of CSV or TSV names none.
     `source`    what the model reads, with columns in braces: "cola sentence: {sentence}". Several texts in a column are
                 joined by spaces.

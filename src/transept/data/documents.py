@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from transept.data.columnar import is_columnar, spoken
 from transept.data.config import Split, TextsData
 from transept.data.files import find
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import columns_of, kind_of
+from transept.data.tables import columns_of, kind_of, open_table, place, read_table
 from transept.errors import InvalidConfig, InvalidData
 
 Sentences = Literal["none", "line", "stop"]
@@ -47,7 +48,7 @@ class Documents:
     @property
     def names(self) -> str:
         """The files without their folders, in the order in which they were read."""
-        return ", ".join(path.name for path in self.files)
+        return ", ".join(map(spoken, self.files))
 
     @property
     def characters(self) -> int:
@@ -56,7 +57,7 @@ class Documents:
     def where(self, row: int) -> str:
         """File and line where a text begins, for messages."""
         file, line = self.places[row]
-        return f"{self.files[file]}:{line}"
+        return place(self.files[file], line)
 
     def place(self, row: int, at: int) -> str:
         """File and line of a character of a text; of one whose lines are not those of the file, where it begins."""
@@ -113,7 +114,22 @@ def _read(data: TextsData, entry: str | list[str] | None, key: str) -> Documents
         raise InvalidConfig(f"{key} is not set", remedy=f"Set it to a file: {key}=FILE.")
     files = tuple(find(data.dir, name, key) for name in (entry if isinstance(entry, list) else [entry]))
     texts, places, kinds, empty = list[str](), list[tuple[int, int]](), list[str](), list[str]()
+
+    def keep(number: int, line: int, text: str) -> None:
+        if text.strip():
+            texts.append(text)
+            places.append((number, line))
+        else:
+            empty.append(place(files[number], line))
+
     for number, path in enumerate(files):
+        if is_columnar(path):
+            table = open_table(path)
+            kinds.append(table.kind)
+            column = columns_of(table, [data.column])[data.column]
+            for line, text in zip(column.lines, column.texts, strict=True):
+                keep(number, line, text)
+            continue
         raw = read_bytes(path)
         lines = split_lines(raw, path)
         if not any(line.strip() for line in lines):
@@ -124,14 +140,10 @@ def _read(data: TextsData, entry: str | list[str] | None, key: str) -> Documents
         if kind == "plain text":
             found = list(PARTS[data.documents](lines, raw.endswith(b"\n")))
         else:
-            column = columns_of(lines, path, [data.column])[data.column]
+            column = columns_of(read_table(lines, path), [data.column])[data.column]
             found = list(zip(column.lines, column.texts, strict=True))
         for line, text in found:
-            if text.strip():
-                texts.append(text)
-                places.append((number, line))
-            else:
-                empty.append(f"{path}:{line}")
+            keep(number, line, text)
     _demand_text(data, texts, files, empty)
     return Documents(texts, files, places, tuple(kinds), len(empty), empty[0] if empty else None)
 

@@ -3,10 +3,11 @@
 import difflib
 from pathlib import Path
 
+from transept.data.columnar import HUB, hub_path, is_columnar
 from transept.data.config import PairsData
 from transept.errors import InvalidConfig, InvalidData
 
-ROWS = (".tsv", ".jsonl", ".json")
+ROWS = (".tsv", ".jsonl", ".json", ".parquet")
 
 
 def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...]:
@@ -17,7 +18,7 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
     if isinstance(entry, list):
         return tuple(find(data.dir, name, key) for name in entry)
     path = _base(data.dir, entry)
-    if ending(path) in ROWS:
+    if entry.startswith(HUB) or ending(path) in ROWS or is_columnar(path):
         return (find(data.dir, entry, key),)
     sides = [f"{entry}.{language}" for language in (data.source, data.target) if language]
     aligned = len(sides) == 2 and all(_existing(_base(data.dir, side)) for side in sides)
@@ -61,13 +62,18 @@ def _existing(path: Path) -> Path | None:
 
 
 def find(folder: Path | None, name: str, key: str) -> Path:
-    """A file by its name, gzipped or not; names start from the folder. `key` is what messages call it.
+    """A file by its name, gzipped or not, or a name at the hub; names of files start from the folder. `key` is what
+    messages call it.
 
     Raises `InvalidConfig` where no folder is set and it is not here, `InvalidData` with what is near.
     """
+    if name.startswith(HUB):
+        return hub_path(name, key)
     path = _base(folder, name)
     if file := _existing(path):
         return file
+    if path.is_dir() and is_columnar(path):
+        return path
     if folder is None and not path.is_absolute():
         raise InvalidConfig(
             f"{key} names '{name}', which is not here, and data.dir is not set",

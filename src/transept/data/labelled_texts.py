@@ -3,18 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
+from transept.data.columnar import is_columnar
 from transept.data.config_senses import FilesData
-from transept.data.files import ending, is_json
-from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import column_of, kind_of, read_table, text_of
+from transept.data.files import ending
+from transept.data.tables import column_of, open_table, place, text_of
 from transept.errors import InvalidData
-
-Described = TypeVar("Described", bound=FilesData)
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json")
 USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
@@ -28,13 +25,15 @@ USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the like
 class LabelledTexts:
     """Rows of a table, each with its "text", its "label" and, where they are pairs, its "other" text.
 
-    `lines` are where they begin in `source`, from 1; `columns` what the table calls each.
+    `lines` are where they begin in `source`, from 1; `columns` what the table calls each; `classes` are the names
+    that it has for the labels, in order, where it tells them.
     """
 
     source: Path
     said: Mapping[str, Sequence[str]]
     lines: Sequence[int]
     columns: Mapping[str, str]
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -54,11 +53,16 @@ class LabelledTexts:
 
     def where(self, row: int) -> str:
         """File and line of a row."""
-        return f"{self.source}:{self.lines[row]}"
+        return place(self.source, self.lines[row])
 
     def name(self, row: int) -> str:
         """The text of a row; of a pair both, a TAB between them, as the command line takes them."""
         return self.texts[row] if self.others is None else f"{self.texts[row]}\t{self.others[row]}"
+
+    def select(self, rows: Sequence[int]) -> "LabelledTexts":
+        """Only these, in this order."""
+        said = {word: [own[row] for row in rows] for word, own in self.said.items()}
+        return replace(self, said=said, lines=[self.lines[row] for row in rows])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -66,53 +70,52 @@ class LabelledTexts:
         return hashlib.sha256(json.dumps({word: list(said) for word, said in self.said.items()}).encode()).hexdigest()
 
 
-def elsewhere(data: Described, path: str) -> Described:
-    """What a recipe says of its tables, for another one that a command names: its columns, but no names for those of
-    JSON lines, which have their own."""
-    head = None if is_json(Path(path)) else data.head
-    return data.model_copy(update={"dir": None, "test": path, "hold": None, "head": head})
-
-
 def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None]) -> LabelledTexts:
     """The rows of a table. `say` hears how it was read. Raises InvalidData with file and line.
 
     An empty line is no row; an empty text or label is refused.
     """
-    if path.is_dir() or ending(path) not in TABLES:
+    if not is_columnar(path) and (path.is_dir() or ending(path) not in TABLES):
         raise InvalidData(
-            "texts with labels are a table: .csv, .tsv or .jsonl, gzipped or not",
+            "texts with labels are a table: .csv, .tsv or .jsonl, gzipped or not, or .parquet",
             where=path,
             remedy="Name a file of that kind; data.columns says which columns are read.",
         )
-    lines = split_lines(read_bytes(path), path)
-    table = read_table(lines, path, data.head)
+
+    own = {"text": data.columns.text, "label": data.columns.label}
+    needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
+    table = open_table(path, data.head, wanted=lambda cells: all(names & {*cells} for names in needed))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
     words = [word for word in USUAL if word != "other" or data.columns.other != ""]
     chosen = {
-        word: column_of(word, getattr(data.columns, word), USUAL[word], known, path, word != "other") for word in words
+        word: column_of(word, getattr(data.columns, word), USUAL[word], known, table.top, word != "other")
+        for word in words
     }
     columns = {word: name for word, name in chosen.items() if name is not None}
     if len(set(columns.values())) < len(columns):
         raise InvalidData(
             f"one column is read twice: {', '.join(f'{word} is {name!r}' for word, name in columns.items())}",
-            where=f"{path}:1",
+            where=table.top,
             remedy="Name the right ones by data.columns.",
         )
     said: dict[str, list[str]] = {word: [] for word in columns}
     for line, row in found:
+        where = table.where(line)
         for word, column in columns.items():
-            value = text_of(row, column, f"{path}:{line}")
+            value = text_of(row, column, where)
             if not value.strip():
                 raise InvalidData(
                     f"the {'label' if word == 'label' else 'text'} is empty ('{column}')",
-                    where=f"{path}:{line}",
+                    where=where,
                     remedy="Mend the row, or take it out.",
                 )
             said[word].append(value.strip() if word == "label" else value)
     spoken = {"text": "the text", "other": "the second text", "label": "the label"}
     called = ", ".join(f"{spoken[word]} is '{name}'" for word, name in columns.items())
-    say(f"{path}: {len(found):,} rows of {kind_of(path, lines[0])}; {called}")
-    return LabelledTexts(path, said, [line for line, _ in found], columns)
+    classes = table.classes.get(columns["label"], ())
+    named = f"; its classes are {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}" if classes else ""
+    say(f"{path}: {len(found):,} rows of {table.found()}; {called}{named}")
+    return LabelledTexts(path, said, [line for line, _ in found], columns, classes)

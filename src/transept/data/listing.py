@@ -10,11 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from transept.data.archive import Archive, is_archive
+from transept.data.cells import Cells
+from transept.data.columnar import HUB, hub_path, is_columnar
 from transept.data.config import Split
 from transept.data.config_senses import SPOKEN, FilesData, Splits
 from transept.data.files import ending
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import column_of, read_table, text_of
+from transept.data.tables import Table, column_of, open_table, place, read_table, shown, text_of
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -22,7 +24,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 TABLES = (".csv", ".tsv", ".jsonl")
 WITHIN = tuple(f"metadata{end}" for end in TABLES)  # a table that describes the folder that it lies in
 USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
-    "file": ("file", "file_name", "filename", "path", "image", "picture", "audio", "sound"),
+    "file": ("file", "file_name", "filename", "path", "image", "img", "picture", "audio", "sound"),
     "label": ("label", "class", "category", "target", "digit", "score"),
     "text": ("text", "sentence", "transcription", "transcript", "caption"),
     "speaker": ("speaker", "speaker_id", "client_id"),
@@ -33,7 +35,8 @@ USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the like
 class Listing:
     """Rows, each a file of a store with its "label", "text" and "speaker" as far as anybody says them.
 
-    `lines` are the rows' lines in the table, `source`; None where files say it themselves.
+    `lines` are the rows' lines in the table, `source`; None where files say it themselves. `classes` are the names that
+    the table has for its labels, in order.
     """
 
     source: Path
@@ -41,6 +44,7 @@ class Listing:
     names: Sequence[str]
     said: Mapping[str, Sequence[str]]
     lines: Sequence[int] | None = None
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,7 +59,7 @@ class Listing:
 
     def where(self, row: int) -> str:
         """File and line of a row, or the file itself."""
-        return f"{self.source}:{self.lines[row]}" if self.lines else self.store.where(self.names[row])
+        return place(self.source, self.lines[row]) if self.lines else self.store.where(self.names[row])
 
     def name(self, row: int) -> str:
         """The file of a row, as it is called."""
@@ -82,6 +86,8 @@ def place_of(data: Splits, split: Split) -> Path:
         raise InvalidConfig(
             f"data.{split} is not set", remedy=f"Name a table, a folder or an archive: data.{split}=PATH{held}."
         )
+    if name.startswith(HUB):
+        return hub_path(name, f"data.{split}")
     path = (data.dir or Path()).expanduser() / Path(name).expanduser()
     for found in (path, path.with_name(f"{path.name}.gz")):
         if found.exists():
@@ -100,8 +106,10 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 
     `endings` are those of the files that count; `say` hears how it was read. Raises InvalidData with file and line.
     """
-    if ending(path) in TABLES:
-        found = _table(path, read_bytes(path), Archive(path.parent), "", data, wanted, say)
+    if is_columnar(path):
+        found = _table(open_table(path, data.head), Archive(path.parent), "", data, wanted, say)
+    elif ending(path) in TABLES:
+        found = _table(_lines(path, read_bytes(path), data), Archive(path.parent), "", data, wanted, say)
     elif path.is_dir() or is_archive(path):
         store = Archive(path)
         table = next((name for name in store.names if PurePosixPath(name).name in WITHIN), None)
@@ -110,13 +118,13 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
         elif table is not None:
             with store.open(table) as file:
                 raw = file.read()
-            place = path / table if path.is_dir() else Path(f"{path}: {table}")
-            found = _table(place, raw, store, table.rpartition("/")[0], data, wanted, say)
+            there = path / table if path.is_dir() else Path(f"{path}: {table}")
+            found = _table(_lines(there, raw, data), store, table.rpartition("/")[0], data, wanted, say)
         else:
             found = _folders(store, wanted, endings, say)
     else:
         raise InvalidData(
-            "neither a table (.csv, .tsv, .jsonl), a folder nor an archive (.zip, .tar, .tar.gz)", where=path
+            "neither a table (.csv, .tsv, .jsonl, .parquet), a folder nor an archive (.zip, .tar, .tar.gz)", where=path
         )
     for word in wanted:
         if word not in found.said:
@@ -131,38 +139,59 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 # ------------------------------------------------------------------ tables
 
 
-def _table(
-    path: Path, raw: bytes, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say
-) -> Listing:
-    """The rows of a table, whose file names start from the folder `base` of the store."""
-    columns, table = data.columns, read_table(split_lines(raw, path), path, data.head)
+def _lines(path: Path, raw: bytes, data: FilesData) -> Table:
+    """A table that was read, and what it names its columns."""
+    needed = {data.columns.file} if data.columns.file else {*USUAL["file"]}
+    return read_table(split_lines(raw, path), path, data.head, wanted=lambda cells: bool(needed & {*cells}))
+
+
+def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say) -> Listing:
+    """The rows of a table, whose file names start from the folder `base` of the store, or whose cells hold files."""
+    columns, path = data.columns, table.path
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
     chosen = {
-        word: column_of(word, getattr(columns, word), usual, known, path, word in ("file", *wanted))
+        word: column_of(word, getattr(columns, word), usual, known, table.top, word in ("file", *wanted))
         for word, usual in USUAL.items()
     }
     told = {word: name for word, name in chosen.items() if name is not None}
     called = ", ".join(f"the {word} is '{name}'" for word, name in told.items())
-    say(f"{path}: {len(found):,} rows; {called}")
-    names, said = list[str](), {word: list[str]() for word in SPOKEN if word in told}
+    own = f" of {table.found()}" if table.overruled or not table.lines else ""
+    say(f"{path}: {len(found):,} rows{own}; {called}")
+    names, said, held = list[str](), {word: list[str]() for word in SPOKEN if word in told}, dict[str, bytes | Path]()
     for line, row in found:
+        where = table.where(line)
         for word, column in told.items():
-            value = "" if row.get(column) is None else text_of(row, column, f"{path}:{line}")
+            if word == "file" and isinstance(row.get(column), dict):
+                names.append(str(line))
+                held[names[-1]] = _held(row[column], column, where)
+                continue
+            value = "" if row.get(column) is None else text_of(row, column, where)
             if not value.strip():
                 if word == "speaker" or word not in ("file", *wanted):
                     value = ""
                 else:
-                    raise InvalidData(f"the {word} ('{column}') is empty", where=f"{path}:{line}")
+                    raise InvalidData(f"the {word} ('{column}') is empty", where=where)
             if word == "file":
                 names.append(str(PurePosixPath(base, value.strip())))
                 if not store.has(names[-1]):
-                    raise InvalidData(f"there is no file {store.where(names[-1])}", where=f"{path}:{line}")
+                    raise InvalidData(f"there is no file {store.where(names[-1])}", where=where)
             else:
                 said[word].append(value.strip())
-    return Listing(path, store, names, said, [line for line, _ in found])
+    classes = table.classes.get(told["label"], ()) if "label" in told else ()
+    return Listing(path, Cells(path, held) if held else store, names, said, [line for line, _ in found], classes)
+
+
+def _held(cell: object, column: str, where: str) -> bytes | Path:
+    """What a cell of pictures or sounds holds: the file itself, or where it is."""
+    assert isinstance(cell, dict)
+    if isinstance(raw := cell.get("bytes"), bytes):
+        return raw
+    if isinstance(name := cell.get("path"), str):
+        return Path(name)
+    raise InvalidData(f"'{column}' is {shown(cell)}, which holds no file", where=where)
 
 
 # ------------------------------------------------------------------ folders and names

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import log
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from transept.data.columnar import is_columnar, spoken
 from transept.data.config import PairsData, Split
 from transept.data.files import is_json, is_tsv, locate
 from transept.data.lines import read_lines
+from transept.data.tables import open_table, place
 from transept.errors import InvalidConfig, InvalidData
 
 Row = tuple[str, str]
@@ -33,13 +35,13 @@ class Pairs:
 
     def where(self, row: int) -> str:
         """File and line of a pair, for messages."""
-        return f"{self.files[0]}:{self.lines[row]}"
+        return place(self.files[0], self.lines[row])
 
     def report(self) -> str | None:
         """One line on what was left out, or nothing."""
         if not self.blank:
             return None
-        names = ", ".join(path.name for path in self.files)
+        names = ", ".join(map(spoken, self.files))
         return f"{names}: {self.blank:,} pairs with an empty side left out, the first on line {self.first_blank:,}"
 
 
@@ -60,6 +62,11 @@ def read_entry(data: PairsData, entry: str | list[str], key: str = "data") -> Pa
             raise _unequal(source, target, files)
         return _without_blank(source, target, files, range(1, len(source) + 1), data.empty)
     (path,) = files
+    if is_columnar(path):
+        table = open_table(path)
+        found = [_languages(row, data, table.where(number)) for number, row in table.rows]
+        mine, theirs = ([row[side] for row in found] for side in (0, 1))
+        return _without_blank(mine, theirs, files, range(1, len(found) + 1), data.empty)
     lines = read_lines(path)
     parse, first = _format(path, lines, data)
     rows = [
@@ -112,6 +119,11 @@ def _json_row(line: str, data: PairsData, where: str) -> Row:
         raise InvalidData(
             f"not JSON: {error}", where=where, remedy='Each line is an object: {"translation": {"en": ..., "de": ...}}.'
         ) from error
+    return _languages(row, data, where)
+
+
+def _languages(row: Any, data: PairsData, where: str) -> Row:
+    """The two texts of a row by the names of their languages, which may stand below "translation"."""
     if isinstance(row, dict) and isinstance(row.get("translation"), dict):
         row = row["translation"]
     if not isinstance(row, dict):
@@ -160,7 +172,7 @@ def _without_blank(
             bare = [path for path, side in zip(files, (source, target), strict=False) if not side[gap].strip()]
             raise InvalidData(
                 "the line is empty" + (f", the first of {blank:,}" if blank > 1 else ""),
-                where=f"{(bare or files)[0]}:{first}",
+                where=place((bare or files)[0], first or 0),
                 remedy="Mend the files, or leave such pairs out by data.empty=drop.",
             )
     return Pairs(

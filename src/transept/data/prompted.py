@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transept.data.cache import Rows, TokenPairs
-from transept.data.classes import amounts, numbered
+from transept.data.classes import amounts, by_number, numbered
 from transept.data.config import Split
 from transept.data.config_tables import PromptedTable, TablesData
 from transept.data.files import find
-from transept.data.lines import read_lines
 from transept.data.pairs import Pairs
-from transept.data.tables import Row, no_column, read_table, text_of
+from transept.data.tables import Row, Table, no_column, open_table, place, text_of
 from transept.data.templates import Template
 from transept.errors import InvalidConfig, InvalidData
 
@@ -39,7 +38,7 @@ class Prompted:
 
     def where(self, row: int) -> str:
         """File and line of a row."""
-        return f"{self.path}:{self.lines[row]}"
+        return place(self.path, self.lines[row])
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class TablePairs(Pairs):
     rows: Sequence[int] = ()
 
     def where(self, row: int) -> str:
-        return f"{self.files[self.of[row]]}:{self.lines[row]}"
+        return place(self.files[self.of[row]], self.lines[row])
 
 
 def read_prompted(data: TablesData, split: Split) -> list[Prompted]:
@@ -71,8 +70,9 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
     """The rows of a file, in words."""
     template = Template(table.source)
     sources, answers, lines = list[str](), list[list[str]](), list[int]()
-    for line, row in rows_of(path, table.head, [*template.names, table.answer], f"data.tables.{name}.head"):
-        where = f"{path}:{line}"
+    opened, rows = rows_of(path, table.head, [*template.names, table.answer], f"data.tables.{name}.head")
+    for line, row in rows:
+        where = opened.where(line)
         sources.append(template.fill({column: joined(row, column, where) for column in template.names}))
         answers.append(texts_in(row, table.answer, where))
         lines.append(line)
@@ -84,6 +84,7 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
         raise InvalidData(f"'{table.answer}' has several answers, and one is right", where=whole.where(several))
     labels = [texts[0].strip() for texts in answers]
     if table.choices is not None:
+        labels = list(by_number(labels, table.choices, opened.classes.get(table.answer, ())))
         classes = numbered(labels, table.choices, whole.where, f"data.tables.{name}.choices")
         written = [[table.choices[number]] for number in classes]
         return Prompted(name, table, path, sources, written, lines, classes)
@@ -99,24 +100,24 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
     return Prompted(name, table, path, sources, [[table.numbers.write(number)] for number in right], lines, right)
 
 
-def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) -> list[tuple[int, Row]]:
-    """The rows of a table with their lines; every one has the columns `names`. InvalidData where one has not.
+def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) -> tuple[Table, list[tuple[int, Row]]]:
+    """A table, and its rows with their lines; every one has the columns `names`. InvalidData where one has not.
 
     `head` are the names of all columns where no line of the table has them, and `said` is where a person named them.
     """
-    table = read_table(read_lines(path), path, head or None, said)
+    table = open_table(path, head or None, said, wanted=lambda cells: {*names} <= {*cells})
     if table.head is not None:
         for name in names:
             if name not in table.head:
-                raise no_column(name, table.head, str(path) if head else f"{path}:1")
+                raise no_column(name, table.head, str(path) if head else table.top)
     found = []
     for line, row in table.rows:
         if row is None:
-            raise InvalidData("the line is empty", where=f"{path}:{line}", remedy="Take it out: each line is a row.")
+            raise InvalidData("the line is empty", where=table.where(line), remedy="Take it out: each line is a row.")
         found.append((line, row))
     if not found:
         raise InvalidData("there is no row", where=path)
-    return found
+    return table, found
 
 
 def texts_in(row: Row, name: str, where: str) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transept.data.columnar import is_columnar
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import read_table
+from transept.data.tables import Table, open_table, read_table
 from transept.data.tokenizer import Encoding, chosen
 from transept.errors import InvalidData
 
@@ -59,11 +60,16 @@ def read_questions(path: Path, say: Callable[[str], None]) -> Questions:
 
     An answer must stand in its context where the file says.
     """
-    if path.is_dir():
+    if is_columnar(path):
+        table = open_table(path)
+        kind, found = table.kind, list(_rows(table))
+    elif path.is_dir():
         raise InvalidData("questions are a file, and this is a folder", where=path)
-    lines = split_lines(read_bytes(path), path)
-    whole = _whole(lines)
-    found = list(_squad(whole, path) if whole is not None else _lines(lines, path))
+    else:
+        lines = split_lines(read_bytes(path), path)
+        whole = _whole(lines)
+        kind = "SQuAD's JSON" if whole is not None else "JSON lines"
+        found = list(_squad(whole, path) if whole is not None else _rows(read_table(lines, path)))
     if not found:
         raise InvalidData("holds no question", where=path)
     for one in found:
@@ -81,7 +87,6 @@ def read_questions(path: Path, say: Callable[[str], None]) -> Questions:
                     remedy=remedy,
                 )
     none = sum(not one.answers for one in found)
-    kind = "SQuAD's JSON" if whole is not None else "JSON lines"
     say(f"{path}: {len(found):,} questions ({kind})" + (f", {none:,} without an answer" if none else ""))
     return Questions(path, found)
 
@@ -107,11 +112,11 @@ def _squad(whole: Any, path: Path) -> Iterator[Question]:
         raise InvalidData(f"not as SQuAD has it: {error}", where=place) from None
 
 
-def _lines(lines: Sequence[str], path: Path) -> Iterator[Question]:
-    for line, row in read_table(lines, path).rows:
+def _rows(table: Table) -> Iterator[Question]:
+    for line, row in table.rows:
         if row is None:
             continue
-        where = f"{path}:{line}"
+        where = table.where(line)
         for key in ("question", "context", "answers"):
             if key not in row:
                 raise InvalidData(

@@ -39,6 +39,7 @@ class Arrays:
     images: Bytes
     said: Mapping[str, Sequence[str]]
     files: tuple[Path, ...]
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,12 +1,15 @@
-"""Columns of a table by their names: JSON lines, or CSV and TSV, whose first line names them unless others do."""
+"""Columns of a table by their names: JSON lines, CSV and TSV, whose first line names them unless others do, Parquet,
+and data sets of the hub."""
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from transept.data.columnar import is_columnar, read_columnar
 from transept.data.files import is_csv, is_json, is_tsv
 from transept.data.lines import read_bytes, split_lines
 from transept.errors import InvalidData, nearest
@@ -18,12 +21,33 @@ LONGEST_CELL = 1 << 30  # characters; the csv library's own limit is 131,072, wh
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, each with the line where it begins, from 1. `head` are the names of the first line of CSV and TSV; None:
-    each row of JSON names its own. What becomes of empty lines is the caller's to say."""
+    """Rows, each with the line where it begins, or its number, from 1. `head` are the names of all columns; None: each
+    row of JSON names its own. `kind` says what it is. What becomes of empty lines is the caller's to say.
+
+    `classes` are the names of a column's classes where the table tells them. `overruled`: names were given from
+    outside, and the table names its columns itself.
+    """
 
     path: Path
     head: tuple[str, ...] | None
     rows: Iterator[tuple[int, Row | None]]
+    kind: str
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    overruled: bool = False
+    lines: bool = True
+
+    def where(self, number: int) -> str:
+        """The place of a row, for messages."""
+        return place(self.path, number, self.lines)
+
+    @property
+    def top(self) -> str:
+        """Where its columns are named, for messages."""
+        return f"{self.path}:1" if self.lines else str(self.path)
+
+    def found(self, said: str = "data.head") -> str:
+        """What it is, in words; `said` is where names of its columns were given."""
+        return f"{self.kind}, which names its columns itself ({said} has no say)" if self.overruled else self.kind
 
 
 @dataclass(frozen=True)
@@ -45,51 +69,71 @@ def kind_of(path: Path, first: str) -> Kind:
     return "JSON lines" if _is_object(first) else "plain text"
 
 
-def read_table(lines: Sequence[str], path: Path, names: Sequence[str] | None = None, said: str = "data.head") -> Table:
+def place(path: Path, number: int, lines: bool | None = None) -> str:
+    """A row's place, for messages: its file and line, or its number where a table has no `lines`; None: look."""
+    lines = not is_columnar(path) if lines is None else lines
+    return f"{path}:{number}" if lines else f"{path}: row {number}"
+
+
+def open_table(
+    path: Path,
+    names: Sequence[str] | None = None,
+    said: str = "data.head",
+    wanted: Callable[[Sequence[str]], bool] | None = None,
+) -> Table:
+    """The rows of a table of any kind: see `read_table`. Raises `InvalidData` with the place."""
+    if not is_columnar(path):
+        return read_table(split_lines(read_bytes(path), path), path, names, said, wanted)
+    found = read_columnar(path)
+    return Table(path, found.names, enumerate(found.rows, 1), found.told, found.classes, names is not None, False)
+
+
+def read_table(
+    lines: Sequence[str],
+    path: Path,
+    names: Sequence[str] | None = None,
+    said: str = "data.head",
+    wanted: Callable[[Sequence[str]], bool] | None = None,
+) -> Table:
     """The rows of a table, one at a time. `names` are those of its columns where its first line is a row like others,
-    and `said` is where a person named them.
+    and `said` is where a person named them. A table that names its columns itself overrules them: JSON lines, and a
+    first line whose cells have what is `wanted`.
 
     Raises `InvalidData` with file and line.
     """
     kind = kind_of(path, lines[0] if lines else "")
     if kind == "JSON lines":
-        if names is not None:
-            raise InvalidData(
-                f"columns were named ({said}), and each row of JSON names its own",
-                where=f"{path}:1",
-                remedy=f"Leave {said} out.",
-            )
-        return Table(path, None, _objects(lines, path))
+        return Table(path, None, _objects(lines, path), kind, overruled=names is not None)
     cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
-    if names is not None:
-        return Table(path, tuple(names), _unnamed(cells, names, path, said))
-    _, first = next(cells, (1, []))
+    number, first = next(cells, (1, list[str]()))
     head = tuple(name.strip() for name in first)
+    if names is not None and (wanted is None or not wanted(head)):
+        whole = chain([(number, first)] if lines else [], cells)
+        return Table(path, tuple(names), _unnamed(whole, names, path, said), kind)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
     if len(set(named)) != len(named) or not named:
         reads = ", ".join(map(repr, head)) or "nothing"
         raise InvalidData(f"the first line must name each column, once, and reads {reads}", where=f"{path}:1")
-    return Table(path, head, _rows(cells, head, path))
+    return Table(path, head, _rows(cells, head, path), kind, overruled=names is not None)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, Column]:
     """Columns of a table, as texts. Empty ones are among them: what becomes of those is the caller's to say.
 
-    Raises `InvalidData` with file and line: for a column that is not there with the nearest name.
+    Raises `InvalidData` with the place: for a column that is not there with the nearest name.
     """
-    return columns_of(split_lines(read_bytes(path), path), path, names)
+    return columns_of(open_table(path), names)
 
 
-def columns_of(lines: Sequence[str], path: Path, names: Sequence[str]) -> dict[str, Column]:
-    """As `read_columns`, of lines that were read already."""
-    table = read_table(lines, path)
+def columns_of(table: Table, names: Sequence[str]) -> dict[str, Column]:
+    """As `read_columns`, of a table that is open."""
     if table.head is not None:
         for name in names:
             if name not in table.head:
-                raise no_column(name, table.head, f"{path}:1")
+                raise no_column(name, table.head, table.top)
     found = {name: Column([], []) for name in names}
     for number, row in table.rows:
-        where = f"{path}:{number}"
+        where = table.where(number)
         if row is None and table.head is None:
             raise InvalidData("the line is empty", where=where, remedy="Each line is an object of JSON.")
         for name, column in found.items():
@@ -106,7 +150,7 @@ def text_of(row: Row, name: str, where: str) -> str:
     if isinstance(value, bool):
         return json.dumps(value)
     if not isinstance(value, str | int | float):
-        raise InvalidData(f"'{name}' is {json.dumps(value):.40}, which is no text", where=where)
+        raise InvalidData(f"'{name}' is {shown(value)}, which is no text", where=where)
     text = str(value)
     if "\x00" in text:
         raise InvalidData(f"'{name}' holds a NUL character, which no text holds", where=where)
@@ -119,20 +163,25 @@ def text_of(row: Row, name: str, where: str) -> str:
     return text
 
 
+def shown(value: object) -> str:
+    """The beginning of what a cell holds, for messages."""
+    return f"{json.dumps(value, default=str):.40}"
+
+
 def column_of(
-    word: str, given: str | None, usual: Sequence[str], known: Sequence[str], path: Path, needed: bool
+    word: str, given: str | None, usual: Sequence[str], known: Sequence[str], where: str, needed: bool
 ) -> str | None:
     """What a table whose columns are `known` calls a word: as `given`, else by a usual name; None where none is there.
 
-    Raises InvalidData where what was given or is `needed` is not there.
+    Raises InvalidData where what was given or is `needed` is not there; `where` are the columns named.
     """
     if given is not None and given not in known:
-        raise no_column(given, known, f"{path}:1", f"data.columns.{word} names one.")
+        raise no_column(given, known, where, f"data.columns.{word} names one.")
     found = given or next((name for name in usual if name in known), None)
     if found is None and needed:
         raise InvalidData(
             f"no column is called {' or '.join(usual)}",
-            where=f"{path}:1",
+            where=where,
             remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME; where the first line"
             " is a row like others, name all columns by data.head=[NAME, ...].",
         )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from transept.data.columnar import is_columnar
 from transept.data.config_senses import TaggedData
 from transept.data.files import ending, is_json
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import column_of, read_table
+from transept.data.tables import Table, column_of, open_table, place, read_table, shown
 from transept.data.tokenizer import Encoding
 from transept.data.trees import read_trees
 from transept.errors import InvalidData
@@ -25,12 +26,14 @@ Tagged = tuple[int, Sequence[str], Sequence[str]]  # line, words, tags
 
 @dataclass(frozen=True, eq=False)
 class TaggedTexts:
-    """Sentences: their words, a tag for each, and the line where each begins, from 1."""
+    """Sentences: their words, a tag for each, and the line where each begins, from 1; `classes` are the tags that
+    the file names itself, in order."""
 
     source: Path
     words: Sequence[Sequence[str]]
     tags: Sequence[Sequence[str]]
     lines: Sequence[int]
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -42,7 +45,7 @@ class TaggedTexts:
 
     def where(self, row: int) -> str:
         """File and line of a sentence."""
-        return f"{self.source}:{self.lines[row]}"
+        return place(self.source, self.lines[row])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -53,29 +56,38 @@ class TaggedTexts:
     def select(self, rows: Sequence[int]) -> "TaggedTexts":
         """Only these, in this order."""
         words, tags, lines = ([of[row] for row in rows] for of in (self.words, self.tags, self.lines))
-        return TaggedTexts(self.source, words, tags, lines)  # type: ignore[arg-type]  # mypy joins the three
+        return TaggedTexts(self.source, words, tags, lines, self.classes)  # type: ignore[arg-type]  # mypy joins the three
 
 
 def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> TaggedTexts:
     """The sentences of a file. `say` hears how it was read. Raises InvalidData with file and line."""
-    if path.is_dir():
+    classes: tuple[str, ...] = ()
+    found: list[Tagged]
+    if is_columnar(path):
+        table = open_table(path)
+        kind, found = table.kind, list(_lists(table, data))
+        names = [data.tags] if data.tags else USUAL["tags"]
+        classes = next((table.classes[name] for name in names if name in table.classes), ())
+    elif path.is_dir():
         raise InvalidData("tagged sentences are a file, and this is a folder", where=path)
-    if ending(path) == ".conllu":
+    elif ending(path) == ".conllu":
         kind = "CoNLL-U"
-        found: list[Tagged] = [(one.line, one.words, one.tags) for one in read_trees(path)]
+        found = [(one.line, one.words, one.tags) for one in read_trees(path)]
     else:
         lines = split_lines(read_bytes(path), path)
         kind = "JSON lines" if is_json(path) else "a word a line"
-        found = list(_lists(lines, path, data) if is_json(path) else _columns(lines, path))
+        found = list(_lists(read_table(lines, path), data) if is_json(path) else _columns(lines, path))
     if not found:
         raise InvalidData("holds no sentence", where=path)
     for line, words, tags in found:
         for word, tag in zip(words, tags, strict=True):
             if not word.strip() or not tag.strip():
-                raise InvalidData("a word or its tag is empty", where=f"{path}:{line}")
+                raise InvalidData("a word or its tag is empty", where=place(path, line))
     count = sum(len(words) for _, words, _ in found)
     say(f"{path}: {len(found):,} sentences of {count:,} words ({kind})")
-    return TaggedTexts(path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found])
+    return TaggedTexts(
+        path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found], classes
+    )
 
 
 def _columns(lines: Sequence[str], path: Path) -> Iterator[Tagged]:
@@ -100,22 +112,21 @@ def _columns(lines: Sequence[str], path: Path) -> Iterator[Tagged]:
         tags.append(cells[-1])
 
 
-def _lists(lines: Sequence[str], path: Path, data: TaggedData) -> Iterator[Tagged]:
-    for line, row in read_table(lines, path).rows:
+def _lists(table: Table, data: TaggedData) -> Iterator[Tagged]:
+    for line, row in table.rows:
         if row is None:
             continue
+        where = table.where(line)
         lists: dict[str, list[str]] = {}
         for key, given in (("words", data.words), ("tags", data.tags)):
-            name = column_of(key, given, USUAL[key], list(row), path, True)
+            name = column_of(key, given, USUAL[key], list(row), where, True)
             assert name is not None
             value = row[name]
             if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-                raise InvalidData(
-                    f"'{name}' is {json.dumps(value):.40}, and must be a list of texts", where=f"{path}:{line}"
-                )
+                raise InvalidData(f"'{name}' is {shown(value)}, and must be a list of texts", where=where)
             lists[key] = value
         if len(lists["words"]) != len(lists["tags"]):
-            raise InvalidData(f"{len(lists['words'])} words and {len(lists['tags'])} tags", where=f"{path}:{line}")
+            raise InvalidData(f"{len(lists['words'])} words and {len(lists['tags'])} tags", where=where)
         yield line, lists["words"], lists["tags"]
 
 

@@ -1,9 +1,9 @@
 """Models of the hub, by their names there: in the cache where they are, and over the network where that is allowed."""
 
-import os
 import re
 from pathlib import Path
 
+from transept.data.columnar import offline
 from transept.errors import InvalidData, nearest
 
 NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -35,7 +35,7 @@ def name_of(root: Path) -> str | None:
 
 
 def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Path:
-    """The directory of a model of the hub, in its usual cache. The only function that uses the network.
+    """The directory of a model of the hub, in its usual cache. Nothing else here uses the network.
 
     HF_HUB_OFFLINE or TRANSEPT_OFFLINE leaves it to the cache. Without `weights` the small files come alone;
     `allow_pickle` takes pickled weights where there are no others. Raises InvalidData with the reason where nothing is
@@ -44,17 +44,17 @@ def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Pat
     import huggingface_hub
     from huggingface_hub import constants
 
-    switch = next((key for key in ("TRANSEPT_OFFLINE", "HF_HUB_OFFLINE") if _on(os.environ.get(key, ""))), None)
-    offline = switch is not None or constants.HF_HUB_OFFLINE
+    switch = offline()
+    cached = switch is not None or constants.HF_HUB_OFFLINE
     try:
         wanted = [*FILES, *(WEIGHTS if weights else [])]
-        root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+        root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
         if weights and allow_pickle and not any(root.glob(WEIGHTS[0])):
             wanted += PICKLES
-            root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+            root = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, local_files_only=cached))
     except Exception as error:  # of several libraries: no network, no such name, no permission, not in the cache
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        if offline:
+        if cached:
             why = (
                 f"the cache of the hub has no model of this name, and {switch or 'HF_HUB_OFFLINE'} forbids the network"
             )
@@ -66,7 +66,3 @@ def fetch(name: str, *, weights: bool = True, allow_pickle: bool = False) -> Pat
             " at the hub: OWNER/NAME.",
         ) from error
     return root
-
-
-def _on(value: str) -> bool:
-    return value.strip().upper() in ("1", "ON", "YES", "TRUE")

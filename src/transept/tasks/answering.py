@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from transept.data.columnar import spoken
 from transept.data.config import Split
-from transept.data.held import parted
+from transept.data.config_senses import QuestionsData
 from transept.data.listing import place_of
 from transept.data.questions import Questions, read_questions
 from transept.errors import InvalidConfig, UsageError
@@ -25,6 +26,7 @@ from transept.hub.kinds import reads
 from transept.models import Model
 from transept.parts.loss import Loss
 from transept.spec import replace as changed
+from transept.tasks.batched import Batches
 from transept.tasks.begun import Begun, declared_model, opened, refused, taken, tuned
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import one_stack
@@ -34,9 +36,10 @@ from transept.tasks.labelled import some_of_each
 from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.answering import AnsweringRecipe
+from transept.tasks.splits import chosen, read_both
 from transept.tasks.stack_task import StackTask
 from transept.tasks.texts import demand_vocabulary
-from transept.tasks.windows import WindowBatches, Windows, measure_answers, span_loss, span_scores
+from transept.tasks.windows import Windows, measure_answers, span_loss, span_scores
 from transept.tasks.worded import tokenizer_for, told_of_rows
 
 EXAM = 4096  # tokens that are scored together, where no recipe says it
@@ -46,13 +49,14 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
     """The task of a recipe: its questions, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "answering", "answer", "tokens"
+    each = "end"
 
     def __init__(self, recipe: AnsweringRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
         self.score: str = recipe.evaluate.best
         self.higher = self.score != "loss"
         stored = opened(recipe, say)
-        train, valid = read_both(recipe, say)
+        train, valid = read_both(recipe.data, self._read)
         if recipe.data.labels is not None:
             kept = some_of_each(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
             train = train.select(kept.tolist())
@@ -75,6 +79,9 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         demand_vocabulary(self.spec, self.tokenizer, recipe.where("model.vocab"))
         self.train, self.valid = self._windows(train), self._windows(valid)
 
+    def _read(self, split: Split) -> Questions:
+        return read_questions(place_of(self.recipe.data, split), self.say)
+
     def _declared(self, vocab: int) -> Model:
         spec = declared_model(self.recipe, {"vocab": vocab, "head": "spans"}, "answering")
         if not isinstance(spec.head, Spans):
@@ -87,7 +94,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
 
     @cached_property
     def test(self) -> Windows:
-        return self._windows(read_questions(place_of(self.recipe.data, "test"), self.say))
+        return self._windows(self._read("test"))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,12 +118,12 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         return [("test", f"{len(self.test):,} questions")] if self.recipe.data.test is not None else []
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
-    def batches(self, split: str, epoch: int) -> WindowBatches:
+    def batches(self, split: str, epoch: int) -> Batches[ClassBatch]:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)
-        return WindowBatches(data, data.plan(settings.batch_tokens, settings.seed, epoch if training else 0, training))
+        return Batches(data, data.plan(settings.batch_tokens, settings.seed, epoch if training else 0, training))
 
     def loss(self, model: nn.Module, batch: ClassBatch) -> Loss:
         """The mean of the cross-entropies of an answer's first and last token, summed over windows."""
@@ -129,34 +136,35 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
 
     def measure(self, model: nn.Module, split: str, resamples: int = 0) -> Measured:
         """Everything about a model on a split, intervals from so many resamples."""
-        return self._measured(model, self.split(split), resamples)
+        data = self.split(split)
+        return self._measured(model, data, data.unanswered, resamples)
 
-    def _measured(self, model: nn.Module, data: Windows, resamples: int = 0) -> Measured:
-        recipe = self.recipe
-        return measure_answers(one_stack(model), data, recipe.train.batch_tokens, recipe.evaluate.longest, resamples)
+    def _measured(self, model: nn.Module, data: Windows, unanswered: bool, resamples: int = 0) -> Measured:
+        budget, longest = self.recipe.train.batch_tokens, self.recipe.evaluate.longest
+        return measure_answers(one_stack(model), data, budget, longest, unanswered, resamples)
 
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         data = self.valid
         count = min(self.recipe.train.samples, len(data))
-        chosen = data.questions.select([len(data) * i // count for i in range(count)])
-        found = self._measured(model, self._windows(chosen))
+        shown = data.select([len(data) * i // count for i in range(count)])
+        found = self._measured(model, shown, data.unanswered)
         return [
             {"source": one.question, "reference": one.answers[0][1] if one.answers else "", "output": output}
-            for one, output in zip(chosen.rows, found.outputs, strict=True)
+            for one, output in zip(shown.questions.rows, found.outputs, strict=True)
         ]
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         save(directory, model, tokenizer=self.tokenizer, card=self._card(model, record))
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
-        found, where = self.measure(model, "valid", RESAMPLES), self.valid.questions.source.name
+        found, where = self.measure(model, "valid", RESAMPLES), spoken(self.valid.questions.source)
         made = recorded(told, found, where, [*weights_of(told, "windows"), results_of("by the likeliest span")])
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
             made,
             does="It finds the answer to a question in a text.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats an end", where, found.loss)],
-            texts=[Text(split, data.questions.source.name, len(data), "questions") for split, data in splits],
+            texts=[Text(split, spoken(data.questions.source), len(data), "questions") for split, data in splits],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
             example="Who wrote this?",
         )
@@ -168,37 +176,21 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         if not isinstance(spec, Model) or not isinstance(spec.head, Spans) or subject.tokenizer is None:
             raise UsageError("only a model of one stack that finds answers is scored so", where=subject.path)
         recipe = asked.recipe if isinstance(asked.recipe, AnsweringRecipe) else AnsweringRecipe.plain(EXAM)
-        if asked.data:
-            if len(asked.data) > 1:
-                raise UsageError(f"--data was given {len(asked.data)} times; questions are one file")
-            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
-            name, found = "data", read_questions(place_of(read, "test"), asked.say)
-        else:
-            name = asked.choose(recipe.data.test is not None)
-            if name == "valid":
-                found = read_both(recipe, asked.say)[1]
-            else:
-                found = read_questions(place_of(recipe.data, "test"), asked.say)
+
+        def read(data: QuestionsData, split: Split) -> Questions:
+            return read_questions(place_of(data, split), asked.say)
+
+        which = chosen(asked, recipe.data, "questions are one file")
+        found = which.read(read)
         data = Windows.made(found, subject.tokenizer, spec, recipe.data.length, None)
 
         def take() -> Measured:
             settings, longest = recipe.train, recipe.evaluate.longest
-            return measure_answers(one_stack(subject.model), data, settings.batch_tokens, longest, RESAMPLES)
+            return measure_answers(
+                one_stack(subject.model), data, settings.batch_tokens, longest, data.unanswered, RESAMPLES
+            )
 
-        return Exam(name, "questions", (found.source,), len(data), take, searched=False, each="end")
-
-
-def read_both(recipe: AnsweringRecipe, say: Callable[[str], None]) -> tuple[Questions, Questions]:
-    """The questions to train on, and those to validate on."""
-
-    def read(split: Split) -> Questions:
-        return read_questions(place_of(recipe.data, split), say)
-
-    found = read("train")
-    if recipe.data.hold is None:
-        return found, read("valid")
-    rows, held = parted(len(found), recipe.data.hold, found.where)
-    return found.select(rows.tolist()), found.select(held.tolist())
+        return Exam(which.name, "questions", (found.source,), len(data), take, searched=False)
 
 
 TASK = Answering

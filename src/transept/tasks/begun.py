@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, get_type_hints
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
@@ -18,14 +17,15 @@ from transept.heads.classes import Averaged, Classes, Pooled
 from transept.heads.head import Head
 from transept.heads.letters import Letters
 from transept.hub.described import headed
-from transept.hub.directory import Stored, read
+from transept.hub.directory import Stored
 from transept.hub.processor import Hearing
 from transept.inputs.tokens import Tokens
-from transept.inputs.waveform import Waveform, WaveformLayer
+from transept.inputs.waveform import Waveform
 from transept.models import Model, ModelLayer
 from transept.spec import fits, replace
 from transept.tasks.settings.classification import Tune
 from transept.tasks.settings.recipe import Recipe
+from transept.tasks.start import started
 from transept.topology import outline
 
 Say = Callable[[str], None]
@@ -44,19 +44,11 @@ class Begun:
         own = outline(self.spec).named_parameters() if self.weights else ()
         return frozenset(name for name, _ in own if name not in self.weights)
 
-    def build(self, tune: Tune | None = None) -> ModelLayer:
-        """The model with these weights; what `tune` freezes takes no gradient."""
+    def build(self) -> ModelLayer:
+        """The model with these weights."""
         model = self.spec.build()
         if self.weights:
             model.load_state_dict(dict(self.weights), strict=False)  # `taken` has made sure of what may be missing
-        frozen: list[nn.Module] = []
-        if tune is not None and tune.freeze == "all":
-            frozen = [model.embed, model.stack]
-        elif tune is not None and tune.freeze == "features":
-            assert isinstance(model.embed, WaveformLayer)
-            frozen = [model.embed.features]
-        for part in frozen:
-            part.requires_grad_(False)
         return model
 
 
@@ -86,11 +78,9 @@ def opened(recipe: Recipe, say: Say) -> Stored | None:
     """The model that a recipe starts from, where it does."""
     if recipe.start is None:
         return None
-    stored = read(Path(recipe.start))
+    stored = started(recipe, say)
     if not isinstance(stored.model.spec, Model):
         raise InvalidConfig(f"the model has two stacks, and {recipe.task} needs one", where=recipe.start)
-    for sentence in stored.told():
-        say(sentence)
     return stored
 
 
@@ -171,13 +161,10 @@ def tuned(spec: Model, tune: Tune, recipe: Recipe) -> Model:
     for key in ("times", "channels"):
         if getattr(tune, key) is not None and not sound:
             raise InvalidConfig(f"tune.{key} hides parts of sound, and this model hears none", where=_said(recipe, key))
-    if tune.freeze == "features" and not sound:
-        raise InvalidConfig("tune.freeze: features are those of sound", where=_said(recipe, "freeze"))
-    if recipe.start is None and (tune.freeze != "nothing" or tune.wait):
-        key = "freeze" if tune.freeze != "nothing" else "wait"
+    if recipe.start is None and tune.wait:
         raise InvalidConfig(
-            f"tune.{key} keeps what was learned before, and this run begins at nothing",
-            where=_said(recipe, key),
+            "tune.wait keeps what was learned before, and this run begins at nothing",
+            where=_said(recipe, "wait"),
             remedy="Name a model by --from MODEL, or leave it out.",
         )
     if not isinstance(spec.embed, Waveform):

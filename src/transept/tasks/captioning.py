@@ -73,8 +73,7 @@ class Captioning:
             self.tokenizer = Subwords.train(found.texts, recipe.data.vocabulary)
             self.spec = declared_pair(recipe, self.tokenizer.vocab)
         else:
-            self.spec, self.tokenizer, self.begin = started_pair(Path(recipe.start), self.name)
-            say(f"the model and its vocabulary come from {recipe.start}: model and data.vocabulary have no say")
+            self.spec, self.tokenizer, self.begin = started_pair(recipe, say)
         self.entry, self.preparation = pictures_of(self.spec, recipe), preparation_of(self.spec, recipe)
         whole = self._pictured(found)
         self.train = whole.within(recipe.data.max_length)

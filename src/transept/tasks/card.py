@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transept.data.cache import TokenPairs
+from transept.data.columnar import spoken as called
 from transept.data.dates import EXAMPLE as DATE
 from transept.data.dates import TAGS
 from transept.decode.config import Search
@@ -64,7 +65,7 @@ def example(task: Translation) -> str:
 
 def names(tokens: TokenPairs) -> str:
     """The files behind a split, without their folders: a card is read on other machines."""
-    return ", ".join(path.name for path in tokens.text.files)
+    return ", ".join(map(called, tokens.text.files))
 
 
 def spoken(name: str) -> str:

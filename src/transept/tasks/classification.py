@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transept.data.config import Split
-from transept.data.labelled_texts import elsewhere
 from transept.data.pictures import Preparation
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, UsageError, nearest
@@ -37,6 +35,7 @@ from transept.tasks.labelled import How, Kind, Labelled, prepared_by
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.classification import ClassificationRecipe
+from transept.tasks.splits import chosen
 from transept.tasks.stack_task import StackTask
 from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import told_of_rows
@@ -49,6 +48,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
     name, verb, verbs = "classification", "see", tuple(VERBS.values())
+    each = "example"
 
     def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -173,7 +173,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         return told
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
     def batches(self, split: str, epoch: int) -> ClassBatches:
         settings, training = self.recipe.train, split == "train"
@@ -255,28 +255,17 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         how = subject.tokenizer if reads(spec) == "text" else subject.processor
         if how is None:
             raise UsageError("nobody says how its examples are prepared", where=subject.path)
-        split: Split = "test"
-        if asked.data:
-            if len(asked.data) > 1:
-                raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
-            read = elsewhere(recipe.data, asked.data[0])
-        else:
-            split, read = asked.choose(recipe.data.test is not None), recipe.data
+        which = chosen(asked, recipe.data, "a table or a folder is one")
         names = list(subject.labels) if recipe.classify.target == "class" else None
-        recipe = recipe.model_copy(update={"data": read.model_copy(update={"classes": names})})
+        recipe = recipe.model_copy(update={"data": which.data.model_copy(update={"classes": names})})
         labelled = Labelled(recipe, kind_of(spec, recipe), asked.say)
-        if split == "valid" and read.hold is not None:
-            data = labelled.examples(spec, how)[1]
-        else:
-            data = labelled.other(split, spec, how)
+        data = labelled.examples(spec, how)[1] if which.held else labelled.other(which.split, spec, how)
 
         def take() -> Measured:
             model, budget = one_stack(subject.model), recipe.train.batch_tokens
             return measure_classes(model, data, subject.labels, budget, RESAMPLES)[0]
 
-        name = "data" if asked.data else split
-        loss = "nats" if names is not None else "squared error"
-        return Exam(name, data.source.unit, data.source.files, len(data), take, False, "example", loss)
+        return Exam(which.name, data.source.unit, data.source.files, len(data), take, searched=False)
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:

@@ -94,14 +94,15 @@ def measure_classes(
     if not data.count:
         outputs = [f"{number:.6g}" for number in found.tolist()]
         graded = correlations(found, right.astype(np.float64), resamples)
-        return Measured(mean, len(data), outputs, graded, {"rmse": float(np.sqrt(mean))}), found
+        more = {"rmse": float(np.sqrt(mean))}
+        return Measured(mean, len(data), outputs, graded, more, "example", "squared error"), found
     chosen, wanted = found.astype(np.int64), right.astype(np.int64)
     graded = {
         "accuracy": accuracy(chosen, wanted),
         "f1": f1(chosen, wanted, data.count, resamples),
         "mcc": mcc(chosen, wanted, data.count, resamples),
     }
-    return Measured(mean, len(data), [names[i] for i in chosen.tolist()], graded), found
+    return Measured(mean, len(data), [names[i] for i in chosen.tolist()], graded, each="example"), found
 
 
 def each(batches: ClassBatches) -> Iterator[ClassBatch]:

@@ -41,6 +41,7 @@ class Contrastive(StackTask[ContrastiveRecipe, Utterances]):
     """The task of a recipe: its sounds, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "contrastive", "show", "frames"
+    each = "hidden frame"
 
     def __init__(self, recipe: ContrastiveRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -163,7 +164,7 @@ class Contrastive(StackTask[ContrastiveRecipe, Utterances]):
             return measure_contrast(one_stack(subject.model), data, recipe.train.batch_tokens)
 
         files = data.waves.listing.files
-        return Exam(split, "sounds", files, len(data), take, searched=False, each="hidden frame", answers=False)
+        return Exam(split, "sounds", files, len(data), take, searched=False, answers=False)
 
 
 def hidden_of(model: ModelLayer, batch: SoundBatch, draws: torch.Generator | None = None) -> Tensor:
@@ -201,7 +202,9 @@ def measure_contrast(model: ModelLayer, data: Utterances, budget: int) -> Measur
                 codes.append(float(found.perplexity))
     low, high = wilson(right, count)
     score = Score("accuracy", 100 * right / count, (100 * low, 100 * high), f"n:{count}|seed:{SEED}|interval:wilson")
-    return Measured(contrast / count, count, [], {"accuracy": score}, {"codes": sum(codes) / len(codes)})
+    return Measured(
+        contrast / count, count, [], {"accuracy": score}, {"codes": sum(codes) / len(codes)}, "hidden frame"
+    )
 
 
 TASK = Contrastive

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from transept.data.batches import plan
 from transept.data.captions import CaptionBatch, Captions, collate
+from transept.data.columnar import spoken
 from transept.data.pictures import Preparation
 from transept.data.subwords import Subwords
 from transept.decode.config import Search
@@ -92,7 +93,7 @@ class Pictured:
 
     def names(self) -> str:
         """The files behind it, without their folders: a card is read on other machines."""
-        return ", ".join(path.name for path in self.captions.files)
+        return ", ".join(map(spoken, self.captions.files))
 
     def groups(self) -> list[list[int]]:
         """The rows of each picture: one that has several texts is described once."""

@@ -66,9 +66,8 @@ class Asked:
 class Exam:
     """What will be scored: `count` of a `unit` out of `files`, called `name`; `take` scores it.
 
-    `searched` tells whether answers are searched for, so that the settings of the search count; `each` is what the loss
-    is counted in, and `loss` of what kind it is; `answers` tells whether there is an answer to each, which a file may
-    be written of.
+    `searched` tells whether answers are searched for, so that the settings of the search count; `answers` whether there
+    is an answer to each, which a file may be written of.
     """
 
     name: str
@@ -77,6 +76,4 @@ class Exam:
     count: int
     take: Callable[[], Measured]
     searched: bool = True
-    each: str = "token"
-    loss: str = "nats"
     answers: bool = True

@@ -6,7 +6,9 @@ Shapes: B examples, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -17,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from transept.data.augment import augmented, erased, mixed
-from transept.data.batches import plan
+from transept.data.columnar import spoken
 from transept.data.config_senses import Augment, Perturb, TextsOfTables
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.sights import Sights
@@ -28,6 +30,7 @@ from transept.errors import InvalidData
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.parts.convolution import Convolutions
+from transept.tasks.batched import largest, planned
 
 Rows = NDArray[np.int64]
 Draws = np.random.Generator
@@ -215,8 +218,19 @@ class TextSource:
     def name(self, row: int) -> str:
         return self.texts.name(row)
 
-    def lengths(self, training: bool) -> NDArray[np.int32]:
+    @cached_property
+    def _lengths(self) -> NDArray[np.int32]:
         return np.array([len(row.ids) for row in self.rows], np.int32)
+
+    def lengths(self, training: bool) -> NDArray[np.int32]:
+        return self._lengths
+
+    def select(self, rows: Sequence[int]) -> TextSource:
+        """Only these texts, in this order."""
+        made = copy(self)
+        made.__dict__.pop("_lengths", None)
+        made.texts, made.rows = self.texts.select(rows), [self.rows[row] for row in rows]
+        return made
 
     def inputs(self, rows: Sequence[int], draws: Draws | None) -> Entering:
         return self.beside([self.rows[row] for row in rows])
@@ -263,7 +277,7 @@ class Examples:
 
     def names(self) -> str:
         """The files behind it, without their folders: a card is read on other machines."""
-        return ", ".join(path.name for path in self.source.files)
+        return ", ".join(map(spoken, self.source.files))
 
     @property
     def own(self) -> NDArray[np.int64] | NDArray[np.float64]:
@@ -273,9 +287,7 @@ class Examples:
     def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[Rows]:
         """The rows of each batch: see `transept.data.batches.plan`."""
         lengths = self.source.lengths(training)[self.rows]
-        budget = budget if training else max(budget, int(lengths.max()))
-        together = self.source.together if training else None
-        return plan(np.stack([lengths, lengths], 1), budget, seed, epoch, training, together, self.where)
+        return planned(lengths, budget, seed, epoch, training, self.source.together, self.where)
 
     def batch(self, rows: Rows, draws: Draws | None = None) -> ClassBatch:
         """Some of them; changed by `draws`, which training has."""
@@ -307,6 +319,4 @@ class ClassBatches:
 
     def largest(self) -> int:
         """The batch with the most to compute."""
-        lengths = self.data.source.lengths(self.place is not None)[self.data.rows]
-        sizes = [len(rows) * int(lengths[rows].max()) for rows in self.plan]
-        return max(range(len(sizes)), key=sizes.__getitem__)
+        return largest(self.plan, self.data.source.lengths(self.place is not None)[self.data.rows])

@@ -5,18 +5,17 @@ Shapes: N examples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transept.data.spans import spans_of
-from transept.tasks.score import Score, wilson
+from transept.tasks.score import Score, redrawn, resampled, wilson
 
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
-SEED = 12345  # of the draws of examples, as sacreBLEU's
 
 
 def accuracy(found: Whole, right: Whole) -> Score:
@@ -59,26 +58,24 @@ def _mcc(table: NDArray[Any]) -> float:
 def _drawn(name: str, signature: str, measure: Callable[[NDArray[Any]], float], table: Whole, resamples: int) -> Score:
     """A score of a table of confusions. Drawing examples anew draws the table's cells from a multinomial."""
     count = int(table.sum())
-    interval = None
-    if resamples:
-        draws = np.random.default_rng(SEED).multinomial(count, (table / count).flatten(), resamples)
-        values = [100 * measure(drawn.reshape(table.shape)) for drawn in draws]
-        low, high = np.quantile(values, (0.025, 0.975))
-        interval = (float(low), float(high))
-    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+
+    def values(draws: np.random.Generator) -> Iterator[float]:
+        for drawn in draws.multinomial(count, (table / count).flatten(), resamples):
+            yield 100 * measure(drawn.reshape(table.shape))
+
+    interval, end = resampled(resamples, values)
     return Score(name, 100 * measure(table), interval, f"n:{count}|{signature}{end}")
 
 
 def correlations(found: Real, right: Real, resamples: int = 0) -> dict[str, Score]:
     """Pearson's and Spearman's, times 100; 0 where one side is the same everywhere."""
     scores = {}
-    draws = np.random.default_rng(SEED).integers(0, len(right), (resamples, len(right))) if resamples else None
     for name, way in (("Pearson", pearson), ("Spearman", spearman)):
-        interval = None
-        if draws is not None:
-            low, high = np.quantile([100 * way(found[rows], right[rows]) for rows in draws], (0.025, 0.975))
-            interval = (float(low), float(high))
-        end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+
+        def measure(rows: Whole, way: Callable[[Real, Real], float] = way) -> float:
+            return 100 * way(found[rows], right[rows])
+
+        interval, end = redrawn(len(right), resamples, measure)
         scores[name.lower()] = Score(name, 100 * way(found, right), interval, f"n:{len(right)}{end}")
     return scores
 
@@ -121,13 +118,8 @@ def entity_f1(
     for row, (mine, theirs) in enumerate(zip(found, right, strict=True)):
         own, there = set(spans_of(mine)), set(spans_of(theirs))
         counts[row] = len(own & there), len(own), len(there)
-    interval = None
-    if resamples:
-        draws = np.random.default_rng(SEED).integers(0, len(right), (resamples, len(right)))
-        low, high = np.quantile([100 * _span_f1(counts[rows].sum(0)) for rows in draws], (0.025, 0.975))
-        interval = (float(low), float(high))
+    interval, end = redrawn(len(right), resamples, lambda rows: 100 * _span_f1(counts[rows].sum(0)))
     hits, mine, theirs = counts.sum(0).tolist()
-    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
     score = Score("entity F1", 100 * _span_f1(counts.sum(0)), interval, f"n:{theirs}|average:micro{end}")
     return score, 100 * hits / max(mine, 1), 100 * hits / max(theirs, 1)
 

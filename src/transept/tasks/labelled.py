@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from transept.data.classes import amounts, class_names, numbered
+from transept.data.classes import amounts, by_number, class_names, numbered
 from transept.data.config import Split
 from transept.data.config_senses import Augment, Perturb
 from transept.data.held import Rows, parted
@@ -75,6 +75,8 @@ class Labelled:
             return ()
         if self.recipe.data.classes is not None:
             return tuple(self.recipe.data.classes)
+        if self.train.classes:
+            return self.train.classes
         labels = self.train.said["label"]
         names = class_names([labels[row] for row in self.halves[0]])
         if len(names) < 2:
@@ -90,8 +92,11 @@ class Labelled:
         labels, where = found.said["label"], found.where
         if self.recipe.classify.target == "number":
             return amounts(labels, where)
-        whose = "data.classes" if self.recipe.data.classes is not None else "the training's classes"
-        return numbered(labels, self.names, where, whose)
+        labels = by_number(labels, self.names, found.classes)
+        if self.recipe.data.classes is None:
+            return numbered(labels, self.names, where, "the training's classes")
+        remedy = " data.classes=null takes those of the table."
+        return numbered(labels, self.names, where, "data.classes", remedy)
 
     def demand_count(self, count: int) -> None:
         """Refuse data whose classes a model of `count` does not score: InvalidData with the first that is beyond."""

@@ -24,9 +24,10 @@ from transept.tasks.score import Case, References, Score, bleu, chrf, exact_matc
 
 @dataclass(frozen=True)
 class Measured:
-    """Cross-entropy in nats a token, without smoothing; what the model wrote; the scores of it by their short names.
+    """The loss, without smoothing; what the model wrote; the scores of it by their short names.
 
-    `more` are other figures by their names, which say their units; without one they are in percent.
+    `more` are other figures by their names, which say their units; without one they are in percent. `each` is what the
+    loss is counted in, of which there are `tokens`, and `unit` is its own: "nats", "squared error".
     """
 
     loss: float
@@ -34,6 +35,8 @@ class Measured:
     outputs: list[str]
     scores: Mapping[str, Score]
     more: Mapping[str, float] = field(default_factory=dict)
+    each: str = "token"
+    unit: str = "nats"
 
     @property
     def perplexity(self) -> float:
@@ -42,7 +45,11 @@ class Measured:
     def values(self) -> dict[str, float]:
         """Everything in numbers, by the names that recipes and metrics.jsonl use."""
         named = {name: score.value for name, score in self.scores.items()}
-        return {"loss": self.loss, "ppl": self.perplexity, **named, **self.more}
+        return {"loss": self.loss, **self.perplexed(), **named, **self.more}
+
+    def perplexed(self) -> dict[str, float]:
+        """The perplexity by its name, where tokens have one."""
+        return {"ppl": self.perplexity} if self.each == "token" else {}
 
 
 def pair_loss(model: Seq2SeqLayer, batch: PairBatch, smoothing: Smoothing) -> Loss:

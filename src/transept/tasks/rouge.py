@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transept.tasks.grades import SEED
-from transept.tasks.score import References, Score, demand_same_length, several
+from transept.tasks.score import References, Score, demand_same_length, redrawn, several
 
 WORD = re.compile(r"[^\W_]+")
 KINDS = ("rouge1", "rouge2", "rougeL")
@@ -25,16 +24,12 @@ def rouge(outputs: Sequence[str], references: Sequence[References], resamples: i
     values = np.array(
         [_best(words(out), [words(one) for one in several(each)]) for out, each in _zipped(outputs, references)]
     )
-    draws = np.random.default_rng(SEED).integers(0, len(values), (resamples, len(values))) if resamples else None
     most = max(len(several(each)) for each in references)
     signature = f"n:{len(values)}|f1|case:lower|stem:no|refs:{most}" + ("|of:max" if most > 1 else "")
     scores = {}
     for column, name in enumerate(KINDS):
-        own, interval = 100 * values[:, column], None
-        if draws is not None:
-            low, high = np.quantile([own[rows].mean() for rows in draws], (0.025, 0.975))
-            interval = (float(low), float(high))
-        end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+        own = 100 * values[:, column]
+        interval, end = redrawn(len(values), resamples, lambda rows, own=own: float(own[rows].mean()))  # type: ignore[misc]
         scores[name] = Score(f"ROUGE-{name[-1]}", float(own.mean()), interval, signature + end)
     return scores
 

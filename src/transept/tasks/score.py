@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from transept.errors import InvalidData
 
 RESAMPLES = 1000
+SEED = 12345  # of the draws that intervals come from, as sacreBLEU's
 NORMAL_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
@@ -84,6 +87,24 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def resampled(
+    resamples: int, values: Callable[[np.random.Generator], Iterable[float]]
+) -> tuple[tuple[float, float] | None, str]:
+    """The 95 % interval of what `values` measures on draws of the data (Efron 1979), and the end of the signature that
+    repeats it. 0 asks for none."""
+    if not resamples:
+        return None, ""
+    low, high = np.quantile(np.fromiter(values(np.random.default_rng(SEED)), float), (0.025, 0.975))
+    return (float(low), float(high)), f"|resamples:{resamples}|seed:{SEED}"
+
+
+def redrawn(
+    count: int, resamples: int, measure: Callable[[NDArray[np.int64]], float]
+) -> tuple[tuple[float, float] | None, str]:
+    """As `resampled`, of a measure of `count` rows: it is given so many at a time, drawn with replacement."""
+    return resampled(resamples, lambda draws: map(measure, draws.integers(0, count, (resamples, count))))
 
 
 # sacreBLEU resamples with float32 counts, and stops with a TypeError where a score of such counts stands beside a plain

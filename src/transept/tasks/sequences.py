@@ -18,7 +18,7 @@ from transept.errors import InvalidConfig, UsageError
 from transept.families.declared import declared
 from transept.heads.bits import Bits, BitsLayer, wrong
 from transept.hub.card import Measure, Record, Text
-from transept.hub.directory import read, save
+from transept.hub.directory import save
 from transept.inputs.tokens import Tokens
 from transept.inputs.vectors import Vectors
 from transept.models import Model, ModelLayer
@@ -26,6 +26,7 @@ from transept.parts.loss import Loss
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.sequences import SequencesRecipe
+from transept.tasks.start import started, taken_weights
 from transept.topology import Topology, outline
 
 
@@ -58,7 +59,7 @@ class SequenceBatches:
 class Sequences:
     """The task of a recipe: what is shown and answered, and its model. `say` hears what is found on the way."""
 
-    name, verb, higher = "sequences", "", False
+    name, verb, higher, each = "sequences", "", False, "vector"
 
     def __init__(self, recipe: SequencesRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.data = recipe, recipe.data
@@ -67,9 +68,8 @@ class Sequences:
         if recipe.start is None:
             self.spec = answering(declared(recipe.model, channels(self.data)[0], where=recipe.where), recipe)
         else:
-            model = read(Path(recipe.start)).model
-            self.spec = answering(model.spec, recipe)
-            self.begin = {name: tensor.float() for name, tensor in model.state_dict().items()}
+            stored = started(recipe, say)
+            self.spec, self.begin = answering(stored.model.spec, recipe), taken_weights(stored)
             say(f"the model comes from {recipe.start}: model has no say")
         if (limit := self.spec.limit()) is not None and (most := self._columns(max(self._lengths()))) > limit:
             raise InvalidConfig(
@@ -184,7 +184,7 @@ class Sequences:
         def take() -> Measured:
             return measure(subject.model, recipe.data, split).as_measured()
 
-        return Exam(split, "sequences", [], count, take, searched=False, each="vector", answers=False)
+        return Exam(split, "sequences", [], count, take, searched=False, answers=False)
 
 
 def answering(spec: Topology, recipe: SequencesRecipe) -> Model:
@@ -253,7 +253,9 @@ class Answers:
 
     def as_measured(self) -> Measured:
         told = self.told()
-        return Measured(told.pop("loss"), sum(vectors for _, vectors, _ in self.inside.values()), [], {}, told)
+        return Measured(
+            told.pop("loss"), sum(vectors for _, vectors, _ in self.inside.values()), [], {}, told, "vector"
+        )
 
 
 def measure(model: nn.Module, data: SequencesData, split: str) -> Answers:

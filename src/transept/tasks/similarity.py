@@ -21,7 +21,7 @@ from transept.data.classes import amounts
 from transept.data.config import Split
 from transept.data.config_senses import PairsOfTexts
 from transept.data.held import parted
-from transept.data.labelled_texts import LabelledTexts, elsewhere, read_labelled_texts
+from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
 from transept.data.listing import place_of
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, InvalidData, UsageError
@@ -45,6 +45,7 @@ from transept.tasks.labelled import some_of_each
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.similarity import SimilarityRecipe
+from transept.tasks.splits import chosen
 from transept.tasks.stack_task import StackTask
 from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import all_texts, tokenizer_for, told_of_rows
@@ -88,6 +89,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
     """The task of a recipe: its pairs, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "similarity", "embed", "tokens"
+    each = "pair"
 
     def __init__(self, recipe: SimilarityRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -227,26 +229,17 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         root = locate(subject.path)
         how = declared(read_sentences(root), root)
         demand_pooled_whole(how, str(subject.path))
-        if asked.data:
-            if len(asked.data) > 1:
-                raise UsageError(f"--data was given {len(asked.data)} times; a table is one")
-            name, read = "data", elsewhere(recipe.data, asked.data[0])
-            found, rows = read_pairs(read, "test", asked.say), None
-        else:
-            split = asked.choose(recipe.data.test is not None)
-            name, read, held = split, recipe.data, split == "valid" and recipe.data.hold is not None
-            found, rows = read_pairs(read, "train" if held else split, asked.say), None
-            if held and read.hold is not None:
-                rows = parted(len(found), read.hold, found.where)[1]
-        source = source_of(found, subject.tokenizer, spec, how, read, asked.say)
+        which = chosen(asked, recipe.data, "a table is one")
+        found = which.read(lambda data, split: read_pairs(data, split, asked.say))
+        source = source_of(found, subject.tokenizer, spec, how, which.data, asked.say)
         # Correlations are what is scored; the numbers of a table that nobody describes may be on any scale.
         scores = recipe.similarity.scores if given is not None else None
-        data = Examples(source, np.arange(len(found)) if rows is None else rows, scaled(found, scores), 0)
+        data = Examples(source, np.arange(len(found)), scaled(found, scores), 0)
 
         def take() -> Measured:
             return measure_pairs(one_stack(subject.model), data, how, recipe.train.batch_tokens, RESAMPLES)
 
-        return Exam(name, source.unit, source.files, len(data), take, searched=False, each="pair", loss="squared error")
+        return Exam(which.name, source.unit, source.files, len(data), take, searched=False)
 
 
 def read_pairs(data: PairsOfTexts, split: Split, say: Callable[[str], None]) -> LabelledTexts:
@@ -334,7 +327,8 @@ def measure_pairs(model: ModelLayer, data: Examples, how: Embedding, budget: int
             batch = batches[i].to(model.device)
             found[batch.rows] = cosines(model, batch, how).cpu().numpy()
     error = float(np.square(found - right).mean())
-    return Measured(error, len(data), [f"{value:.4f}" for value in found], correlations(found, right, resamples))
+    outputs, scores = [f"{value:.4f}" for value in found], correlations(found, right, resamples)
+    return Measured(error, len(data), outputs, scores, each="pair", unit="squared error")
 
 
 TASK = Similarity

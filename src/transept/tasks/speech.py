@@ -43,6 +43,7 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
     """The task of a recipe: its sounds and texts, its letters, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "speech", "transcribe", "frames"
+    each = "letter"
 
     def __init__(self, recipe: SpeechRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
@@ -112,7 +113,7 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
         return told
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
     def batches(self, split: str, epoch: int) -> SoundBatches:
         settings, training = self.recipe.train, split == "train"
@@ -191,7 +192,7 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
             budget = recipe.train.batch_tokens
             return measure_speech(one_stack(subject.model), data, letters, budget, RESAMPLES)
 
-        return Exam(name, "sounds", data.waves.listing.files, len(data), take, searched=False, each="letter")
+        return Exam(name, "sounds", data.waves.listing.files, len(data), take, searched=False)
 
 
 def heard_facts(train: Utterances, valid: Utterances, longest: float, held: bool) -> dict[str, str]:
@@ -247,7 +248,7 @@ def measure_speech(model: ModelLayer, data: Utterances, letters: Letters, budget
         "cer": cer(outputs, right, resamples),
         "exact_match": exact_match(outputs, right),
     }
-    return Measured(total / count, count, outputs, scores)
+    return Measured(total / count, count, outputs, scores, each="letter")
 
 
 def spoken_of(letters: Letters, text: str) -> str:

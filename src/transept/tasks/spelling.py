@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from transept.errors import InvalidData
-from transept.tasks.score import Score
-
-SEED = 12345  # of the draws of texts, as sacreBLEU's
+from transept.tasks.score import Score, redrawn
 
 
 def edits(found: Sequence[Any], right: Sequence[Any]) -> int:
@@ -46,10 +44,5 @@ def _errors(name: str, outputs: Sequence[Sequence[str]], references: Sequence[Se
     said = np.array([len(one) for one in references], np.float64)
     if not said.sum():
         raise InvalidData("there is nothing to score: no text was said")
-    interval = None
-    if resamples:
-        rows = np.random.default_rng(SEED).integers(0, len(made), (resamples, len(made)))
-        low, high = np.quantile(100 * made[rows].sum(1) / np.maximum(said[rows].sum(1), 1), (0.025, 0.975))
-        interval = (float(low), float(high))
-    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+    interval, end = redrawn(len(made), resamples, lambda rows: float(100 * made[rows].sum() / max(said[rows].sum(), 1)))
     return Score(name, float(100 * made.sum() / said.sum()), interval, f"n:{len(made)}|units:{int(said.sum())}{end}")

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from transept.models import Model
 from transept.tasks.begun import Begun
 from transept.tasks.settings.recipe import Recipe
+from transept.tasks.start import called
 
 Told = TypeVar("Told", bound=Recipe)
 Data = TypeVar("Data")
@@ -51,7 +52,7 @@ class StackTask(Generic[Told, Data]):
         """The task and the model, in a few words."""
         model, start = self.recipe.model, self.recipe.start
         kind = ":".join(str(model[key]) for key in ("family", "size") if key in model)
-        return f"{self.name} · {kind if start is None else start}"
+        return f"{self.name} · {kind if start is None else called(start)}"
 
     def heed(self, noted: Sequence[float]) -> None:
         self.updates += 1

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
 from transept.data.subwords import Subwords
+from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig
 from transept.families.declared import declared
-from transept.hub.directory import read
+from transept.hub.directory import Stored, read
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.tasks.settings.recipe import Recipe
 from transept.topology import outline
+
+Say = Callable[[str], None]
+
+
+def started(recipe: Recipe, say: Say) -> Stored:
+    """The model that a recipe starts from. What a person should hear of its directory is said."""
+    assert recipe.start is not None
+    stored = read(Path(recipe.start))
+    for sentence in stored.told():
+        say(sentence)
+    return stored
+
+
+def tokenizer_of(stored: Stored, recipe: Recipe) -> Tokenizer:
+    """The tokenizer of a model to go on from. Raises InvalidConfig where it has none."""
+    if stored.tokenizer is None:
+        raise InvalidConfig(stored.unread or "the model has no tokenizer to go on with", where=recipe.start)
+    return stored.tokenizer
+
+
+def taken_weights(stored: Stored) -> dict[str, Tensor]:
+    """The weights of a model to go on from."""
+    return {name: tensor.float() for name, tensor in stored.model.state_dict().items()}
+
+
+def called(start: str) -> str:
+    """What others may read of where a run begins: a name at the hub, or that of a directory without its place."""
+    place = Path(start).expanduser()
+    if not place.is_dir():
+        return start
+    whole = place.resolve()
+    return whole.parent.name if whole.name == "model" else whole.name
 
 
 def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
@@ -31,14 +65,13 @@ def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
     return spec
 
 
-def started_pair(start: Path, task: str) -> tuple[Seq2Seq, Subwords, dict[str, Tensor]]:
+def started_pair(recipe: Recipe, say: Say) -> tuple[Seq2Seq, Subwords, dict[str, Tensor]]:
     """The description, the vocabulary and the weights of a model to go on from."""
-    stored = read(start)
-    model, tokenizer = stored.model, stored.tokenizer
-    if tokenizer is None:
-        raise InvalidConfig("the model has no tokenizer.json to go on with", where=start)
+    stored, start, task = started(recipe, say), recipe.start, recipe.task
+    model, tokenizer = stored.model, tokenizer_of(stored, recipe)
     if not isinstance(tokenizer, Subwords):
         raise InvalidConfig(f"its vocabulary was not learned here, and {task} cannot go on with it", where=start)
     if not isinstance(model, Seq2SeqLayer):
         raise InvalidConfig(f"the model has no encoder and decoder, as {task} needs", where=start)
-    return model.spec, tokenizer, {name: tensor.float() for name, tensor in model.state_dict().items()}
+    say(f"the model and its vocabulary come from {start}: model and data.vocabulary have no say")
+    return model.spec, tokenizer, taken_weights(stored)

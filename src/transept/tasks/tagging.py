@@ -14,8 +14,9 @@ from torch import nn
 
 from transept.data.batches import IGNORED
 from transept.data.classes import class_names
+from transept.data.columnar import spoken
 from transept.data.config import Split
-from transept.data.held import parted
+from transept.data.config_senses import TaggedData
 from transept.data.listing import place_of
 from transept.data.spans import begin_and_go_on
 from transept.data.tagged import TaggedTexts, read_tagged
@@ -29,6 +30,7 @@ from transept.hub.kinds import reads
 from transept.models import Model
 from transept.parts.loss import Loss, Smoothing
 from transept.spec import replace as changed
+from transept.tasks.batched import Batches
 from transept.tasks.begun import Begun, declared_model, opened, refused, taken, tuned
 from transept.tasks.card import recorded, results_of, weights_of
 from transept.tasks.classifying import class_loss, one_stack
@@ -37,8 +39,9 @@ from transept.tasks.labelled import some_of_each
 from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.tagging import TaggingRecipe
+from transept.tasks.splits import chosen, read_both
 from transept.tasks.stack_task import StackTask
-from transept.tasks.tags import TaggedBatches, TaggedRows, measure_tags, rows_of, word_scores
+from transept.tasks.tags import TaggedRows, measure_tags, rows_of, word_scores
 from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import tokenizer_for, told_of_rows
 
@@ -49,11 +52,12 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
     """The task of a recipe: its sentences, its tags, its model. `say` hears what is found on the way."""
 
     name, verb, counts = "tagging", "tag", "tokens"
+    each = "word"
 
     def __init__(self, recipe: TaggingRecipe, *, say: Callable[[str], None] = print) -> None:
         self.recipe, self.say = recipe, say
         stored = opened(recipe, say)
-        train, valid = read_both(recipe, say)
+        train, valid = read_both(recipe.data, self._read)
         if recipe.data.labels is not None:
             kept = some_of_each(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
             train = train.select(kept.tolist())
@@ -82,6 +86,9 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         demand_vocabulary(self.spec, self.tokenizer, recipe.where("model.vocab"))
         self.train, self.valid = self._rows(train), self._rows(valid)
 
+    def _read(self, split: Split) -> TaggedTexts:
+        return read_tagged(place_of(self.recipe.data, split), self.recipe.data, self.say)
+
     def _declared(self, vocab: int, count: int) -> Model:
         spec = declared_model(self.recipe, {"vocab": vocab, "labels": count, "head": "tags"}, "tagging")
         if not isinstance(spec.head, Tags):
@@ -105,7 +112,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
 
     @cached_property
     def test(self) -> TaggedRows:
-        return self._rows(read_tagged(place_of(self.recipe.data, "test"), self.recipe.data, self.say))
+        return self._rows(self._read("test"))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -138,12 +145,12 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         return told
 
     def build(self) -> nn.Module:
-        return self.begun.build(self.recipe.tune)
+        return self.begun.build()
 
-    def batches(self, split: str, epoch: int) -> TaggedBatches:
+    def batches(self, split: str, epoch: int) -> Batches[TextBatch]:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)
-        return TaggedBatches(data, data.plan(settings.batch_tokens, settings.seed, epoch if training else 0, training))
+        return Batches(data, data.plan(settings.batch_tokens, settings.seed, epoch if training else 0, training))
 
     def loss(self, model: nn.Module, batch: TextBatch) -> Loss:
         """Cross-entropy of each word's tag, summed; a word is what it is counted in."""
@@ -163,11 +170,11 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         data = self.valid
         count = min(self.recipe.train.samples, len(data))
-        chosen = data.texts.select([len(data) * i // count for i in range(count)])
-        found = measure_tags(one_stack(model), self._rows(chosen), self.recipe.train.batch_tokens)
+        shown = data.select([len(data) * i // count for i in range(count)])
+        found = measure_tags(one_stack(model), shown, self.recipe.train.batch_tokens)
         return [
             {"source": text, "reference": " ".join(tags), "output": output}
-            for text, tags, output in zip(chosen.texts, chosen.tags, found.outputs, strict=True)
+            for text, tags, output in zip(shown.texts.texts, shown.texts.tags, found.outputs, strict=True)
         ]
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
@@ -175,14 +182,14 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         save(directory, model, tokenizer=self.tokenizer, labels=self.labels, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
-        found, where = self.measure(model, "valid", RESAMPLES), self.valid.texts.source.name
+        found, where = self.measure(model, "valid", RESAMPLES), spoken(self.valid.texts.source)
         made = recorded(told, found, where, [*weights_of(told, "words"), results_of("by each word's first token")])
         splits = (("train", self.train), ("valid", self.valid))
         return replace(
             made,
             does="It tells the tag of each word.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats a word", where, found.loss)],
-            texts=[Text(split, data.texts.source.name, len(data), "sentences") for split, data in splits],
+            texts=[Text(split, spoken(data.texts.source), len(data), "sentences") for split, data in splits],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
         )
 
@@ -193,42 +200,26 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         if not isinstance(spec, Model) or not isinstance(spec.head, Tags) or subject.tokenizer is None:
             raise UsageError("only a model that tags words is scored so", where=subject.path)
         recipe = asked.recipe if isinstance(asked.recipe, TaggingRecipe) else TaggingRecipe.plain(EXAM)
-        if asked.data:
-            if len(asked.data) > 1:
-                raise UsageError(f"--data was given {len(asked.data)} times; tagged sentences are one file")
-            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
-            name, texts = "data", read_tagged(place_of(read, "test"), read, asked.say)
-        else:
-            name = asked.choose(recipe.data.test is not None)
-            if name == "valid":
-                texts = read_both(recipe, asked.say)[1]
-            else:
-                texts = read_tagged(place_of(recipe.data, "test"), recipe.data, asked.say)
+
+        def read(data: TaggedData, split: Split) -> TaggedTexts:
+            return read_tagged(place_of(data, split), data, asked.say)
+
+        which = chosen(asked, recipe.data, "tagged sentences are one file")
+        texts = which.read(read)
         data = rows_of(texts, subject.tokenizer, spec, recipe, subject.labels, "the model's tags", asked.say)
 
         def take() -> Measured:
             return measure_tags(one_stack(subject.model), data, recipe.train.batch_tokens, RESAMPLES)
 
-        return Exam(name, "sentences", (texts.source,), len(data), take, searched=False, each="word")
-
-
-def read_both(recipe: TaggingRecipe, say: Callable[[str], None]) -> tuple[TaggedTexts, TaggedTexts]:
-    """The sentences to train on, and those to validate on."""
-
-    def read(split: Split) -> TaggedTexts:
-        return read_tagged(place_of(recipe.data, split), recipe.data, say)
-
-    found = read("train")
-    if recipe.data.hold is None:
-        return found, read("valid")
-    rows, held = parted(len(found), recipe.data.hold, found.where)
-    return found.select(rows.tolist()), found.select(held.tolist())
+        return Exam(which.name, "sentences", (texts.source,), len(data), take, searched=False)
 
 
 def names_of(recipe: TaggingRecipe, train: TaggedTexts) -> tuple[str, ...]:
     """The tags, in order."""
     if recipe.data.classes is not None:
         return tuple(recipe.data.classes)
+    if train.classes:
+        return train.classes
     names = class_names([tag for tags in train.tags for tag in tags])
     if len(names) < 2:
         raise InvalidData(f"every tag is {names[0]!r}: there is nothing to tell apart", where=train.where(0))

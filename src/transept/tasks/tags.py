@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transept.data.batches import IGNORED, plan
-from transept.data.classes import numbered
+from transept.data.batches import IGNORED
+from transept.data.classes import by_number, numbered
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.spans import begin_and_go_on
 from transept.data.tagged import TaggedTexts, first_tokens
@@ -22,6 +22,7 @@ from transept.data.text_batches import TextBatch, filled
 from transept.data.tokenizer import Tokenizer
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Smoothing
+from transept.tasks.batched import Batches, planned
 from transept.tasks.classifying import class_loss
 from transept.tasks.examples import TextSource
 from transept.tasks.grades import accuracy, entity_f1
@@ -48,7 +49,7 @@ class TaggedRows:
     def of(cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str) -> TaggedRows:
         """Raises InvalidData with the place of a tag that is not among `names`."""
         bounds = np.cumsum([0, *map(len, texts.words)])
-        flat = [tag for tags in texts.tags for tag in tags]
+        flat = by_number([tag for tags in texts.tags for tag in tags], names, texts.classes)
         tags = numbered(
             flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
         )
@@ -81,32 +82,21 @@ class TaggedRows:
                 labels[place] = tag
         return labels
 
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The tokens of each sentence."""
+        return self.source.lengths(False)
+
+    def select(self, rows: Sequence[int]) -> TaggedRows:
+        """Only these sentences, in this order."""
+        tags = np.concatenate([self.own(row) for row in rows])
+        bounds = np.cumsum([0, *(len(self.texts.words[row]) for row in rows)])
+        places = [self.places[row] for row in rows]
+        return TaggedRows(self.texts.select(rows), self.source.select(rows), places, tags, bounds, self.names)
+
     def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[NDArray[np.int64]]:
         """The rows of each batch: see `transept.data.batches.plan`."""
-        lengths = self.source.lengths(training)
-        budget = budget if training else max(budget, int(lengths.max()))
-        together = self.source.together if training else None
-        return plan(np.stack([lengths, lengths], 1), budget, seed, epoch, training, together, self.texts.where)
-
-
-@dataclass(frozen=True, eq=False)
-class TaggedBatches:
-    """The batches of an epoch, each made when it is asked for."""
-
-    data: TaggedRows
-    plan: Sequence[NDArray[np.int64]]
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> TextBatch:
-        return self.data.batch(self.plan[index])
-
-    def largest(self) -> int:
-        """The batch with the most places."""
-        lengths = self.data.source.lengths(True)
-        sizes = [len(rows) * int(lengths[rows].max()) for rows in self.plan]
-        return max(range(len(sizes)), key=sizes.__getitem__)
+        return planned(self.lengths, budget, seed, epoch, training, self.source.together, self.texts.where)
 
 
 def rows_of(
@@ -139,7 +129,7 @@ def measure_tags(model: ModelLayer, data: TaggedRows, budget: int, resamples: in
     """Everything about a model on these sentences; the loss is cross-entropy in nats a word that has a token."""
     found, total, count = np.full(len(data.tags), UNSEEN), 0.0, 0
     with judging(model):
-        batches = TaggedBatches(data, data.plan(budget, 0, 0, False))
+        batches = Batches(data, data.plan(budget, 0, 0, False))
         for i in range(len(batches)):
             batch = batches[i]
             at = [
@@ -160,4 +150,4 @@ def measure_tags(model: ModelLayer, data: TaggedRows, budget: int, resamples: in
     more: dict[str, float] = {}
     if begin_and_go_on(data.names):
         scored["entity_f1"], more["precision"], more["recall"] = entity_f1(told, data.texts.tags, resamples)
-    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more)
+    return Measured(total / max(count, 1), count, [" ".join(tags) for tags in told], scored, more, "word")

@@ -85,8 +85,9 @@ class Follows(Protocol):
 class Task(Protocol[AnyBatch]):
     """What a batch is, what the loss is, what is measured, what is left for others.
 
-    A task whose batches are counted in something else than tokens names it in `counts`. One that takes up a model and
-    gives it parts of its own names their parameters in `fresh`: they learn where the rest has adapters.
+    A task whose batches are counted in something else than tokens names it in `counts`, and one whose loss is a mean
+    over something else in `each`: it has no perplexity. One that takes up a model and gives it parts of its own names
+    their parameters in `fresh`: they learn where the rest has adapters.
 
     Randomness: the order and the content of a batch are a pure function of (split, epoch, index); what `loss` draws it
     draws from torch's own generators, which the loop seeds anew for every batch. So a resumed run repeats itself.
@@ -128,10 +129,20 @@ class Task(Protocol[AnyBatch]):
         """The sum of the loss over a batch's supervised tokens, and their number."""
 
     def evaluate(self, model: nn.Module, split: str = "valid") -> Mapping[str, float]:
-        """Measures on a whole split: "loss" (unsmoothed, nats a token) and `score` among them."""
+        """Measures on a whole split: "loss" (unsmoothed, a mean) and `score` among them."""
 
     def samples(self, model: nn.Module) -> Sequence[Mapping[str, str]]:
         """A few fixed examples of the validation split as the model answers them now."""
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         """Write a model directory; `record` tells how the model came about and is plain data."""
+
+
+def each_of(task: object) -> str:
+    """What a task's loss is a mean over: "token", where it does not say."""
+    return str(getattr(task, "each", "token"))
+
+
+def article(word: str) -> str:
+    """ "a" or "an"."""
+    return "an" if word[0] in "aeiou" else "a"

@@ -14,6 +14,7 @@ from torch import nn
 
 from transept.data.batches import plan
 from transept.data.cache import TokenPairs, tokenise, within
+from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.config_tables import TablesData
 from transept.data.files import find
@@ -36,6 +37,7 @@ from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, demand_fitting, judging, mean_loss, pair_loss
 from transept.tasks.score import RESAMPLES, Score
 from transept.tasks.settings.text_to_text import TextToTextRecipe
+from transept.tasks.start import called
 from transept.tasks.translation import PairBatches, trial_of
 from transept.tasks.writer import Writer, declared_writer, demand_room, taken_writer
 
@@ -60,7 +62,7 @@ class SplitTables:
 
     def names(self) -> str:
         """The files, without their folders."""
-        return ", ".join(table.path.name for table in self.tables)
+        return ", ".join(spoken(table.path) for table in self.tables)
 
     def __len__(self) -> int:
         return sum(map(len, self.tables))
@@ -109,7 +111,7 @@ class TextToText:
             kept = next((at for at, token in enumerate(reversed(empty)) if token == self.tokenizer.bos), len(empty))
             tokens, cut = cut_sources(tokens, self.data.max_length, kept)
         if cut:
-            files = ", ".join(table.path.name for table in tables)
+            files = ", ".join(spoken(table.path) for table in tables)
             self.say(
                 f"{files}: {cut:,} of {len(tokens):,} sources were cut to {self.data.max_length} tokens (data.long)"
             )
@@ -155,9 +157,10 @@ class TextToText:
         each = zip(names, self.shares, self.counts, strict=True)
         mixed = ", ".join(f"{name} {share:,}" + (f" of {of:,}" if share != of else "") for name, share, of in each)
         made = f"of {chosen.kind}, learned here" if chosen.file is None else f"of {chosen.file}"
-        made = made if self.recipe.start is None else f"of {self.recipe.start}"
+        start = self.recipe.start
+        made = made if start is None else f"of {called(start)}"
         return {
-            "title": f"text to text · {kind if self.recipe.start is None else self.recipe.start}",
+            "title": f"text to text · {kind if start is None else called(start)}",
             "data": f"train {self.kept.report()} · valid {len(self.valid):,} rows",
             "an epoch": f"{mixed} pairs",
             "vocabulary": f"{self.tokenizer.vocab:,} tokens {made}",
@@ -255,7 +258,7 @@ class TextToText:
             recorded(told, found, where, [*notes(told, self.recipe.search), *words]),
             does="It answers texts by texts; the words before one say which task it is.",
             texts=[
-                Text(split, where if files is None else ", ".join(file.name for file in files), count, "rows")
+                Text(split, where if files is None else ", ".join(map(spoken, files)), count, "rows")
                 for split, count, files in splits
             ],
             samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],

@@ -22,13 +22,13 @@ from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.declared import declared
 from transept.hub.card import Record, Text
-from transept.hub.directory import read
 from transept.hub.kinds import rows_of
 from transept.models import Model, kept_apart
 from transept.tasks.card import recorded, weights_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
+from transept.tasks.start import called, started, taken_weights, tokenizer_of
 from transept.topology import Topology, outline
 
 LONGEST, BATCH = 512, 4096  # tokens of a row, and of a batch, to judge by where no recipe says
@@ -92,12 +92,10 @@ class TextTask(Generic[SomeRecipe]):
     def _begin(self, documents: Documents) -> Begun:
         recipe, settings = self.recipe, self.data.tokenizer
         if recipe.start is not None:
-            stored = read(recipe.start)
-            if stored.tokenizer is None:
-                raise InvalidConfig("the model has no tokenizer to go on with", where=recipe.start)
+            stored = started(recipe, self.say)
+            tokenizer = tokenizer_of(stored, recipe)
             self.say(f"the model and its vocabulary come from {recipe.start}: model and data.tokenizer have no say")
-            weights = {name: tensor.float() for name, tensor in stored.model.state_dict().items()}
-            return Begun(stored.model.spec, stored.tokenizer, weights)
+            return Begun(stored.model.spec, tokenizer, taken_weights(stored))
         if settings.file is None:
             tokenizer = learn(documents.texts, settings, self.signs())
         else:
@@ -147,9 +145,10 @@ class TextTask(Generic[SomeRecipe]):
         kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         chosen = self.data.tokenizer
         made = f"of {chosen.kind}, learned here" if chosen.file is None else f"of {chosen.file}"
-        made = made if self.begun.weights is None else f"of {self.recipe.start}"
+        start = self.recipe.start
+        made = made if start is None else f"of {called(start)}"
         return {
-            "title": f"{self.name} · {kind}",
+            "title": f"{self.name} · {kind if start is None else called(start)}",
             "data": f"train {self.train.text.report()}: {len(self.train.ids):,} tokens"
             f" · valid {self.valid.text.report()}: {len(self.valid.ids):,} tokens",
             "vocabulary": f"{self.tokenizer.vocab:,} tokens {made}",

@@ -71,8 +71,7 @@ class Translation:
             self.tokenizer = Subwords.train([*text.source, *text.target], recipe.data.vocabulary)
             self.spec = declared_pair(recipe, self.tokenizer.vocab)
         else:
-            self.spec, self.tokenizer, self.begin = started_pair(Path(recipe.start), self.name)
-            say(f"the model and its vocabulary come from {recipe.start}: model and data.vocabulary have no say")
+            self.spec, self.tokenizer, self.begin = started_pair(recipe, say)
         everything = tokenise(text, self.tokenizer, recipe.data.cache, say)
         self.train, self.kept = within(everything, recipe.data.max_length, recipe.data.max_ratio)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transept.data.batches import IGNORED, plan
+from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.config_senses import Perturb, SpeechData
 from transept.data.held import parted
@@ -79,7 +80,7 @@ class Utterances:
 
     def names(self) -> str:
         """The files behind it, without their folders: a card is read on other machines."""
-        return ", ".join(path.name for path in self.waves.listing.files)
+        return ", ".join(map(spoken, self.waves.listing.files))
 
     def text(self, row: int) -> str:
         return self.texts[int(self.rows[row])]

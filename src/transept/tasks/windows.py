@@ -9,7 +9,8 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,17 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from transept.data.batches import plan
 from transept.data.questions import Questions, best_span, tokens_of, windows
 from transept.data.tokenizer import Encoding, Tokenizer
 from transept.errors import InvalidData
 from transept.inputs.tokens import Tokens
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
+from transept.tasks.batched import Batches, planned
 from transept.tasks.examples import ClassBatch, beside
-from transept.tasks.grades import SEED
 from transept.tasks.measure import Measured, judging
-from transept.tasks.score import Score, wilson
+from transept.tasks.score import Score, redrawn, wilson
 
 NOWHERE = (0, 0)  # the answer of a window without one: its first token (Devlin et al. 2019, section 4.3)
 
@@ -75,19 +75,28 @@ class Windows:
     def __len__(self) -> int:
         return len(self.questions)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int32]:
         return np.array([len(row.ids) for row in self.rows], np.int32)
 
     def where(self, row: int) -> str:
         return self.questions.where(int(self.of[row]))
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether some questions have no answer, so that this is among what a model may say."""
+        return any(not one.answers for one in self.questions.rows)
+
+    def select(self, questions: Sequence[int]) -> Windows:
+        """Some questions with their windows, in this order."""
+        rows = np.concatenate([np.flatnonzero(self.of == number) for number in questions])
+        of = np.concatenate([np.full(int((self.of == n).sum()), i) for i, n in enumerate(questions)])
+        kept = [self.rows[row] for row in rows.tolist()]
+        return replace(self, questions=self.questions.select(questions), rows=kept, of=of, places=self.places[rows])
+
     def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[NDArray[np.int64]]:
         """The windows of each batch: see `transept.data.batches.plan`."""
-        lengths = self.lengths
-        budget = budget if training else max(budget, int(lengths.max()))
-        together = self.together if training else None
-        return plan(np.stack([lengths, lengths], 1), budget, seed, epoch, training, together, self.where)
+        return planned(self.lengths, budget, seed, epoch, training, self.together, self.where)
 
     def batch(self, rows: NDArray[np.int64]) -> ClassBatch:
         """Some windows; targets (B, 2) are the first and the last token of the answer."""
@@ -95,25 +104,6 @@ class Windows:
         entering = beside([self.rows[row] for row in chosen], self.pad, self.segments)
         places = torch.from_numpy(self.places[rows])
         return ClassBatch(entering.inputs, places, chosen, entering.valid, entering.more)
-
-
-@dataclass(frozen=True, eq=False)
-class WindowBatches:
-    """The batches of an epoch, each made when it is asked for."""
-
-    data: Windows
-    plan: Sequence[NDArray[np.int64]]
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> ClassBatch:
-        return self.data.batch(self.plan[index])
-
-    def largest(self) -> int:
-        """The batch with the most places."""
-        sizes = [len(rows) * int(self.data.lengths[rows].max()) for rows in self.plan]
-        return max(range(len(sizes)), key=sizes.__getitem__)
 
 
 def span_scores(model: ModelLayer, batch: ClassBatch, *, learning: bool = True) -> Tensor:
@@ -133,16 +123,18 @@ def span_loss(scores: Tensor, places: Tensor) -> Loss:
     return Loss(total, total.detach(), len(scores))
 
 
-def measure_answers(model: ModelLayer, data: Windows, budget: int, longest: int, resamples: int = 0) -> Measured:
+def measure_answers(
+    model: ModelLayer, data: Windows, budget: int, longest: int, unanswered: bool, resamples: int = 0
+) -> Measured:
     """Everything about a model on these questions; the loss is cross-entropy in nats an end.
 
-    An answer is the likeliest span of all windows of a question; where the data have questions without one, that there
-    is none is among what a model may say.
+    An answer is the likeliest span of all windows of a question; where questions of the split are `unanswered`, that
+    there is none is among what a model may say.
     """
     best: list[tuple[float, int, int]] = [(-1.0, 0, 0)] * len(data)
     none, total = np.full(len(data), np.inf), 0.0
     with judging(model):
-        batches = WindowBatches(data, data.plan(budget, 0, 0, False))
+        batches = Batches(data, data.plan(budget, 0, 0, False))
         for i in range(len(batches)):
             batch = batches[i].to(model.device)
             scores = span_scores(model, batch)
@@ -151,13 +143,12 @@ def measure_answers(model: ModelLayer, data: Windows, budget: int, longest: int,
                 row, question = data.rows[window], int(data.of[window])
                 found, nothing = best_span(own[: len(row.ids)], row, longest)
                 best[question], none[question] = max(best[question], found), min(none[question], nothing)
-    empty = any(not one.answers for one in data.questions.rows)
     outputs = [
-        "" if empty and none[i] > best[i][0] else one.context[best[i][1] : best[i][2]]
+        "" if unanswered and none[i] > best[i][0] else one.context[best[i][1] : best[i][2]]
         for i, one in enumerate(data.questions.rows)
     ]
     right = [[text for _, text in one.answers] or [""] for one in data.questions.rows]
-    return Measured(total / len(data.rows), len(data.rows), outputs, answered(outputs, right, resamples))
+    return Measured(total / len(data.rows), len(data.rows), outputs, answered(outputs, right, resamples), each="end")
 
 
 def answered(outputs: Sequence[str], right: Sequence[Sequence[str]], resamples: int = 0) -> dict[str, Score]:
@@ -166,12 +157,7 @@ def answered(outputs: Sequence[str], right: Sequence[Sequence[str]], resamples: 
     shared = np.array([max(word_f1(output, one) for one in each) for output, each in zip(outputs, right, strict=True)])
     count = len(outputs)
     low, high = wilson(sum(exact), count)
-    interval = None
-    if resamples:
-        draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
-        ends = np.quantile(100 * shared[draws].mean(1), (0.025, 0.975))
-        interval = (float(ends[0]), float(ends[1]))
-    end = f"|resamples:{resamples}|seed:{SEED}" if resamples else ""
+    interval, end = redrawn(count, resamples, lambda rows: 100 * float(shared[rows].mean()))
     share = 100 * sum(exact) / count
     return {
         "exact_match": Score("exact match", share, (100 * low, 100 * high), f"n:{count}|squad|interval:wilson"),

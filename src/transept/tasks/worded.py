@@ -9,9 +9,9 @@ from transept.data.config_senses import TextsOfTables
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.learned import BART, BERT, Signs, learn
 from transept.data.tokenizer import Tokenizer
-from transept.errors import InvalidConfig
 from transept.hub.directory import Stored
 from transept.tasks.settings.recipe import Recipe
+from transept.tasks.start import called, tokenizer_of
 from transept.tasks.texts import tokenizer_at
 
 # The end of a text, behind each, of a model that looks back: the last token has seen all of it (Radford et al. 2018).
@@ -30,9 +30,7 @@ def tokenizer_for(
 ) -> Tokenizer:
     """What makes texts tokens. Raises InvalidConfig where the model that is taken up has no tokenizer."""
     if stored is not None:
-        if stored.tokenizer is None:
-            raise InvalidConfig(stored.unread or "the model has no tokenizer to go on with", where=recipe.start)
-        return stored.tokenizer
+        return tokenizer_of(stored, recipe)
     settings: Tokens = how.tokenizer
     if settings.file is not None:
         return tokenizer_at(settings.file, recipe.where("data.tokenizer.file"))
@@ -47,6 +45,6 @@ def all_texts(found: LabelledTexts, rows: Sequence[int]) -> list[str]:
 def told_of_rows(lengths: Sequence[int], tokenizer: Tokenizer, recipe: Recipe, how: TextsOfTables) -> str:
     """A line on the rows of training and on their vocabulary."""
     made = f"of {how.tokenizer.file}" if how.tokenizer.file else f"of {how.tokenizer.kind}, learned here"
-    made = made if recipe.start is None else f"of {recipe.start}"
+    made = made if recipe.start is None else f"of {called(recipe.start)}"
     mean = sum(lengths) / len(lengths)
     return f"{mean:.1f} a row, {max(lengths):,} at most; {tokenizer.vocab:,} in the vocabulary {made}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
@@ -14,10 +13,9 @@ from transept.data.tokenizer import Tokenizer
 from transept.decode.hypothesis import Special
 from transept.errors import InvalidConfig
 from transept.heads.vocabulary import Vocabulary
-from transept.hub.directory import read
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.tasks.settings.text_to_text import TextToTextRecipe
-from transept.tasks.start import declared_pair
+from transept.tasks.start import declared_pair, started, taken_weights, tokenizer_of
 from transept.tasks.texts import demand_vocabulary, tokenizer_at
 
 
@@ -62,19 +60,15 @@ def declared_writer(recipe: TextToTextRecipe, tables: Sequence[Prompted]) -> Wri
 
 def taken_writer(recipe: TextToTextRecipe, say: Callable[[str], None]) -> Writer:
     """The model that a recipe starts from: its shape, its weights, its vocabulary, and the tokens that it knows."""
-    assert recipe.start is not None
-    start = Path(recipe.start)
-    stored = read(start)
-    model, own, asked = stored.model, stored.tokenizer, stored.generation
+    stored, start = started(recipe, say), recipe.start
+    model, asked = stored.model, stored.generation
     if not isinstance(model, Seq2SeqLayer) or asked is None:
         raise InvalidConfig("the model has no encoder and decoder of texts, as text_to_text needs", where=start)
-    if own is None:
-        raise InvalidConfig(stored.unread or "the model has no tokenizer to go on with", where=start)
+    own = tokenizer_of(stored, recipe)
     if asked.special.bos is None:
         raise InvalidConfig("nothing says which token opens a target", where=start)
     say(f"the model and its vocabulary come from {start}: model and data.tokenizer have no say")
-    weights = {name: tensor.float() for name, tensor in model.state_dict().items()}
-    return Writer(model.spec, own, asked.special, asked.pad or own.pad or 0, weights)
+    return Writer(model.spec, own, asked.special, asked.pad or own.pad or 0, taken_weights(stored))
 
 
 def demand_room(writer: Writer, recipe: TextToTextRecipe) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import to_jsonable_python
 
 from transept.train.amount import Amount, AmountText
 
@@ -187,3 +188,10 @@ class TrainConfig(_Settings):
     def save_at(self) -> Amount:
         """`save_every`, or `validate_every` where it says nothing, read."""
         return Amount.parse(self.save_every or self.validate_every)
+
+
+def usual(kind: type[BaseModel]) -> dict[str, Any]:
+    """What settings are where nobody says anything, as plain data, but for those that must be said."""
+    optional = {name: field for name, field in kind.model_fields.items() if not field.is_required()}
+    made = {name: field.get_default(call_default_factory=True) for name, field in optional.items()}
+    return {name: to_jsonable_python(value) for name, value in made.items()}

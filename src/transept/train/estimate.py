@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from transept.errors import TranseptError
-from transept.tasks.task import AnyBatch, Task
+from transept.tasks.task import AnyBatch, Task, article, each_of
 from transept.train.adapting import build, shares, trained
 from transept.train.amount import Amount
 from transept.train.checkpoint import megabytes, size_of
@@ -42,15 +42,17 @@ class Estimate:
     peak: int
     checkpoint: int
     trains: str = ""
+    each: str = "token"
 
     def lines(self) -> Mapping[str, str]:
         """The same for people."""
+        asked = f", {self.tokens:,} supervised tokens" if self.each == "token" else ""
         return {
             **({"trains": self.trains} if self.trains else {}),
             "model": f"{self.parameters:,} parameters · {self.precision} · {self.device}",
             "epoch": f"{self.updates_per_epoch:,} updates",
-            "largest batch": f"{self.rows:,} examples, {self.tokens:,} supervised tokens: forward, backward and step "
-            f"in {self.seconds:.2f} s, loss {self.loss:.3f} a token",
+            "largest batch": f"{self.rows:,} examples{asked}: forward, backward and step in {self.seconds:.2f} s, "
+            f"loss {self.loss:.3f} {article(self.each)} {self.each}",
             "memory": f"{megabytes(self.peak)} at most, {megabytes(self.state)} of it weights, gradients and moments",
             "disk": f"{megabytes(self.checkpoint)} a checkpoint",
         }
@@ -81,6 +83,7 @@ def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
     return Estimate(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trains=trained(model),
+        each=each_of(task),
         precision=precision,
         device=device,
         updates_per_epoch=updates_of(len(batches), config.accumulate),

@@ -35,11 +35,17 @@ class Reading:
     speed: float
     memory: int
     left: float
+    each: str = "token"  # what the means are over, beside tokens
 
     @property
     def ppl(self) -> float:
         """exp(loss), infinite where that is beyond a float."""
         return math.exp(self.loss) if self.loss < 700 else math.inf
+
+    @property
+    def perplexed(self) -> bool:
+        """Whether it is of tokens, which have a perplexity."""
+        return self.each == "token"
 
     def done(self) -> str:
         """ "update=2000/20000", and how much of `stop` is done where that is not counted in updates."""
@@ -51,8 +57,9 @@ class Reading:
 
     def line(self) -> str:
         """One line of key=value."""
+        own = f"ppl={self.ppl:.1f} tok_s={self.speed:.0f}" if self.perplexed else f"per_s={self.speed:.0f}"
         return (
-            f"{self.done()} loss={self.loss:.3f} ppl={self.ppl:.1f} tok_s={self.speed:.0f} lr={self.rate:.1e} "
+            f"{self.done()} loss={self.loss:.3f} {own} lr={self.rate:.1e} "
             f"grad={self.norm:.2f} mem_gb={self.memory / 1e9:.1f} eta={clock(self.left)}"
         )
 
@@ -60,7 +67,7 @@ class Reading:
         """The same for metrics.jsonl."""
         return position(self.progress) | {
             "loss": self.loss,
-            "ppl": self.ppl,
+            **({"ppl": self.ppl} if self.perplexed else {}),
             "objective": self.objective,
             "lr": self.rate,
             "grad": self.norm,

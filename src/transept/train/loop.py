@@ -14,7 +14,7 @@ from transept.durable import point, reclaim
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
-from transept.tasks.task import AnyBatch, Batches, Follows, Remembers, Task
+from transept.tasks.task import AnyBatch, Batches, Follows, Remembers, Task, each_of
 from transept.train.adapting import Keep, build, shares, trained
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
@@ -60,6 +60,7 @@ def train(
     resume: bool = False,
     console: Console,
     sections: Mapping[str, Any] | None = None,
+    usual: Mapping[str, Any] | None = None,
     keep: Keep | None = None,
 ) -> TrainResult:
     """Train a task's model in a run directory, from the start or from its newest sound checkpoint.
@@ -67,20 +68,21 @@ def train(
     The same recipe on the same processor with the same number of threads gives the same weights bit for bit, however
     often it was interrupted. Raises Interrupted after Ctrl-C, once all is saved; SIGTERM saves and returns.
 
-    `sections` is the rest of the recipe, as plain data: where a resumed run has others, that is said. `keep` is given
-    the model as it was trained and the directory of the one that is made of it, to write more there.
+    `sections` is the rest of the recipe, as plain data: where a resumed run has others, that is said. `usual` is what
+    they are where a recipe says nothing. `keep` is given the model as it was trained and the directory of the one that
+    is made of it, to write more there.
     """
     keep_freed_memory()
     device = choose_device(config.device)
     with join(on_gpu=device.type == "cuda") as workers:
         check_share(config.accumulate, workers.world, follows=isinstance(task, Follows) and task.follows)
         if not workers.leads:
-            return Trainer(task, config, run, workers, None, sections, keep).train(resume)
+            return Trainer(task, config, run, workers, None, sections, usual, keep).train(resume)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         with run.held():
             log = Log(run, console, config.log_every)
             try:
-                return Trainer(task, config, run, workers, log, sections, keep).train(resume)
+                return Trainer(task, config, run, workers, log, sections, usual, keep).train(resume)
             finally:
                 log.close()
 
@@ -96,6 +98,7 @@ class Trainer(Generic[AnyBatch]):
         workers: Workers,
         log: Log | None,
         sections: Mapping[str, Any] | None = None,
+        usual: Mapping[str, Any] | None = None,
         keep: Keep | None = None,
     ) -> None:
         if config.threads:
@@ -128,7 +131,8 @@ class Trainer(Generic[AnyBatch]):
         self.identity = Identity(
             task.fingerprint, self.flat.layout, settings, described, dict(sections or {}), surroundings
         )
-        self.meter = Meter(config.stop_at, config.log_every, self.device)
+        self.usual = usual
+        self.meter = Meter(config.stop_at, config.log_every, self.device, each_of(task))
 
     def train(self, resume: bool) -> TrainResult:
         """Go from where the run is to its end."""
@@ -274,7 +278,7 @@ class Trainer(Generic[AnyBatch]):
             self._say("the run has no checkpoint yet: beginning at update 1")
             return
         saved = self.checkpoints.load(update)
-        changes = self.identity.compared(saved.state)
+        changes = self.identity.compared(saved.state, self.usual)
         self.flat.load(saved.model)
         self.optimizer.load(saved.optimizer)
         self.progress, self.standing = Progress(**saved.state["progress"]), Standing(**saved.state["standing"])

@@ -21,6 +21,7 @@ class Meter:
     stop: Amount
     every: float
     device: torch.device
+    each: str = "token"  # what the loss is a mean over
     total: float = 0.0
     nll: float = 0.0
     tokens: int = 0
@@ -53,6 +54,7 @@ class Meter:
             speed=speed,
             memory=memory_used(self.device),
             left=self._left(progress),
+            each=self.each,
         )
 
     def clear(self) -> None:

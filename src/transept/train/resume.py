@@ -8,6 +8,7 @@ from typing import Any
 
 from transept.errors import InvalidConfig, InvalidData
 from transept.spec import part_from_dict
+from transept.train.config import TrainConfig, usual
 from transept.train.progress import Progress
 from transept.train.standing import Standing
 
@@ -25,8 +26,9 @@ class Identity:
     sections: Mapping[str, Any]  # of the recipe, beside `train`: how the validation is made
     surroundings: Mapping[str, Any]  # threads, device, precision, processes, versions: bits may hang on these
 
-    def compared(self, saved: Mapping[str, Any]) -> list[str]:
-        """Sentences on what is different now and may be; errors for what may not."""
+    def compared(self, saved: Mapping[str, Any], sections: Mapping[str, Any] | None = None) -> list[str]:
+        """Sentences on what is different now and may be; errors for what may not. `sections` are those of a recipe that
+        says nothing of its own: a setting that came since then is another only where it differs from there."""
         before: Mapping[str, Any] = saved["settings"]
         for name in FIXED:
             if before[name] != self.settings[name]:
@@ -51,9 +53,12 @@ class Identity:
                 "the model, what of it is frozen, or what weight decay pulls on, is not that of the run",
                 remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
             )
-        changed = [*_of_the_model(saved.get("spec"), self.spec), *differences(before, self.settings, "train")]
+        changed = [*_of_the_model(saved.get("spec"), self.spec)]
+        changed += differences(
+            completed(before, usual(TrainConfig)), completed(self.settings, usual(TrainConfig)), "train"
+        )
         if saved.get("sections"):
-            changed += differences(saved["sections"], self.sections)
+            changed += differences(completed(saved["sections"], sections or {}), self.sections)
         around: Mapping[str, Any] = saved["surroundings"]
         moved = [
             f"{name} was {around.get(name)}, is {value} now: the last bits of the weights may differ"
@@ -61,6 +66,19 @@ class Identity:
             if around.get(name) != value
         ]
         return changed + moved
+
+
+def completed(told: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that another version wrote, as this one would have: what it did not have is as `usual`, and what is gone
+    is left out, nested ones too. Where nothing is usual, they are as they were told."""
+    made = dict(told)
+    for name, value in usual.items():
+        if isinstance(value, Mapping) and isinstance(made.get(name), Mapping):
+            known = {key: own for key, own in made[name].items() if key in value}
+            made[name] = completed(known, value)
+        else:
+            made.setdefault(name, value)
+    return made
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:

@@ -50,13 +50,14 @@ class Table:
         self.drawn = now
         trend, self.before = "▼" if reading.loss < self.before else "▲", reading.loss
         speed, memory = _short(reading.speed), reading.memory / 1e9
+        speed += " tok/s" if reading.perplexed else " per s"
         share = reading.progress.share(reading.stop)
         full = round(share * BAR)
         total = f"/{int(reading.stop.number):,}" if reading.stop.unit == "u" else ""
         self.shown.update(
             Text(
                 f" train {'█' * full}{'░' * (BAR - full)}  {reading.progress.update:,}{total} {share:.0%} · "
-                f"loss {reading.loss:.2f} {trend} · {speed} tok/s · mem {memory:.1f} GB · "
+                f"loss {reading.loss:.2f} {trend} · {speed} · mem {memory:.1f} GB · "
                 f"left {_minutes(reading.left)}",
                 no_wrap=True,
             ),
@@ -69,9 +70,12 @@ class Table:
         room = max(len(name), 6)
         if not self.columns:
             self.columns = True
-            head = f"{'update':>9}  {'loss':>6}  {'ppl':>7}  {'val loss':>8}  {name:>{room}}"
-            self.console.print(Text(f"{head}  {'tok/s':>6}  {'lr':>7}  {'time':>7}", style="bold"))
-        row = f"{reading.progress.update:>9,}  {reading.loss:>6.2f}  {reading.ppl:>7.1f}  {scores['loss']:>8.3f}  "
+            own = f"  {'ppl':>7}" if reading.perplexed else ""
+            head = f"{'update':>9}  {'loss':>6}{own}  {'val loss':>8}  {name:>{room}}"
+            speed = "tok/s" if reading.perplexed else "per s"
+            self.console.print(Text(f"{head}  {speed:>6}  {'lr':>7}  {'time':>7}", style="bold"))
+        own = f"  {reading.ppl:>7.1f}" if reading.perplexed else ""
+        row = f"{reading.progress.update:>9,}  {reading.loss:>6.2f}{own}  {scores['loss']:>8.3f}  "
         row += f"{scores[score]:>{room}.4g}  {_short(reading.speed):>6}  {reading.rate:>7.1e}  "
         row += f"{_hours(reading.progress.seconds):>7}"
         self.console.print(Text(f"{row}  {'★ best' if standing.fresh else standing.verdict}"))

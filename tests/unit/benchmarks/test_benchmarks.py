@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from transept.families import bert
 from transept.families.transformer import SIZES
 from transept.hub.directory import save
 
@@ -94,6 +95,32 @@ def test_recurrent_sides_begin_at_one_loss_and_learn(script, tmp_path, family):
     assert len(rows) == {"lstm": 6, "bahdanau": 4}[family]
     train.check(rows)
     assert all(row.facts["loss"] < row.facts["first loss"] for row in rows)
+
+
+def test_masked_sides_begin_at_one_loss_and_take_the_same_steps(script, tmp_path, monkeypatch):
+    """Without dropout a plain loop, their Trainer and ours have one mean loss: the same batches in the same order."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed, and their Trainer needs it")
+    train, peers = script("train_language"), script("peers")
+    sizes = {"width": 16, "hidden": 32, "heads": 2, "depth": 1, "length": 16, "dropout": 0.0, "attention_dropout": 0.0}
+    monkeypatch.setitem(bert.SIZES, "toy", sizes)
+    model, shape = train.new_model("masked", "toy", 16)
+    train.write_batches(tmp_path / "batches.safetensors", train.made_up("masked", 6, 16, 5))
+    (tmp_path / "settings.json").write_text(json.dumps({"warm_up": 0, "task": "masked", "shape": shape}))
+    save(tmp_path / "model", model)
+    rows = []
+    for side in train.sides("masked"):
+        for figure in train.work(side, tmp_path):
+            assert figure.value > 0
+            rows.append(peers.Row(side.who, f"{side.how} {figure.how}", side.role, side.format, facts=figure.facts))
+    assert len(rows) == 2 * (1 + 2 * 2 * 2) and {row.who for row in rows} == {
+        peers.OURS,
+        peers.HUGGING_FACE,
+        train.TRAINER,
+    }
+    train.check(rows)
+    losses = {row.facts["loss"] for row in rows if row.format == "float32"}
+    assert max(losses) == pytest.approx(min(losses), rel=1e-4)
+    assert all(row.facts["loss"] != pytest.approx(row.facts["first loss"], rel=1e-3) for row in rows)
 
 
 def test_translating_sides_say_the_same(script, tmp_path):

@@ -67,11 +67,22 @@ def test_a_file_without_names_is_told_them(tmp_path: Path) -> None:
     assert "name all columns by data.head=" in str(told.value.remedy)
     with pytest.raises(InvalidData, match=r"n.tsv:1: 4 columns, and data.head names 2: label, sentence"):
         read(path, head=["label", "sentence"])
-    named = written(tmp_path / "h.tsv", "sentence\tlabel\na\tb\n")
-    with pytest.raises(InvalidData, match=r"h.tsv:1: the first line names the columns itself"):
-        read(named, head=["sentence", "label"])
-    with pytest.raises(InvalidData, match=r"each row of JSON names its own"):
-        read(written(tmp_path / "a.jsonl", FILES["a.jsonl"]), head=["sentence", "label"])
+
+
+@pytest.mark.parametrize("name", ["h.tsv", "h.csv", "h.jsonl"])
+def test_a_table_that_names_its_columns_overrules_a_recipe_and_says_so(tmp_path: Path, name: str) -> None:
+    signs = {"h.tsv": "\t", "h.csv": ","}
+    lines = [signs[name].join(cells) for cells in (("label", "text"), ("1", "x"), ("0", "y"))] if name in signs else []
+    lines = lines or ['{"label": "1", "text": "x"}', '{"label": "0", "text": "y"}']
+    path, said = written(tmp_path / name, "".join(f"{line}\n" for line in lines)), list[str]()
+    found = read_labelled_texts(path, LabelledData(head=["sentence", "label"]), said.append)
+    assert (list(found.texts), list(found.said["label"])) == (["x", "y"], ["1", "0"])
+    assert "which names its columns itself (data.head has no say); the text is 'text'" in said[0]
+    # What was asked for by name must be there: a first line without it is a row.
+    chosen = LabelledData.model_validate({"head": ["sentence", "label"], "columns": {"text": "sentence"}})
+    if name in signs:
+        assert len(read_labelled_texts(path, chosen, said.append)) == 3
+        assert "has no say" not in said[1]
 
 
 FAULTS = {

@@ -70,28 +70,7 @@ def test_what_is_trained_is_what_the_verb_embeds_by(folder: Path) -> None:
     found = made.measure(model, "valid")
     assert [float(text) for text in found.outputs] == pytest.approx((first * second).sum(1), abs=1e-4)
     assert found.loss == pytest.approx(float(np.square((first * second).sum(1) - made.valid.own).mean()), rel=1e-3)
-    assert set(found.values()) == {"loss", "ppl", "pearson", "spearman"}
-
-
-def test_a_batch_may_be_split_and_padded(folder: Path) -> None:
-    made = task(folder, *LEARN)
-    torch.manual_seed(0)
-    model = one_stack(shaken(made.build()))
-    rows = np.array([0, 7, 11, 23, 40])
-
-    def gradients(parts: list[np.ndarray]) -> tuple[float, dict[str, torch.Tensor]]:
-        model.zero_grad()
-        total = 0.0
-        for part in parts:
-            loss = made.loss(model, made.train.batch(part))
-            loss.total.backward()
-            total += float(loss.total.detach())
-        return total, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-    whole, each = gradients([rows]), gradients([rows[:1], rows[1:3], rows[3:]])
-    assert whole[0] == pytest.approx(each[0], rel=1e-6)
-    for name, gradient in whole[1].items():
-        torch.testing.assert_close(each[1][name], gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max() + 1))
+    assert set(found.values()) == {"loss", "pearson", "spearman"}
 
 
 def test_batches_count_both_texts(folder: Path) -> None:

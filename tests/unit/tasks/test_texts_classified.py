@@ -107,32 +107,6 @@ def test_loss_and_gradients_are_hugging_faces(tmp_path: Path, architecture: str,
 # ------------------------------------------------------------------ batches
 
 
-@pytest.mark.parametrize("kind", ["reviews", "alike"])
-def test_a_batch_may_be_split_and_padded(kind: str, tmp_path: Path) -> None:
-    """Law 10: the loss and the gradients of a batch are the sums of its parts', however wide their padding."""
-    write_reviews(tmp_path)
-    write_alike(tmp_path)
-    made = task("sst2" if kind == "reviews" else "stsb", tmp_path, *LEARN, "train.batch_tokens=2000")
-    torch.manual_seed(0)
-    model = one_stack(shaken(made.build()))
-    rows = np.argsort(made.train.source.lengths(True), kind="stable")[[0, 5, 20, 40, 55, 59]]
-    assert len({int(n) for n in made.train.source.lengths(True)[rows]}) > 1
-
-    def gradients(parts: list[np.ndarray]) -> tuple[float, dict[str, torch.Tensor]]:
-        model.zero_grad()
-        total = 0.0
-        for part in parts:
-            loss = made.loss(model, made.train.batch(part))
-            loss.total.backward()
-            total += float(loss.total.detach())
-        return total, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-    whole, each = gradients([rows]), gradients([rows[:1], rows[1:3], rows[3:]])
-    assert whole[0] == pytest.approx(each[0], rel=1e-6)
-    for name, gradient in whole[1].items():
-        torch.testing.assert_close(each[1][name], gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max() + 1))
-
-
 def test_batches_go_by_tokens_and_by_texts(reviews: Path) -> None:
     made = task("sst2", reviews, *LEARN, "data.together=5")
     batches = made.batches("train", 0)

@@ -355,6 +355,30 @@ def test_a_field_that_came_since_the_run_began_is_no_other_model() -> None:
         now.compared(before | {"spec": {"kind": "Mix", "heads": 4}})
 
 
+def test_a_setting_that_came_since_the_run_began_is_told_only_where_it_is_not_the_usual() -> None:
+    """And one that is gone, of which nothing is left but the usual, is not told at all."""
+    whole = config().model_dump(mode="json")
+    usual = {"tune": {"wait": 0, "times": None}, "judge": {"most": 3}}
+    before = {
+        "fingerprint": "data",
+        "layout": "layout",
+        "surroundings": {},
+        "sections": {"tune": {"freeze": "nothing", "wait": 0}},
+        "settings": {name: value for name, value in whole.items() if name != "validate_first"},
+    }
+
+    def told(sections: dict[str, Any], **changes: Any) -> list[str]:
+        now = Identity("data", "layout", whole | changes, Mix().to_dict(), sections, {})
+        return now.compared(before, usual)
+
+    assert told(usual) == []
+    assert told(usual | {"judge": {"most": 4}}, validate_first=True) == [
+        "train.validate_first was False, is True now",
+        "judge.most was 3, is 4 now",
+    ]
+    assert told(usual | {"tune": {"wait": 5, "times": None}}) == ["tune.wait was 0, is 5 now"]
+
+
 def test_another_dropout_is_told(run: RunDirectory) -> None:
     go(run, described(), stop="5u")
     go(run, described(dropout=0.3), stop="10u")

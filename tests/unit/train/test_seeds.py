@@ -73,3 +73,6 @@ def test_scores_are_those_of_the_model_that_was_made_last(tmp_path: Path) -> Non
     assert scores_of(run) is None  # its model is not there
     run.model.mkdir()
     assert scores_of(run) == {"loss": 2}
+    with run.metrics.open("ab") as handle:  # killed in the middle of a letter
+        handle.write('{"event": "model", "loss": 3, "who": "ü'.encode()[:-1])
+    assert scores_of(run) == {"loss": 2}

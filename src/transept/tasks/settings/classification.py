@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,16 +13,24 @@ from transept.tasks.settings.recipe import Recipe, Settings
 class Tune(Settings):
     """How a model that was trained before is taken up.
 
-    `freeze`  "features" leaves the convolutions over sound as they are (Baevski et al. 2020, section 4.3); "all" leaves
-              everything but the head.
     `wait`    for so many updates the head alone learns.
     `times`, `channels`  of sound: which share of frames and of channels training hides; null: as the model has it.
     """
 
-    freeze: Literal["nothing", "features", "all"] = "nothing"
     wait: int = Field(default=0, ge=0)
     times: float | None = Field(default=None, ge=0, le=1)
     channels: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _frozen_by_training(cls, given: Any) -> Any:
+        """Runs of older versions wrote `freeze` out, which nothing but "nothing" may stay of."""
+        if not isinstance(given, dict) or "freeze" not in given:
+            return given
+        names = {"all": "[embed, stack]", "features": "[embed.features]"}.get(str(given["freeze"]), "[NAME, ...]")
+        if given["freeze"] != "nothing":
+            raise ValueError(f"freeze is train.freeze now, which takes names: train.freeze={names}")
+        return {key: value for key, value in given.items() if key != "freeze"}
 
 
 class Classify(Settings):

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
-from transept.train.config import TrainConfig
+from transept.train.config import TrainConfig, usual
 
 
 class Settings(BaseModel):
@@ -59,6 +59,11 @@ class Recipe(Settings):
     def read_from(self, places: dict[str, str]) -> None:
         """Remember where each dotted key was set."""
         self._places.update(places)
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        """What `sections` says where a recipe says nothing of them."""
+        return {name: value for name, value in usual(cls).items() if name not in (*Recipe.model_fields, "data")}
 
     def sections(self) -> dict[str, Any]:
         """What the task has of its own beside its data, as plain data: how it searches and how it is judged."""

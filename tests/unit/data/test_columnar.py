@@ -1,0 +1,310 @@
+"""Parquet, saved data sets and names at the hub: every reader of tables reads them, and each fault names its row."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transept.data import columnar
+from transept.data.classes import by_number, numbered
+from transept.data.columnar import HubName, hub_path, read_columnar, spoken
+from transept.data.config import PairsData, TextsData
+from transept.data.config_senses import FilesData, LabelledData, TaggedData
+from transept.data.config_tables import TablesData
+from transept.data.documents import read_documents
+from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
+from transept.data.listing import PICTURES, place_of, read_listing
+from transept.data.pairs import read_pairs
+from transept.data.prompted import read_prompted
+from transept.data.questions import read_questions
+from transept.data.tagged import read_tagged
+from transept.errors import InvalidConfig, InvalidData
+from unit.data.made_columnar import COMMIT, KINDS, at_home, write_cached, write_columnar
+
+datasets = pytest.importorskip("datasets", reason="the library datasets is not installed")
+
+TEXT, SIDES = datasets.Value("string"), ["bad", "good"]
+Write = Callable[[dict[str, list[Any]], dict[str, Any]], str]
+
+
+@pytest.fixture(params=KINDS)
+def write(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes a table, and gives what a recipe calls it."""
+    at_home(monkeypatch, tmp_path / "cache")
+    return lambda columns, features: write_columnar(request.param, tmp_path, columns, features)
+
+
+def labelled(entry: str, said: list[str] | None = None, **data: object) -> LabelledTexts:
+    told = LabelledData.model_validate({"train": entry, **data})
+    return read_labelled_texts(place_of(told, "train"), told, (said if said is not None else []).append)
+
+
+def test_texts_have_the_classes_that_the_table_names(write: Write) -> None:
+    columns = {"idx": [7, 8, 9], "sentence": ["fine", "two\nlines", "grim"], "label": [1, 1, 0]}
+    entry = write(
+        columns, {"idx": datasets.Value("int64"), "sentence": TEXT, "label": datasets.ClassLabel(names=SIDES)}
+    )
+    said: list[str] = []
+    found = labelled(entry, said, head=["sentence", "label"])
+    assert (list(found.texts), found.said["label"]) == (columns["sentence"], ["good", "good", "bad"])
+    assert found.classes == ("bad", "good") and found.others is None
+    assert found.where(2) == f"{entry}: row 3"
+    assert said[0].startswith(f"{entry}: 3 rows of ") and said[0].endswith(
+        "(data.head has no say); the text is 'sentence', the label is 'label'; its classes are bad, good"
+    )
+    if entry.startswith("hub:"):
+        assert f"the hub's commit {COMMIT[:12]} from the cache, which @{COMMIT[:12]} keeps to" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"text": ["x", None], "label": [0, 1]}, ": row 2: 'text' is null, which is no text"),
+        ({"text": ["x", " "], "label": [0, 1]}, ": row 2: the text is empty"),
+        ({"text": ["x", "y"], "label": [0, None]}, ": row 2: 'label' is null, which is no text"),
+        ({"txt": ["x", "y"], "label": [0, 1]}, ": no column is called text or sentence"),
+        ({"text": ["x"], "label": [0], "seen": [["a", "b"]]}, ': row 1: \'seen\' is ["a", "b"], which is no text'),
+    ],
+)
+def test_a_fault_is_told_with_its_row(write: Write, columns: dict[str, list[Any]], words: str) -> None:
+    kinds = {"label": datasets.ClassLabel(names=SIDES), "seen": datasets.List(TEXT)}
+    entry = write(columns, {name: kinds.get(name, TEXT) for name in columns})
+    more = {"columns": {"text": "seen"}} if "seen" in columns else {}
+    with pytest.raises(InvalidData) as told:
+        labelled(entry, **more)
+    assert str(told.value).startswith(f"{entry}{words}")
+    with pytest.raises(InvalidData, match=r"there is no column 'lable'. Did you mean 'label'?") as told:
+        labelled(entry, columns={"text": "label", "label": "lable"})
+    assert told.value.where == entry
+
+
+def test_a_class_that_nobody_tells_is_none(write: Write) -> None:
+    """As the test splits of GLUE have it."""
+    kinds = {"text": TEXT, "label": datasets.ClassLabel(names=SIDES)}
+    found = labelled(write({"text": ["x", "y"], "label": [0, -1]}, kinds))
+    assert found.said["label"] == ["bad", "-1"]
+    for names in (("bad", "good"), ("no", "yes")):
+        with pytest.raises(InvalidData, match=r": row 2: the label -1 is out of range: there are 2 classes"):
+            numbered(by_number(found.said["label"], names, found.classes), names, found.where, "its classes")
+    assert by_number(["bad", "good"], ("no", "yes"), found.classes) == ["0", "1"]
+    assert by_number(["bad", "good"], ("bad", "yes"), found.classes) == ["bad", "good"]
+
+
+def test_tagged_sentences(write: Write) -> None:
+    tags = datasets.List(datasets.ClassLabel(names=["O", "B-X"]))
+    entry = write(
+        {"tokens": [["a", "b"], ["c"]], "ner_tags": [[0, 1], [1]]}, {"tokens": datasets.List(TEXT), "ner_tags": tags}
+    )
+    data = TaggedData(train=entry)
+    tagged = read_tagged(place_of(data, "train"), data, print)
+    assert (tagged.words, tagged.tags) == ([["a", "b"], ["c"]], [["O", "B-X"], ["B-X"]])
+    assert (tagged.classes, tagged.where(1)) == (("O", "B-X"), f"{entry}: row 2")
+    assert tagged.select([1]).classes == tagged.classes
+
+
+def test_pairs(write: Write) -> None:
+    two = [{"en": "a", "de": "b"}, {"en": "c", "de": ""}]
+    entry = write({"translation": two}, {"translation": datasets.Translation(languages=["en", "de"])})
+    told: dict[str, Any] = {"train": entry, "source": "en", "target": "de"}
+    found = read_pairs(PairsData(**told, empty="drop"), "train")
+    assert (found.source, found.target, found.where(0)) == (["a"], ["b"], f"{entry}: row 1")
+    with pytest.raises(InvalidData, match=r": row 2: the line is empty"):
+        read_pairs(PairsData(**told), "train")
+    with pytest.raises(InvalidData, match=r": row 1: no key 'fr'; the keys are 'de', 'en'|the keys are 'en', 'de'"):
+        read_pairs(PairsData(train=entry, source="en", target="fr"), "train")
+
+
+def test_questions(write: Write) -> None:
+    answers = {"text": datasets.List(TEXT), "answer_start": datasets.List(datasets.Value("int32"))}
+    entry = write(
+        {
+            "question": ["who?", "why?"],
+            "context": ["it was Ann", "nobody knows"],
+            "answers": [{"text": ["Ann"], "answer_start": [7]}, {"text": [], "answer_start": []}],
+        },
+        {"question": TEXT, "context": TEXT, "answers": answers},
+    )
+    said: list[str] = []
+    found = read_questions(place_of(LabelledData(train=entry), "train"), said.append)
+    assert [one.answers for one in found.rows] == [((7, "Ann"),), ()]
+    assert found.where(1) == f"{entry}: row 2" and "2 questions" in said[0] and "1 without an answer" in said[0]
+
+
+def test_running_text(write: Write) -> None:
+    entry = write({"page": ["one text\n\nof two parts", "another", ""]}, {"page": TEXT})
+    found = read_documents(TextsData(train=entry, column="page", empty="drop"), "train")
+    assert found.texts == ["one text\n\nof two parts", "another"]
+    assert (found.where(1), found.place(0, 12)) == (f"{entry}: row 2", f"{entry}: row 1")
+    assert (found.blank, found.first_blank) == (1, f"{entry}: row 3")
+    with pytest.raises(InvalidData, match=r": row 3: the document is empty"):
+        read_documents(TextsData(train=entry, column="page"), "train")
+
+
+def test_prompts(write: Write) -> None:
+    entry = write(
+        {"sentence": ["fine", "grim"], "label": [1, 0]}, {"sentence": TEXT, "label": datasets.ClassLabel(names=SIDES)}
+    )
+    table = {"train": entry, "head": ["sentence", "label"], "source": "say: {sentence}", "answer": "label"}
+
+    def right(choices: list[str]) -> list[int]:
+        (found,) = read_prompted(TablesData(tables={"toy": table | {"choices": choices}}), "train")  # type: ignore[dict-item]
+        assert found.sources == ["say: fine", "say: grim"] and found.where(1) == f"{entry}: row 2"
+        return np.asarray(found.right).tolist()
+
+    assert right(["bad", "good"]) == [1, 0]
+    assert right(["good", "bad"]) == [0, 1]  # by name
+    assert right(["negative", "positive"]) == [1, 0]  # none is a name of the table: they count
+    with pytest.raises(InvalidData, match=r"row 1: the label 'good' is none of data.tables.toy.choices"):
+        right(["bad", "fine"])  # some are, so that a name that is not there is a fault
+
+
+def test_pictures_lie_in_cells(write: Write) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    raw = []
+    for shade in (0, 200):
+        held = io.BytesIO()
+        image.new("L", (4, 4), shade).save(held, "PNG")
+        raw.append(held.getvalue())
+    cells = [{"bytes": one, "path": None} for one in raw]
+    entry = write(
+        {"image": cells, "label": [1, 0]}, {"image": datasets.Image(), "label": datasets.ClassLabel(names=SIDES)}
+    )
+    data = FilesData(train=entry)
+    found = read_listing(place_of(data, "train"), data, ["label"], PICTURES, print)
+    assert [found.open(row).read() for row in (0, 1)] == raw
+    assert (found.said["label"], found.classes, found.where(1)) == (["good", "bad"], ("bad", "good"), f"{entry}: row 2")
+    changed = (
+        write(
+            {"image": cells[::-1], "label": [1, 0]},
+            {"image": datasets.Image(), "label": datasets.ClassLabel(names=SIDES)},
+        )
+        if not entry.startswith("hub:")
+        else None
+    )
+    if changed is not None:
+        other = read_listing(place_of(data, "train"), data, ["label"], PICTURES, print)
+        assert other.fingerprint != found.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("hub:nyu-mll/glue", HubName("nyu-mll/glue")),
+        ("hub:nyu-mll/glue/sst2", HubName("nyu-mll/glue", "sst2")),
+        ("hub:o/n:validation", HubName("o/n", None, "validation")),
+        ("hub:o/n/20220301.en:train[:10%]@v1.0", HubName("o/n", "20220301.en", "train[:10%]", "v1.0")),
+        ("hub:o/n@refs/convert/parquet", HubName("o/n", None, None, "refs/convert/parquet")),
+    ],
+)
+def test_a_name_at_the_hub(text: str, name: HubName) -> None:
+    assert HubName.read(text) == name and str(name) == text
+    assert HubName.read(str(hub_path(text, "data.valid"))).split == (name.split or "validation")
+    assert spoken(hub_path(text, "data.valid")).startswith("hub:")
+
+
+@pytest.mark.parametrize("text", ["hub:glue", "hub:a/b/c/d", "hub:a/b:", "hub:/b", "hub:a/b@", "hub:a b/c"])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(InvalidConfig, match="is no name at the hub") as told:
+        place_of(LabelledData(valid=text), "valid")
+    assert (told.value.where, told.value.exit_code) == ("data.valid", 3)
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with owner/toy, of two splits."""
+    datasets.disable_progress_bars()
+    at_home(monkeypatch, tmp_path)
+    made = datasets.Dataset.from_dict({"text": ["x", "y"], "label": ["a", "b"]})
+    write_cached(tmp_path, {"train": made, "validation": made.select([1])})
+    return tmp_path
+
+
+def test_what_the_cache_has_and_has_not(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(labelled("hub:owner/toy").texts) == ["x", "y"]
+    data = LabelledData(valid="hub:owner/toy")
+    assert str(place_of(data, "valid")) == "hub:owner/toy:validation"
+    assert list(read_labelled_texts(place_of(data, "valid"), data, print).texts) == ["y"]
+    assert list(labelled("hub:owner/toy:train[1:]").texts) == ["y"]
+    assert list(labelled(f"hub:owner/toy@{COMMIT[:7]}").texts) == ["x", "y"]
+    for entry, words in (
+        ("hub:owner/toy:trian", "there is no split 'trian'. Did you mean 'train'?"),
+        ("hub:owner/toy@abc123", f"the cache has the commit {COMMIT[:12]}, and abc123 is asked for"),
+        ("hub:owner/toy/small", "Couldn't find cache for owner/toy for config 'small'"),
+        ("hub:owner/other", "the cache has no such data set, and TRANSEPT_OFFLINE forbids the network"),
+    ):
+        with pytest.raises(InvalidData) as told:
+            labelled(entry)
+        assert words in str(told.value) and told.value.exit_code == 3
+        assert str(told.value.where).startswith("hub:owner/")
+    # A folder of that name is not what is meant.
+    monkeypatch.chdir(cached)
+    (cached / "owner" / "toy").mkdir(parents=True)
+    (cached / "owner" / "toy" / "train.csv").write_text("text,label\nmine,a\n")
+    assert list(labelled("hub:owner/toy").texts) == ["x", "y"]
+
+
+def test_what_the_hub_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.Dataset.from_dict({"text": ["x"], "label": ["a"]}).to_parquet(tmp_path / "there" / "train.parquet")
+    asked, real = [], datasets.load_dataset_builder
+
+    def load(path: str, config: str | None, revision: str | None) -> Any:
+        asked.append((path, config, revision))
+        return real(str(tmp_path / "there"), cache_dir=str(tmp_path / "cache"))
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", load)
+    assert list(labelled("hub:o/n/c@abc").texts) == ["x"]
+    assert asked == [("hf://datasets/o/n", "c", "abc")]
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
+    monkeypatch.setattr(columnar, "offline", lambda *more: None)
+    with pytest.raises(InvalidData, match=r"hub:o/n:train: cannot be had of the hub: no route"):
+        labelled("hub:o/n")
+
+
+def test_broken_files_and_folders(tmp_path: Path) -> None:
+    whole = write_columnar(
+        "parquet", tmp_path, {"text": ["x"] * 100, "label": ["a"] * 100}, {"text": TEXT, "label": TEXT}
+    )
+    (tmp_path / "half.parquet").write_bytes(Path(whole).read_bytes()[:200])
+    with pytest.raises(InvalidData, match=r"half.parquet: not whole Parquet"):
+        read_columnar(tmp_path / "half.parquet")
+    (tmp_path / "text.parquet").write_text("text,label\n")
+    with pytest.raises(InvalidData, match=r"text.parquet: not whole Parquet"):
+        read_columnar(tmp_path / "text.parquet")
+    one = datasets.Dataset.from_dict({"text": ["x"]})
+    datasets.DatasetDict({"train": one, "test": one}).save_to_disk(tmp_path / "both")
+    with pytest.raises(InvalidData, match=r"it holds several splits: test, train") as told:
+        labelled(str(tmp_path / "both"))
+    assert "both/test" in str(told.value.remedy)
+    assert read_columnar(tmp_path / "both" / "test").names == ("text",)
+    (tmp_path / "both" / "test" / "state.json").unlink()
+    with pytest.raises(InvalidData, match=r"both/test: not a whole data set"):
+        read_columnar(tmp_path / "both" / "test")
+
+
+def test_types_beyond_text_are_told(tmp_path: Path) -> None:
+    import datetime
+
+    entry = write_columnar(
+        "parquet", tmp_path, {"text": [datetime.date(2017, 6, 12)], "label": ["a"]},
+        {"text": datasets.Value("date32"), "label": TEXT},
+    )  # fmt: skip
+    with pytest.raises(InvalidData, match=r"row 1: 'text' is \"2017-06-12\", which is no text"):
+        labelled(entry)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    code = (
+        "import sys; sys.modules['datasets'] = None\n"
+        "from pathlib import Path; from transept.data.columnar import read_columnar\n"
+        f"read_columnar(Path({str(tmp_path / 'a.parquet')!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "are read by the library datasets" in done.stderr
+    assert "pip install 'transept[datasets]'" in done.stderr
+    assert done.returncode == 1
