@@ -1,9 +1,5 @@
 """The page in a real browser: what it shows are the numbers, by mouse and keyboard, and text stays text."""
 
-import shutil
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +9,11 @@ import pytest
 from transept.look import files
 from transept.look import scene as scene_
 from transept.look.files import alone
-from transept.look.server import Server
 from transept.look.stage import Stage
+from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, seer, translator, writer
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
-
 Page = Any
-REFUSED = "status of 400"  # what the page tells a person itself
-
-
-def until(page: Page, told: str) -> None:
-    """Wait for an expression to be true. The page's own policy forbids playwright's way, which evaluates text in it."""
-    end = time.monotonic() + 30
-    while not page.evaluate(told):
-        assert time.monotonic() < end, told
-        page.wait_for_timeout(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as told:
-        made = told.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Page]:
-    made = browser.new_page(viewport={"width": 1200, "height": 800})
-    wrong: list[str] = []
-    made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on(
-        "console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None
-    )
-    yield made
-    assert not wrong
-    made.close()
-
-
-class Shown:
-    """A stage on a server for as long as a test looks at it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.server = Server(stage)
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self.server.address
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def test_a_word_tells_what_it_looks_at(page: Page) -> None:

@@ -1,8 +1,10 @@
 // Head atlas: every head of every layer at once, to find the one that is worth a look.
 
 import { colour, el, shown } from "./dom.js";
-import { groups, map } from "./words.js";
+import { groups, map, merged } from "./words.js";
 import { measured, signed } from "./cuts.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
 
 const SIDE = 56;
 
@@ -55,7 +57,7 @@ function cell(context, layer, index, head) {
   const label = layer.labels?.[head] ?? "";
   const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
-    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].grid ? "matrix" : "words" }) },
+    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
     canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
@@ -99,7 +101,25 @@ function draw(root, given) {
         return row;
       }));
   });
-  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks);
+  const sided = (layer) => (layer.small ? {} : {
+    from: groups(scene.sides.find((side) => side.name === layer.rows), state.now.pieces),
+    to: groups(scene.sides.find((side) => side.name === layer.columns), state.now.pieces),
+  });
+  const copied = copies(given, "the heads", {
+    nodes: () => blocks,
+    table: async () => {
+      const rows = [["attention", "head", "entropy of its most", "what it does"]];
+      for (const [index, layer] of scene.layers.entries()) for (let head = 0; head < layer.shape[0]; head++) { // prettier-ignore
+        const { from, to } = sided(layer);
+        const spread = layer.small ? (await data.small(scene, index)).spreads[head]
+          : spreadOf(merged(await data.map(scene, index, head), layer.shape[2], from, to), from.length, to.length); // prettier-ignore
+        rows.push([layer.name, head + 1, spread, layer.labels[head] ?? ""]);
+      }
+      return rows;
+    },
+    python: () => python.spreads(given, scene.layers.map((layer) => ({ layer, ...sided(layer) }))),
+  });
+  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks, copied);
   root.repaint = root.resized = null;
   root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
 }

@@ -2,14 +2,16 @@
 
 import { colour, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
-import { map } from "./words.js";
+import { merged } from "./words.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
 
 const LABELS = 96;
 
 function draw(root, context) {
-  const { layer, weights, heads, rows, columns, spokenLayer, state, scene, data } = context;
+  const { layer, head, rows, columns, spokenLayer, state, scene, data } = context;
   const [R, C] = [rows.length, columns.length];
-  let shares = map(weights, layer.shape, heads, rows, columns);
+  let shares = new Float32Array(R * C);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
     "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
@@ -132,21 +134,26 @@ function draw(root, context) {
   table.addEventListener("toggle", () => {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
+  const taken = minus && scene.layers[minus[1]] ? { layer: scene.layers[minus[1]], head: Number(minus[2]) } : null;
+  const less = taken && taken.head < taken.layer.shape[0] ? taken : null;
+  const copied = copies(context, "the matrix", {
+    nodes: () => [canvas],
+    table: () => [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])],
+    python: () => python.map(context, rows, columns, less),
+  });
   root.replaceChildren(
     el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other)),
-    el("div", { class: "held" }, canvas), told, table);
+    el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = null;
   root.resized = fit;
-  const ready = minus && scene.layers[minus[1]] ? data.weights(scene, Number(minus[1])) : Promise.resolve(null);
-  ready.then((less) => {
-    if (less) {
-      const taken = map(less, scene.layers[minus[1]].shape, [Number(minus[2])], rows, columns);
-      shares = shares.map((share, i) => share - taken[i]);
-      differs = true;
-    }
+  const maps = [{ layer, head }, ...(less ? [less] : [])].map((one) => data.map(scene, scene.layers.indexOf(one.layer), one.head));
+  Promise.all(maps).then((found) => {
+    const [own, others] = found.map((one) => merged(one, layer.shape[2], rows, columns));
+    shares = others ? own.map((share, i) => share - others[i]) : own;
+    differs = Boolean(others);
     fill();
     fit();
-  });
+  }).catch((error) => context.say(error.message, true));
 }
 
 const MOST = 64;
@@ -163,7 +170,6 @@ function numbers(rows, columns, shares) {
 export const matrix = {
   name: "matrix",
   title: "Matrix",
-  maps: true,
   tools: ["heads", "pieces"],
   note: "The wheel zooms, dragging moves; arrows, + and − do the same on the keyboard.",
   fits: () => true,
