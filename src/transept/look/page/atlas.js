@@ -113,7 +113,7 @@ function draw(root, given) {
         const { from, to } = sided(layer);
         const spread = layer.small ? (await data.small(scene, index)).spreads[head]
           : spreadOf(merged(await data.map(scene, index, head), layer.shape[2], from, to), from.length, to.length); // prettier-ignore
-        rows.push([layer.name, head + 1, spread, layer.labels[head] ?? ""]);
+        rows.push([layer.name, String(head + 1), spread, layer.labels[head] ?? ""]);
       }
       return rows;
     },

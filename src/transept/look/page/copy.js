@@ -7,7 +7,7 @@ const FORMULA = /^[=+\-@].+/s; // what a spreadsheet would compute
 
 // A cell of a table: a text stays one cell, and text, wherever it is pasted.
 function cell(value) {
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : value.toFixed(6);
+  if (typeof value === "number") return value.toFixed(6); // counts are given as texts
   const text = shown(value);
   const safe = FORMULA.test(text) ? `'${text}` : text;
   return safe.includes('"') ? `"${safe.replaceAll('"', '""')}"` : safe;

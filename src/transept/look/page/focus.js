@@ -180,7 +180,7 @@ function draw(root, context) {
   });
   const copiedStrip = copies(context, "the layers", {
     nodes: () => [strip_],
-    table: () => [["layer", ...asked.map(({ text }) => text)], ...painted.found.map((shares, r) => [alike(scene, layer)[r].number, ...shares])],
+    table: () => [["layer", ...asked.map(({ text }) => text)], ...painted.found.map((shares, r) => [String(alike(scene, layer)[r].number), ...shares])],
     python: () => python.depth(context, painted.from, asked, backward),
   });
   const strip_ = el("div", { class: "strip" }, canvas);

@@ -180,7 +180,7 @@ async function begin() {
     if (at("given").value) open(at("given").value);
   });
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin"]);
+  const repaints = new Set(["pin", "pins"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

@@ -1,10 +1,11 @@
 // The matrix: exact shares of one map, for as many words as there are.
 
-import { colour, el, percent, shown, sized } from "./dom.js";
+import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
 import { merged } from "./words.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
+import { legible } from "./svg.js";
 
 const LABELS = 96;
 
@@ -62,6 +63,18 @@ function draw(root, context) {
     pen.strokeStyle = colour("--line");
     pen.strokeRect(LABELS - 0.5, LABELS - 0.5, shownC * zoom + 1, shownR * zoom + 1);
   }
+
+  // The whole map, wherever it is looked at.
+  const cell = Math.min(14, 1200 / Math.max(R, C));
+  canvas.extent = () => [0, 0, LABELS + C * cell, LABELS + R * cell];
+  canvas.vector = () => {
+    const every = Math.ceil(11 / cell);
+    const font = { "font-size": Math.min(11, Math.max(cell - 1, 8)), "font-family": "system-ui, sans-serif", fill: colour("--text") };
+    const name = ({ text }) => legible([...shown(text)].slice(0, 14).join(""));
+    const named = (list, told) => list.flatMap((group, i) => (i % every ? [] : [drawn("text", { ...font, ...told(LABELS + (i + 0.5) * cell + 4) }, name(group))]));
+    return [drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", style: "image-rendering: pixelated" }),
+      ...named(rows, (y) => ({ x: LABELS - 6, y, "text-anchor": "end" })), ...named(columns, (x) => ({ transform: `translate(${x} ${LABELS - 6}) rotate(-90)` }))]; // prettier-ignore
+  };
 
   function later() {
     left = Math.max(0, Math.min(left, C - wide / zoom));
@@ -135,7 +148,8 @@ function draw(root, context) {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
   const taken = minus && scene.layers[minus[1]] ? { layer: scene.layers[minus[1]], head: Number(minus[2]) } : null;
-  const less = taken && taken.head < taken.layer.shape[0] ? taken : null;
+  const fits = taken && taken.layer.rows === layer.rows && taken.layer.columns === layer.columns && taken.head < taken.layer.shape[0];
+  const less = fits ? taken : null; // another kind of layer may have been chosen since
   const copied = copies(context, "the matrix", {
     nodes: () => [canvas],
     table: () => [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])],

@@ -136,6 +136,6 @@ export function why(context, output, method, sides) {
 export const beam = ({ scene, told }) =>
   ["import transept", "from transept.look.beam import beam", "", `model = transept.load(${literal(told.path)})`,
     `tree = beam(model, ${literal(scene.title)}, ${list(scene.target.slice(0, scene.begun))}, ${scene.most ?? "None"})`,
-    "for number, step in enumerate(tree.steps, 1):", "    for branch in step:",
-    '        print(number, branch.token, f"{branch.logprob:.6f}", f"{branch.total:.6f}", branch.state, sep="\\t")',
-    "for one in tree.hypotheses:", '    print(f"{one.score:.6f}", model.tokenizer.decode(one.tokens), sep="\\t")', ""].join("\n"); // prettier-ignore
+    "found = {end: f\"{one.score:.6f}\" for end, one in zip(tree.ends, tree.hypotheses)}  # best first, as n_best has them",
+    "for number, step in enumerate(tree.steps):", "    for at, branch in enumerate(step):",
+    '        print(number + 1, branch.token, f"{branch.logprob:.6f}", f"{branch.total:.6f}", branch.state, found.get((number, at), ""), sep="\\t")', ""].join("\n"); // prettier-ignore

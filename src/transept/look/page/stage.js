@@ -106,7 +106,7 @@ function draw(root, context) {
   });
   const copiedList = choices.length > 0 && copies(context, "what could stand here", {
     nodes: () => [list],
-    table: () => [["id", "token", "probability"], ...choices],
+    table: () => [["id", "token", "probability"], ...choices.map(([id, ...rest]) => [String(id), ...rest])],
     python: () => python.choices(context, row(step), choices.length),
   });
   const beam = scene.branches

@@ -89,14 +89,16 @@ class Drawing {
     return drawn("image", { href: address, x: round(box.left), y: round(box.top), width: round(box.width), height: round(box.height), preserveAspectRatio: "none", ...told });
   }
 
-  // As lines where it can say itself by them, `vector()`, in its own pixels; else as a picture.
+  // As lines where it can say itself by them, `vector()`, in its own pixels (`extent()` where it is larger than what is
+  // seen of it); else as a picture.
   canvas(node, box) {
     if (!node.vector) {
       const style = getComputedStyle(node);
       const told = { style: style.imageRendering === "pixelated" ? "image-rendering: pixelated" : null };
       return this.image(node.toDataURL(), box, told);
     }
-    this.reach(box.left, box.top, box.right, box.bottom);
+    const [left, top, right, bottom] = node.extent?.() ?? [0, 0, box.width, box.height];
+    this.reach(box.left + left, box.top + top, box.left + right, box.top + bottom);
     return drawn("g", { transform: `translate(${round(box.left)} ${round(box.top)})` }, ...node.vector());
   }
 

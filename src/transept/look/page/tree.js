@@ -108,7 +108,7 @@ export function tree(context) {
       table: () => [["step", "id", "token", "log-probability", "sum", "state", "place found", "score"], ...told.steps.flatMap((step, s) =>
         step.map(([id, text, , logprob, total, state], b) => {
           const rank = told.found.findIndex(([i, j]) => i === s && j === b);
-          return [s + 1, id, text, logprob, total, state, ...(rank < 0 ? ["", ""] : [rank + 1, told.found[rank][2]])];
+          return [String(s + 1), String(id), text, logprob, total, state, ...(rank < 0 ? ["", ""] : [String(rank + 1), told.found[rank][2]])];
         }))], // prettier-ignore
       python: () => python.beam(context),
     });
