@@ -118,7 +118,7 @@ async function draw() {
     el("button", { type: "button", role: "tab", "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
   drawRail(one, view);
   drawTools(one, { layer, head }, view);
-  at("note").textContent = view.note;
+  at("note").textContent = [view.note, ...one.unseen].join(" ");
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;

@@ -9,7 +9,7 @@ import { gathered, largest } from "./words.js";
 
 const SIDE = 420;
 
-const numbers = (text) => [...new Set((text ?? "").split(",").map(Number).filter((one) => Number.isInteger(one) && one >= 0))];
+const numbers = (text) => [...new Set((text.match(/\d+/g) ?? []).map(Number))];
 
 function draw(root, context) {
   const { scene, layer, heads, state, sides, data } = context;
