@@ -74,6 +74,7 @@ function draw(root, given) {
   } }; // prettier-ignore
   const { scene, state, data } = context;
   let filled = Promise.resolve();
+  const rows = [];
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) {
       seen.unobserve(target);
@@ -82,9 +83,9 @@ function draw(root, given) {
   }, { rootMargin: "200px" });
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
   const blocks = roles.map((role) => {
-    const rows = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
+    const own = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
     return el("section", { class: "atlas" }, el("h2", {}, { cross: "decoder → source" }[role] ?? role),
-      ...rows.map(([layer, index]) => {
+      ...own.map(([layer, index]) => {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
         row.fill = async () => {
@@ -98,6 +99,7 @@ function draw(root, given) {
           });
         };
         seen.observe(row);
+        rows.push(row);
         return row;
       }));
   });
@@ -106,16 +108,19 @@ function draw(root, given) {
     to: groups(scene.sides.find((side) => side.name === layer.columns), state.now.pieces),
   });
   const copied = copies(given, "the heads", {
-    nodes: () => blocks,
+    nodes: async () => {
+      for (const row of rows) await row.fill(); // those that nobody has scrolled to are empty
+      return blocks;
+    },
     table: async () => {
-      const rows = [["attention", "head", "entropy of its most", "what it does"]];
+      const lines = [["attention", "head", "entropy of its most", "what it does"]];
       for (const [index, layer] of scene.layers.entries()) for (let head = 0; head < layer.shape[0]; head++) { // prettier-ignore
         const { from, to } = sided(layer);
         const spread = layer.small ? (await data.small(scene, index)).spreads[head]
           : spreadOf(merged(await data.map(scene, index, head), layer.shape[2], from, to), from.length, to.length); // prettier-ignore
-        rows.push([layer.name, String(head + 1), spread, layer.labels[head] ?? ""]);
+        lines.push([layer.name, String(head + 1), spread, layer.labels[head] ?? ""]);
       }
-      return rows;
+      return lines;
     },
     python: () => python.spreads(given, scene.layers.map((layer) => ({ layer, ...sided(layer) }))),
   });

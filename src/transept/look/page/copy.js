@@ -24,12 +24,20 @@ function byHand(holder, text, name) {
   area.select();
 }
 
-// Buttons for a figure. `nodes()` are the elements that show it, `table()` its rows, the first one names the columns, and
-// `python()` the program; the last two may take their time.
+// Elements that are drawn from their left edge on, however far they were scrolled.
+export function unscrolled(holder, nodes) {
+  const { scrollLeft } = holder;
+  holder.scrollLeft = 0;
+  setTimeout(() => (holder.scrollLeft = scrollLeft));
+  return nodes;
+}
+
+// Buttons for a figure. `nodes()` are the elements that show it, `table()` its rows, of which the first names the
+// columns, and `python()` the program; each may take its time.
 export function copies({ say }, name, { nodes, table, python }) {
   const holder = el("div", {});
   const kinds = [
-    ["as SVG", `Copy ${name} as SVG`, () => svgOf(nodes(), name)],
+    ["as SVG", `Copy ${name} as SVG`, async () => svgOf(await nodes(), name)],
     ["numbers (TSV)", `Copy the numbers of ${name} (TSV)`, async () => tsv(await table())],
     ["Python", `Copy the Python for ${name}`, python],
   ];

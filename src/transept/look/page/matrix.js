@@ -72,7 +72,7 @@ function draw(root, context) {
     const font = { "font-size": Math.min(11, Math.max(cell - 1, 8)), "font-family": "system-ui, sans-serif", fill: colour("--text") };
     const name = ({ text }) => legible([...shown(text)].slice(0, 14).join(""));
     const named = (list, told) => list.flatMap((group, i) => (i % every ? [] : [drawn("text", { ...font, ...told(LABELS + (i + 0.5) * cell + 4) }, name(group))]));
-    return [drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", style: "image-rendering: pixelated" }),
+    return [drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", "image-rendering": "pixelated" }),
       ...named(rows, (y) => ({ x: LABELS - 6, y, "text-anchor": "end" })), ...named(columns, (x) => ({ transform: `translate(${x} ${LABELS - 6}) rotate(-90)` }))]; // prettier-ignore
   };
 
@@ -162,6 +162,7 @@ function draw(root, context) {
   root.resized = fit;
   const maps = [{ layer, head }, ...(less ? [less] : [])].map((one) => data.map(scene, scene.layers.indexOf(one.layer), one.head));
   Promise.all(maps).then((found) => {
+    if (!canvas.isConnected) return; // another view was chosen meanwhile
     const [own, others] = found.map((one) => merged(one, layer.shape[2], rows, columns));
     shares = others ? own.map((share, i) => share - others[i]) : own;
     differs = Boolean(others);

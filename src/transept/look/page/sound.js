@@ -1,6 +1,6 @@
 // Sound: the wave, the letters that were heard in it, and what one frame looks at over time.
 
-import { copies } from "./copy.js";
+import { copies, unscrolled } from "./copy.js";
 import { alike } from "./data.js";
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import * as python from "./python.js";
@@ -188,12 +188,12 @@ function draw(root, context) {
   }).catch((error) => say(error.message, true));
 
   const copied = copies(context, "what the frame looks at", {
-    nodes: () => [track, caption],
+    nodes: () => unscrolled(scrolled, [track, caption]),
     table: () => [["second", "letter", "share"], ...groups.map(({ text: at }, t) => [at, letterAt(t) ?? "", painted.shares[t]])],
     python: () => python.tokens(context, [painted.frame]),
   });
   const answers = scene.answers.map(([name, probability]) => el("li", {}, el("span", {}, name), el("small", {}, percent(probability, probability < 0.01 ? 3 : 1))));
-  root.replaceChildren(...(letters.length ? [el("p", { class: "heard" }, el("span", { class: "side" }, "heard"), text || "∅")] : []),
+  root.replaceChildren(...(letters.length ? [el("p", { class: "heard", tabindex: 0 }, el("span", { class: "side" }, "heard"), text || "∅")] : []),
     ...said.map((one) => el("p", { class: "axes" }, one)), holder, scrolled, caption, copied,
     ...(answers.length ? [el("h2", {}, "The model's answer"), el("ol", { class: "choices" }, ...answers)] : [])); // prettier-ignore
   root.repaint = () => show(pinned() ?? over ?? 0);

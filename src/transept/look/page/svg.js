@@ -2,7 +2,7 @@
 
 import { colour, drawn } from "./dom.js";
 
-const SKIPPED = "[data-apart], details, select, input, audio, .copies";
+const SKIPPED = "[data-apart], details, select, input, audio, .off, .copies";
 const FONT = "system-ui, sans-serif";
 const MARGIN = 8;
 
@@ -94,7 +94,7 @@ class Drawing {
   canvas(node, box) {
     if (!node.vector) {
       const style = getComputedStyle(node);
-      const told = { style: style.imageRendering === "pixelated" ? "image-rendering: pixelated" : null };
+      const told = { "image-rendering": style.imageRendering === "pixelated" ? "pixelated" : null };
       return this.image(node.toDataURL(), box, told);
     }
     const [left, top, right, bottom] = node.extent?.() ?? [0, 0, box.width, box.height];

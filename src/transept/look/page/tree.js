@@ -1,6 +1,6 @@
 // The beam as a tree: what was weighed at each step, what lived on, what was dropped, and the ends that were found.
 
-import { copies } from "./copy.js";
+import { copies, unscrolled } from "./copy.js";
 import { drawn, el, shown } from "./dom.js";
 import * as python from "./python.js";
 
@@ -100,11 +100,12 @@ export function tree(context) {
       return;
     }
     const { whole, tell, go, columns } = board(context, told, caption);
-    const ends = el("ol", { class: "ends", "aria-label": "What was found" }, ...told.found.map(([s, b, score, finish, text]) =>
-      el("li", {}, el("button", { type: "button", onclick: () => go(s, b), onpointerenter: () => tell(s, b) }, el("small", {}, minus(score, 4)),
+    const ends = el("ol", { class: "ends", "aria-label": "What was found" }, ...told.found.map(([s, b, score, finish, text], rank) =>
+      el("li", {}, el("button", { type: "button", onclick: () => go(s, b), onpointerenter: () => tell(s, b) }, el("small", {}, `${rank + 1}.`), el("small", {}, minus(score, 4)),
         el("span", {}, shown(text)), finish === "length" ? el("small", {}, "cut at its length") : "")))); // prettier-ignore
+    const scrolled = el("div", { class: "scrolled" }, whole);
     const copied = copies(context, "the beam", {
-      nodes: () => [ends, whole],
+      nodes: () => unscrolled(scrolled, [ends, whole]),
       table: () => [["step", "id", "token", "log-probability", "sum", "state", "place found", "score"], ...told.steps.flatMap((step, s) =>
         step.map(([id, text, , logprob, total, state], b) => {
           const rank = told.found.findIndex(([i, j]) => i === s && j === b);
@@ -112,7 +113,6 @@ export function tree(context) {
         }))], // prettier-ignore
       python: () => python.beam(context),
     });
-    const scrolled = el("div", { class: "scrolled" }, whole);
     holder.replaceChildren(ends, scrolled, caption, copied);
     const here = columns[Math.max(0, (context.state.now.step ?? 0) - scene.begun)];
     if (here) scrolled.scrollLeft = here.left - columns[0].width;
