@@ -1,8 +1,9 @@
 """How fast the page of `transept look` is: a real browser, without a screen, looks at a model of BERT-base's shape.
 
-Three figures, each with what is to be reached: the first view after the model's pass, in seconds and in bytes; what a
-word takes to be told while the pointer goes over 512 of them; and how many pictures a second a map of 2,048 by 2,048
-has while it is dragged. Weights are fresh: how long an attention takes to be shown does not hang on what it learned.
+Each figure stands beside what is to be reached: the first view after the model's pass, in seconds and in bytes; what a
+word takes to be told while the pointer goes over 512 of them; how many pictures a second a map of 2,048 by 2,048 has
+while it is dragged; and the first two again of half a minute of sound, in a model of wav2vec 2.0's base shape. Weights
+are fresh: how long an attention takes to be shown does not hang on what it learned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import shutil
 import threading
 import time
+import wave
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,6 +30,7 @@ WORDS = 512  # tokens of the first two figures
 LONG = 2048  # of the third
 SOON, SMALL, QUICK, SMOOTH = 1.0, 6e6, 100.0, 30.0  # seconds, bytes, milliseconds, pictures a second
 VIEW = {"width": 1280, "height": 800}
+SECONDS, RATE = 30, 16_000  # of the sound
 HOVERED = 40  # words that the pointer goes over
 DRAGGED = 90  # moves of the pointer
 
@@ -53,6 +56,7 @@ HOVER = """() => {
   document.addEventListener("pointerenter", (event) => {
     if (event.target.classList?.contains("token")) from = performance.now();
   }, true);
+  document.querySelector(".track")?.addEventListener("pointermove", () => (from = performance.now()), true);
   new MutationObserver(() => {
     const began = from;
     from = null;
@@ -82,6 +86,30 @@ def stage_of(folder: Path, tokens: int, depth: int) -> Stage:
     transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **named).save_pretrained(folder)
     stage = Stage(load(folder))
     stage.open(" ".join(words[at % len(words)] for at in range(tokens - 2)))
+    return stage
+
+
+def sound_of(folder: Path, depth: int) -> Stage:
+    """A fresh wav2vec 2.0 of base's width and heads, and one scene of half a minute of noise: 1,499 frames."""
+    import transformers
+
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAOINSHRDLUC'"]
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(vocab_size=len(letters), num_hidden_layers=depth, pad_token_id=0)
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(letters)}))
+    signs = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    kind = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "word_delimiter_token": "|", "do_lower_case": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(signs | kind))
+    noise = (torch.randn(SECONDS * RATE) * 4000).clamp(-32768, 32767).to(torch.int16)
+    with wave.open(str(folder / "noise.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(noise.numpy().tobytes())
+    stage = Stage(load(folder))
+    stage.open(str(folder / "noise.wav"))
     return stage
 
 
@@ -125,13 +153,14 @@ def first_view(stage: Stage, browser: Any, view: str = "") -> tuple[float, float
 
 
 def hover(stage: Stage, browser: Any) -> float:
-    """Milliseconds that a word takes, the median of those that the pointer goes over."""
+    """Milliseconds that a word or a frame takes, the median of those that the pointer goes over."""
     with Shown(stage, browser) as shown:
         shown.opened()
         shown.page.evaluate(HOVER)
         words = shown.page.locator(".asking .token").all()
+        track = None if words else shown.page.locator(".track").bounding_box()
         for at in range(20, 20 + HOVERED):
-            box = words[at].bounding_box()
+            box = track | {"x": track["x"] + 12 * at, "width": 2} if track else words[at].bounding_box()
             before = len(shown.page.evaluate("window.took"))
             shown.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             end = time.monotonic() + 10
@@ -175,6 +204,9 @@ def measured(rounds: int) -> dict[str, tuple[float, float, str]]:
         heads = [first_view(wide, browser, "view=heads") for _ in range(rounds)]
         hovers = [hover(wide, browser) for _ in range(rounds)]
         drags = [drag(long, browser) for _ in range(rounds)]
+        heard = sound_of(Path(room) / "sound", 12)
+        sounds = [first_view(heard, browser) for _ in range(rounds)]
+        frames = [hover(heard, browser) for _ in range(rounds)]
         browser.close()
     return {
         "first view": (median(took for took, _ in views), SOON, "s"),
@@ -182,6 +214,9 @@ def measured(rounds: int) -> dict[str, tuple[float, float, str]]:
         "all heads, first ones": (median(took for took, _ in heads), SOON, "s"),
         "a word under the pointer": (median(hovers), QUICK, "ms"),
         "a map that is dragged": (median(drags), SMOOTH, "pictures/s"),
+        "half a minute of sound": (median(took for took, _ in sounds), SOON, "s"),
+        "half a minute, sent": (median(sent for _, sent in sounds), SMALL / 1e6, "MB"),
+        "a frame under the pointer": (median(frames), QUICK, "ms"),
     }
 
 

@@ -139,8 +139,11 @@ def test_a_person_probes_a_model(cli, trees, tmp_path):
     assert rows[0]["accuracy"] == 1.0  # the sentences are all the same
     assert all(abs(row["selectivity"] - (row["accuracy"] - row["control"])) < 1e-9 for row in rows)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    ended = cli("probe", bert, trees, "--of", "heads")
+    drawn = tmp_path / "heads.svg"
+    ended = cli("probe", bert, trees, "--of", "heads", "--figure", drawn)
     assert ended.code == 0, ended.err
+    assert b"<svg" in drawn.read_bytes()
+    assert drawn.read_bytes() != picture.read_bytes()
     assert ended.out.splitlines()[0].split()[:2] == ["relation", "count"]
     assert {line.split()[0] for line in ended.out.splitlines()[1:]} >= {"all", "det"}
     assert cli("probe", bert, trees, "--of", "relations", "--hidden", 8, "--limit", 6).code == 0

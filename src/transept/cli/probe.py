@@ -39,7 +39,9 @@ def probe(
     ] = "tags",
     hidden: Annotated[int | None, typer.Option("--hidden", min=1, help="Units of a hidden layer; else linear.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=2, help="So many sentences of the file.")] = LIMIT,
-    figure: Annotated[Path | None, typer.Option("--figure", help="Draw accuracy by layer: .png or .svg.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw accuracy, by layer or relation: .png or .svg.")
+    ] = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def probe(
     sentences = read_trees(file)[:limit]
     loaded = load(model, device=device, say=note)
     if of == "heads":
-        show_heads(loaded, sentences, as_json)
+        show_heads(loaded, sentences, figure, as_json)
     else:
         show_layers(loaded, sentences, of, hidden, figure, as_json)
 
@@ -112,7 +114,8 @@ def show_layers(
         curves(figure, lines, title=f"{of}, by layer")
 
 
-def show_heads(loaded: Loaded, sentences: Sequence[Sentence], as_json: bool) -> None:
+def show_heads(loaded: Loaded, sentences: Sequence[Sentence], figure: Path | None, as_json: bool) -> None:
+    from transept.inspect.figure import bars
     from transept.inspect.syntax import Tally, word_maps
 
     tally = Tally()
@@ -129,3 +132,7 @@ def show_heads(loaded: Loaded, sentences: Sequence[Sentence], as_json: bool) -> 
         else:
             where = f"{one.attention}:{one.head} {one.looks}"
             print(f"{one.relation:<14}{one.count:>7}{one.accuracy:>8.3f}{one.offset:>+8}{one.baseline:>8.3f}  {where}")
+    if figure is not None and found:
+        names = [f"{one.relation}, {one.attention}:{one.head}" for one in found]
+        both = {"the best head": [one.accuracy for one in found], "the best distance": [one.baseline for one in found]}
+        bars(figure, names, both, title="which governor a head finds, by relation", x="right")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import UsageError
-from transept.inspect.cut import Hidden, Side, hide, reading
+from transept.inspect.cut import Hidden, Side, hide_token, reading
 from transept.inspect.example import Choice, Example, Measure, Row, scored
 from transept.inspect.words import Word
 from transept.models import ModelLayer, Seq2SeqLayer
@@ -201,7 +201,8 @@ def leave_one_out(
 ) -> Attribution:
     """f(x) - f(x without the token), measured for every token: zeros enter in its place, and no attention sees it.
 
-    As `TokenAt` cuts it, many at a time. `sides` are those whose tokens are left out; None is all.
+    As `TokenAt` cuts it, many at a time. `sides` are those whose tokens are left out; None is all. Raises UsageError
+    where an attention looks at no single tokens.
     """
     model, found = example.model, dict[str, Tensor]()
     training = model.training
@@ -238,6 +239,6 @@ def _without(example: Example, choice: Choice, measure: Measure, side: str, toke
     with ExitStack() as undo:
         undo.callback(trunk.register_forward_pre_hook(blank).remove)
         for name, layer in readers.items():
-            hide(layer, name, Hidden(key=tokens.to(hidden.device)), undo)
+            hide_token(layer, name, Hidden(key=tokens.to(hidden.device)), undo)
         logits = repeated(example, len(tokens)).float()
     return torch.stack([scored(row, choice, measure) for row in logits]).cpu()

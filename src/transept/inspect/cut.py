@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from transept.errors import UsageError, nearest
-from transept.inspect.record import Asking, attentions, matching
+from transept.inspect.record import Asking, attentions, demand_tokens, matching
 from transept.models import Seq2SeqLayer
 from transept.parts.attention import AttentionLayer
 from transept.parts.block import BlockLayer
@@ -44,7 +44,8 @@ class HeadAt:
 class Link:
     """What a query sees of a key: nothing any more, and its other keys share what it gave this one.
 
-    `head` None is every head; `query` or `key` None is every one.
+    `head` None is every head; `query` or `key` None is every one. A key that is made of several tokens stands at the
+    position after them.
     """
 
     attention: str
@@ -132,7 +133,7 @@ def _without(model: nn.Module, one: Cut, undo: ExitStack) -> Hits:
             trunk, readers = reading(model, side)
             undo.callback(trunk.register_forward_pre_hook(_zero_token(position, hits)).remove)
             for found, layer in readers.items():
-                hide(layer, found, Hidden(key=position), undo)
+                hide_token(layer, found, Hidden(key=position), undo)
     return hits
 
 
@@ -255,6 +256,17 @@ def hide(layer: AttentionLayer, name: str, hidden: Hidden, undo: ExitStack) -> N
         return q, k, v, allowed.without(hidden)
 
     undo.callback(layer.asked.register_forward_hook(look).remove)
+
+
+def hide_token(layer: AttentionLayer, name: str, hidden: Hidden, undo: ExitStack) -> None:
+    """Hide a token from an attention. Raises UsageError for one that looks at no single tokens."""
+    demand_tokens(
+        name,
+        layer,
+        "no single token can be hidden from it",
+        "Take gradients (input_x_gradient, integrated_gradients), or cut a head, or the attention as a whole.",
+    )
+    hide(layer, name, hidden, undo)
 
 
 # ------------------------------------------------------------------ the effect

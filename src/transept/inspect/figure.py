@@ -78,6 +78,22 @@ def curves(
     _write(figure, file, kind)
 
 
+def bars(
+    file: Path, names: Sequence[str], values: Mapping[str, Sequence[float]], *, title: str = "", x: str = "accuracy"
+) -> None:
+    """Numbers by name, lying, those of each kind beside each other; the first name is on top."""
+    kind, figure = demand_kind(file), _figure(7.0, min(24.0, 1.2 + 0.3 * len(names)))
+    axes, high = figure.subplots(), 0.8 / len(values)
+    for at, (label, numbers) in enumerate(values.items()):
+        axes.barh([place + high * (at + 0.5) - 0.4 for place in range(len(names))], numbers, high, label=plain(label))
+    axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_title(title, fontsize=9)
+    axes.legend(fontsize=8)
+    _write(figure, file, kind)
+
+
 def plain(name: str) -> str:
     """A word as it is drawn: a dollar sign would begin a formula."""
     return name.replace("$", r"\$")

@@ -190,15 +190,22 @@ def kept_of(name: str, layer: AttentionLayer, asked: Asking) -> Asked | Made:
     return Asked(name, layer, q.detach(), k.detach(), allowed.alone(), versions(layer, allowed))
 
 
+def mixture(layer: AttentionLayer) -> str | None:
+    """What an attention looks at, where that is no single token; None where it is."""
+    if isinstance(layer.core, LowRankLayer):
+        return "mixes all keys before any query looks, by the core LowRank"
+    return "looks at keys that are made of several tokens" if layer.shorten is not None else None
+
+
+def demand_tokens(name: str, layer: AttentionLayer, what: str, remedy: str) -> None:
+    """Refuse an attention that looks at no single tokens: `what` cannot be had of it. Raises UsageError."""
+    if (reason := mixture(layer)) is not None:
+        raise UsageError(f"{name} {reason}: {what}", remedy=remedy)
+
+
 def demand_shares(name: str, layer: AttentionLayer) -> None:
     """Refuse an attention that gives more than shares of the row's own tokens. Raises UsageError with what it is."""
-    reason = None
-    if isinstance(layer.core, LowRankLayer):
-        reason = "mixes all keys before any query looks, by the core LowRank"
-    elif layer.shorten is not None:
-        reason = "looks at keys that are made of several tokens"
-    elif layer.recall is not None:
-        reason = "mixes in what it finds in segments before"
+    reason = mixture(layer) or ("mixes in what it finds in segments before" if layer.recall is not None else None)
     if reason is not None:
         raise UsageError(
             f"{name} {reason}: it cannot be taken apart into what single tokens bring",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transept.errors import UsageError
 from transept.inspect.example import Example
-from transept.inspect.record import attentions, record
+from transept.inspect.record import attentions, demand_tokens, record
 from transept.inspect.words import merge
 
 REACH = 6  # words on either side that an offset may be
@@ -110,6 +110,8 @@ def word_maps(example: Example) -> dict[str, Tensor]:
     names = [n for n, layer in attentions(example.model).items() if n.startswith(side) and layer.spec.source == "self"]
     if not names:
         raise UsageError("no attention of this model looks from a word of the source to another")
+    for name in names:
+        demand_tokens(name, attentions(example.model)[name], "it has no map of words", "Probe tags or relations.")
     with record(example.model) as kept:
         example.output()
     return {name: merge(kept[name][0].float().cpu(), words, words) for name in names}

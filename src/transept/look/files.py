@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+from transept.errors import UsageError
 from transept.look.stage import Stage
 
 FOLDER = Path(__file__).parent / "page"
@@ -46,7 +47,17 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     Layers go in while there is room: all of the first scene, then all of the next.
     """
     told, left, used = stage.told(), [], 0
+    told["path"] = told["model"]  # where it lies on this machine is nobody's business
     for scene in told["scenes"]:
+        if scene["branches"]:
+            try:
+                scene["beam"] = stage.beam(scene["id"])
+            except UsageError as error:
+                left.append(f"the beam of scene {scene['id']}: {error.what}")
+        if scene["sound"]:
+            wav = stage.sound(scene["id"])
+            used += len(wav)
+            scene["wav"] = base64.b64encode(wav).decode("ascii")
         for number, layer in enumerate(scene["layers"]):
             if layer["small"]:
                 small = stage.small(scene["id"], number)

@@ -18,8 +18,10 @@ from transept.heads.vocabulary import Vocabulary
 from transept.inputs.patches import Patches
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
+from transept.inputs.waveform import Waveform
 from transept.inspect.example import Choice, Example
 from transept.inspect.words import Span, words_of
+from transept.look.hearing import Heard, heard
 from transept.look.scene import Role, Side
 from transept.models import Model, ModelLayer, Seq2SeqLayer
 from transept.use.classify import Label
@@ -41,7 +43,8 @@ class Read:
     The sides are what was read; where there are two stacks, what was written; and what the second stack was given for
     each token that it wrote, which is what stood before it. `writes` says that the scores are of what could have been
     written at each row; `target` are the tokens that were. `asked` are the outputs that can be explained: each token
-    that was written, or each class that is told.
+    that was written, or each class that is told. `begun` are the tokens that it was made to begin with, `most` how many
+    more it was to write.
     """
 
     title: str
@@ -54,6 +57,9 @@ class Read:
     answers: Weighed = ()
     target: tuple[int, ...] = ()
     picture: str | None = None
+    sound: Heard | None = None
+    begun: tuple[int, ...] = ()
+    most: int | None = None
 
     def beside(self, role: Role) -> tuple[str, str]:
         """The sides of an attention: of its rows, and of its columns."""
@@ -63,10 +69,15 @@ class Read:
 
 
 def read(loaded: Loaded, given: str, target: Sequence[int] | None = None, most: int | None = None) -> Read:
-    """An input of a model: a text, or the file of a picture. `target` are the tokens that what it writes begins with.
+    """An input of a model: a text, or the file of a picture or a sound. `target` are tokens that its text begins with.
 
-    UsageError where the model takes neither, InvalidData where the text is too long or the picture none.
+    UsageError where the model takes none of these, InvalidData where the text is too long or the file is no such thing.
     """
+    found = _read(loaded, given, target, most)
+    return replace(found, begun=tuple(target or ()), most=most)
+
+
+def _read(loaded: Loaded, given: str, target: Sequence[int] | None, most: int | None) -> Read:
     spec, model = loaded.spec, loaded.model
     if isinstance(model, Seq2SeqLayer):
         if isinstance(model.spec.source, Seen):
@@ -74,6 +85,8 @@ def read(loaded: Loaded, given: str, target: Sequence[int] | None = None, most: 
         return _translated(loaded, given, target or (), most)
     if isinstance(spec, Model) and isinstance(spec.embed, Seen):
         return _classified(loaded, Path(given))
+    if isinstance(spec, Model) and isinstance(spec.embed, Waveform) and {"hear", "transcribe"} & set(loaded.verbs):
+        return _listened(loaded, Path(given))
     if isinstance(spec, Model) and isinstance(spec.embed, Tokens):
         if spec.stack.causal and isinstance(spec.head, Vocabulary) and loaded.generation is not None:
             return _continued(loaded, given, target or (), most)
@@ -204,7 +217,7 @@ def _spoken(tokenizer: Tokenizer) -> Callable[[int], str]:
     return lambda token: tokenizer.tokens([token])[0] if token in tokenizer.around else tokenizer.decode([token]) or " "
 
 
-# ------------------------------------------------------------------ pictures
+# ------------------------------------------------------------------ pictures and sound
 
 
 def side_of_picture(entry: Seen) -> Side:
@@ -225,6 +238,15 @@ def _classified(loaded: Loaded, path: Path) -> Read:
     asked, answers = _told(loaded, loaded.see(values))
     example = Example(model, side.row(values[None].to(model.device)))
     return Read(str(path), (side,), example, asked=asked, answers=answers, picture=shown(loaded, values))
+
+
+def _listened(loaded: Loaded, path: Path) -> Read:
+    sound = heard(loaded, path)
+    # Every frame is a word of its own: none is an end or a mark.
+    side = Side("sound", sound.frames, tuple(range(len(sound.frames))), step=sound.step)
+    example = Example(loaded.model, side.row(sound.samples[None].to(loaded.model.device)))
+    answers = _told(loaded, loaded.hear(sound.samples))[1] if "hear" in loaded.verbs else ()
+    return Read(str(path), (side,), example, answers=answers, sound=sound)
 
 
 def _told(loaded: Loaded, label: Label) -> tuple[tuple[Choice, ...], Weighed]:

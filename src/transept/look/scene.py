@@ -20,7 +20,7 @@ from transept.inspect.align import CrossMaps, Standing, standings
 from transept.inspect.contributions import contributed
 from transept.inspect.example import Row
 from transept.inspect.heads import Report, report
-from transept.inspect.record import Record, attentions, record
+from transept.inspect.record import Record, attentions, mixture, record
 from transept.inspect.words import Word, merge
 from transept.models import ModelLayer, Seq2SeqLayer
 from transept.parts.attention import AttentionLayer
@@ -42,17 +42,19 @@ class Side:
     """What stands on one side of an attention: the tokens read, the tokens written, the patches of a picture.
 
     `texts` are shown; `words` number the word that each token is of, None where a token is no text (an end, a class
-    token). `grid` is the rows and columns of a picture's patches, which follow `before` tokens that are none.
+    token). `grid` is the rows and columns of a picture's patches, which follow `before` tokens that are none; `step` is
+    how many seconds each frame of a sound is after the one before.
     """
 
     name: str
     texts: tuple[str, ...]
     words: tuple[int | None, ...]
     grid: tuple[int, int] | None = None
+    step: float | None = None
 
     def told(self) -> dict[str, Any]:
         """For the page."""
-        return {"name": self.name, "texts": self.texts, "words": self.words, "grid": self.grid}
+        return {"name": self.name, "texts": self.texts, "words": self.words, "grid": self.grid, "step": self.step}
 
     def grouped(self) -> list[Word]:
         """The words, as the page shows them: tokens that are none are each one of their own, `special`."""
@@ -105,6 +107,11 @@ class Seen:
             return self.kept[self.name][0]
         return self.kept.rows(self.name, range(self.begins, self.begins + self.size))[0]
 
+    def one(self, head: int | None) -> Floats:
+        """The map of a head, or the mean of all, (S, T)."""
+        rows = range(self.begins, self.begins + self.size)
+        return _floats(self.map().mean(0) if head is None else self.kept.rows(self.name, rows, head)[0])
+
     def some(self, rows: Sequence[int]) -> Floats:
         """Some of the rows, (H, N, T): nothing is made of the others."""
         return _floats(self.kept.rows(self.name, [self.begins + at for at in rows])[0])
@@ -120,6 +127,7 @@ class Seen:
             "shape": self.shape,
             "small": tuple(min(side, SMALL) for side in self.shape[1:]) if max(self.shape[1:]) > SMALL else None,
             "shared": self.shared,
+            "begins": self.begins,
             "labels": self.labels,
         }
 
@@ -169,7 +177,8 @@ class Scene:
     """One pass, ready to be shown. `choices` has the likeliest tokens at each row of the side that was written.
 
     `answers` are classes with their probabilities; `picture` is what the model saw, as an address that holds it;
-    `first` is the layer and the head that are best looked at first.
+    `sound` what is told of a sound; `first` is the layer and the head that are best looked at first; `unseen` says what
+    of the model is not shown.
     """
 
     title: str
@@ -180,18 +189,22 @@ class Scene:
     answers: tuple[tuple[str, float], ...] = ()
     picture: str | None = None
     first: tuple[int, int] | None = None
+    sound: dict[str, Any] | None = None
+    unseen: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Any]:
         """For the page: everything but the weights."""
         return {
             "title": self.title,
             "picture": self.picture,
+            "sound": self.sound,
             "sides": [side.told() for side in self.sides],
             "layers": [layer.told() for layer in self.layers],
             "written": self.written,
             "choices": [[choice.told() for choice in row] for row in self.choices],
             "answers": self.answers,
             "first": self.first,
+            "unseen": self.unseen,
         }
 
 
@@ -200,16 +213,36 @@ def scene_of(read: Read) -> Scene:
     model = read.example.model
     with torch.no_grad(), record(model) as kept:
         logits = read.example.output().logits
-    layers = list(layers_of(model, read, kept))
+    layers, missing = list(layers_of(model, read, kept)), unseen(model)
+    if not layers:
+        raise UsageError(
+            f"no attention of this model has a view. {' '.join(missing)}".strip(),
+            remedy="Record it in Python: transept.record(model).",
+        )
     first = None
     if sum(heads * rows * columns for heads, rows, columns in (one.shape for one in layers)) <= LABELLED:
         layers, first = labelled(layers, read)
     choices = tuple(_choices(row, read) for row in logits[0]) if read.writes else ()
-    return Scene(read.title, read.sides, tuple(layers), read.written, choices, read.answers, read.picture, first)
+    sound = None if read.sound is None else read.sound.told(logits[0])
+    return Scene(
+        read.title,
+        read.sides,
+        tuple(layers),
+        read.written,
+        choices,
+        read.answers,
+        read.picture,
+        first,
+        sound,
+        tuple(missing),
+    )
 
 
 def layers_of(model: Built, read: Read, kept: Record) -> Iterator[Seen]:
-    """Every attention that was asked in a pass, as often as it was; layer 1 of a role is the first."""
+    """Every attention that was asked in a pass, as often as it was; layer 1 of a role is the first.
+
+    Those that look at no single tokens are counted, and have no view: see `unseen`.
+    """
     counts: dict[Role, int] = {}
     for name, layer in attentions(model).items():
         if name not in kept:
@@ -221,7 +254,19 @@ def layers_of(model: Built, read: Read, kept: Record) -> Iterator[Seen]:
             continue
         for begins in range(0, all_rows, size):
             counts[role] = counts.get(role, 0) + 1
-            yield Seen(name, role, counts[role], rows, columns, kept, size, begins, all_rows > size)
+            if mixture(layer) is None:
+                yield Seen(name, role, counts[role], rows, columns, kept, size, begins, all_rows > size)
+
+
+def unseen(model: Built) -> list[str]:
+    """What is not shown of a model's attentions, and why: a sentence for each."""
+    found = list[str]()
+    for name, layer in attentions(model).items():
+        if (reason := mixture(layer)) is not None:
+            found.append(f"{name} is not shown: it {reason}.")
+        elif layer.recall is not None:
+            found.append(f"{name} also mixes in what it finds in segments before, which is not shown.")
+    return found
 
 
 def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int, int] | None]:
@@ -232,7 +277,7 @@ def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int,
     sides = {side.name: side for side in read.sides}
     found, told = list[Seen](), dict[tuple[int, int], Report]()
     for at, one in enumerate(layers):
-        if sides[one.rows].grid or sides[one.columns].grid:
+        if any(sides[name].grid or sides[name].step for name in (one.rows, one.columns)):
             found.append(one)
             continue
         columns = sides[one.columns].grouped()

@@ -63,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(stage.told)
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
+            case ["api", "scene", number, "map", layer, head]:
+                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else int(head)))
+            case ["api", "scene", number, "sound"]:
+                self._answer(lambda: stage.sound(int(number)))
             case ["api", "scene", number, "small", layer]:
                 self._answer(lambda: stage.small(int(number), int(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
@@ -78,10 +82,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         stage = self.server.stage
         number = asked.get("scene")
-        if path in ("api/cut", "api/why") and (not isinstance(number, int) or isinstance(number, bool)):
-            self._refuse(HTTPStatus.BAD_REQUEST, "a cut and a why are asked of a scene, by its number")
+        if path in ("api/cut", "api/why", "api/beam") and (not isinstance(number, int) or isinstance(number, bool)):
+            self._refuse(HTTPStatus.BAD_REQUEST, "a cut, a why and a beam are asked of a scene, by its number")
         elif path == "api/cut" and isinstance(number, int):
             self._answer(lambda: stage.cut(number, asked))
+        elif path == "api/beam" and isinstance(number, int):
+            self._answer(lambda: stage.beam(number))
         elif path == "api/why" and isinstance(number, int):
             output, method = asked.get("output"), asked.get("method")
             if type(output) is not int or not isinstance(method, str):

@@ -10,11 +10,13 @@ import numpy as np
 
 from transept.errors import UsageError
 from transept.look.asking import cut_of, why_of
+from transept.look.beam import beam, shown
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
 from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
+READS = {"pictures": {"see", "caption"}, "sound": {"hear", "transcribe"}}
 KEPT = 24  # scenes that are held at a time; the oldest goes first
 
 
@@ -32,9 +34,10 @@ class Stage:
         path = self.loaded.path.resolve()
         return {
             "model": path.parent.name if path.name == "model" else path.name,
+            "path": str(path),
             "is": described(self.loaded.spec),
             "verbs": verbs,
-            "reads": "pictures" if {"see", "caption"} & set(verbs) else "text",
+            "reads": next((kind for kind, known in READS.items() if known & set(verbs)), "text"),
             "scenes": [self.scene(number) for number in self._scenes],
         }
 
@@ -52,11 +55,38 @@ class Stage:
         """A scene for the page, without the weights."""
         wanted, scene = self._found(number)
         asked = [choice.at for choice in wanted.asked]
-        return {"id": number, "target": wanted.target, "asked": asked} | scene.told()
+        return {
+            "id": number,
+            "target": wanted.target,
+            "begun": len(wanted.begun),
+            "most": wanted.most,
+            "asked": asked,
+            "indices": [choice.index for choice in wanted.asked],
+            "branches": wanted.writes and wanted.most != 0,
+        } | scene.told()
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
         return self._layer(number, layer).packed(exact)
+
+    def map(self, number: int, layer: int, head: int | None) -> bytes:
+        """The map of one head, or the mean of all, (S, T), float32."""
+        asked = self._layer(number, layer)
+        if head is not None and not 0 <= head < asked.shape[0]:
+            raise UsageError(f"{asked.name} has {asked.shape[0]} heads, and no number {head}")
+        return asked.one(head).astype("<f4").tobytes()
+
+    def beam(self, number: int) -> dict[str, Any]:
+        """All that a beam search weighs for the input of a scene: see `beam.beam`."""
+        with self._lock:
+            wanted = self._found(number)[0]
+            return shown(self.loaded, wanted, beam(self.loaded, wanted.title, wanted.begun, wanted.most))
+
+    def sound(self, number: int) -> bytes:
+        """The sound of a scene as the model heard it, a .wav file."""
+        if (heard := self._found(number)[0].sound) is None:
+            raise UsageError(f"scene {number} is no sound")
+        return heard.wav()
 
     def small(self, number: int, layer: int) -> bytes:
         """The maps of a layer as small pictures, as `Seen.small` has them."""

@@ -1,6 +1,7 @@
-"""A text, a pair of texts or a picture as an example to explain: rows with their tokens and words."""
+"""A text, a pair of texts, a picture or a sound as an example to explain: rows with their tokens and words."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,43 +12,58 @@ from transept.data.tokenizer import Encoding
 from transept.errors import UsageError
 from transept.inputs.seen import Seen
 from transept.inputs.tokens import Tokens
+from transept.inputs.waveform import Waveform
 from transept.inspect.example import Example, Row
 from transept.inspect.words import Span, Word, units, words_of
 from transept.models import Model, Seq2Seq
+from transept.use.hear import listened
 from transept.use.kinds import described
-from transept.use.reading import demand_tokenizer, encodings
+from transept.use.reading import demand_tokenizer, encodings, prompt_ids
 from transept.use.see import prepared
+from transept.use.senses import warn
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
 
 Given = str | tuple[str, str] | Path | Tensor
+Target = str | Sequence[int]
 
 
-def explain(loaded: "Opened", given: Given, target: str | None) -> Example:
+def explain(loaded: "Opened", given: Given, target: Target | None) -> Example:
     """What a model reads of a text. See `Loaded.explain`."""
     spec = loaded.spec
     if isinstance(spec, Seq2Seq):
         if spec.source_tokens is None:
             if isinstance(given, tuple) or target is None:
                 raise UsageError("this model writes of pictures: give the picture, and as target the text")
-            return Example(loaded.model, picture_row(loaded, given), target_row(loaded, target))
+            return Example(loaded.model, picture_row(loaded, given), written_row(loaded, target))
         if not isinstance(given, str):
             raise UsageError(f"this model reads text, not a {type(given).__name__}")
         source = source_row(loaded, given)
         if loaded.generation is None:  # its second stack reads the source again
             ids = loaded.again(source.inputs[0].tolist())
             return Example(loaded.model, source, named(loaded, ids))
-        return Example(loaded.model, source, target_row(loaded, target or ""))
+        return Example(loaded.model, source, written_row(loaded, target or ""))
+    if target is not None and not isinstance(target, str) and isinstance(given, str) and loaded.generation is not None:
+        return Example(loaded.model, named(loaded, [*prompt_ids(loaded, given), *target]))
     if target is not None:
-        raise UsageError(f"this model has one stack, and writes no target: it is {described(spec)}")
+        raise UsageError(
+            f"this model has one stack, and writes no target: it is {described(spec)}",
+            remedy="Of one that goes on with a text, give the token ids that it wrote: target=[...]."
+            if loaded.generation is not None
+            else None,
+        )
+    if isinstance(spec, Model) and isinstance(spec.embed, Waveform):
+        if isinstance(given, tuple):
+            raise UsageError("this model hears one sound at a time")
+        return Example(loaded.model, sound_row(loaded, given))
     if isinstance(spec, Model) and isinstance(spec.embed, Seen):
         if isinstance(given, tuple):
             raise UsageError("this model sees one picture at a time")
         return Example(loaded.model, picture_row(loaded, given))
     if not isinstance(spec, Model) or not isinstance(spec.embed, Tokens) or isinstance(given, Path | Tensor):
         raise UsageError(
-            f"explain takes what this model reads, a text or a picture: it is {described(spec)}",
+            f"explain takes what this model reads, a text, a picture or a sound: it is {described(spec)}",
             remedy="Make the Example by hand: transept.inspect.example.Example(model, Row(inputs, names)).",
         )
     (one,) = encodings(loaded, [given], 0)
@@ -62,6 +78,11 @@ def source_row(loaded: "Opened", text: str, cuts: Sequence[Span] | None = None) 
     """A text as an encoder reads it."""
     (one,) = encodings(loaded, [text], 0)
     return text_row(loaded, one, text, cuts)
+
+
+def written_row(loaded: "Opened", target: Target) -> Row:
+    """What was written, a text or its tokens, as a decoder reads it."""
+    return target_row(loaded, target) if isinstance(target, str) else named(loaded, [loaded.start, *target])
 
 
 def target_row(loaded: "Opened", text: str, cuts: Sequence[Span] | None = None) -> Row:
@@ -95,7 +116,7 @@ def unended(loaded: "Opened", one: Encoding) -> Encoding:
 
 
 def named(loaded: "Opened", ids: list[int]) -> Row:
-    """Tokens without a text."""
+    """Tokens without a text. Raises InvalidData for one that the vocabulary does not have."""
     names = demand_tokenizer(loaded).tokens(ids)
     return Row(torch.tensor([ids]), names, [Word(name, 0, 0, (at,)) for at, name in enumerate(names)])
 
@@ -115,6 +136,26 @@ def picture_row(loaded: "Opened", picture: str | Path | Tensor) -> Row:
     names = [f"[{at}]" for at in range(before)] + [f"{y},{x}" for y in range(rows) for x in range(columns)]
     words = [Word(name, 0, 0, (at,), special=at < before) for at, name in enumerate(names)]
     return Row(values[None], names, words)
+
+
+def sound_row(loaded: "Opened", sound: str | Path | Tensor) -> Row:
+    """A sound with its frames as tokens, each called by the second that it begins at.
+
+    A tensor (N,) is heard as it is; a file is made what the model listens to, and what was done to it is told.
+    """
+    samples = sound if isinstance(sound, Tensor) else listened(loaded, sound, None, 1, True, warn)[0]
+    names = seconds_of(loaded, samples)
+    return Row(samples[None], names, [Word(name, 0, 0, (at,)) for at, name in enumerate(names)])
+
+
+def seconds_of(loaded: "Opened", samples: Tensor) -> list[str]:
+    """Where each frame of a sound (N,) begins, in seconds: "0.02"."""
+    spec = loaded.spec
+    assert isinstance(spec, Model)
+    assert isinstance(spec.embed, Waveform)
+    features = spec.embed.features
+    step = prod(features.strides) / loaded.demand_hearing().rate
+    return [f"{at * step:.2f}" for at in range(features.frames(len(samples)))]
 
 
 def spaced(text: str) -> list[Span]:

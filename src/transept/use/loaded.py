@@ -21,7 +21,7 @@ from transept.use.answer import LONGEST, Answer, answer
 from transept.use.asking import Asking
 from transept.use.classify import Label, classify
 from transept.use.embed import chosen, embed
-from transept.use.explain import Given, explain
+from transept.use.explain import Given, Target, explain
 from transept.use.fill import Filled, fill
 from transept.use.generate import MOST, Stream, generate
 from transept.use.opened import changed
@@ -312,11 +312,12 @@ class Loaded(Asking):
 
     # ------------------------------------------------------------------ what it is explained by
 
-    def explain(self, given: Given, target: str | None = None) -> Example:
-        """What the model reads of a text, a pair of texts or a picture, as the functions of `transept.inspect` take it.
+    def explain(self, given: Given, target: Target | None = None) -> Example:
+        """What the model reads of a text, a pair of texts, a picture or a sound, as `transept.inspect` takes it.
 
         A model of two stacks is given the source and the `target` to explain, one of its own or another's: without one,
-        nothing of it is written yet.
+        nothing of it is written yet. It may be token ids, which stand after what opens a target; so may what a model of
+        one stack wrote after a prompt. A sound is made what the model listens to, and what was done to it is told.
         """
         return explain(self, given, target)
 

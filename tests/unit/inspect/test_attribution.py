@@ -33,6 +33,20 @@ def example(name: str) -> tuple[Example, Choice]:
     return one, Choice(1, 2 if one.logits().dim() == 2 else None)
 
 
+# Attentions that look at no single tokens, of which none could be hidden.
+MIXED = {"linformer": "LowRank", "wikipedia": "made of several tokens"}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_no_token_is_left_out_where_none_is_looked_at_alone(name: str) -> None:
+    one, choice = example(name)
+    before = one.logits()
+    with pytest.raises(UsageError, match=f"{MIXED[name]}.*: no single token can be hidden from it") as refused:
+        leave_one_out(one, choice)
+    assert "integrated_gradients" in str(refused.value.remedy)
+    assert torch.equal(one.logits(), before)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_integrated_gradients_add_up(name: str) -> None:
     one, choice = example(name)
@@ -71,7 +85,7 @@ def test_input_times_gradient_is_the_slope(name: str) -> None:
             assert_close(float(found.tokens[side][at]), (ends[0] - ends[1]) / 2e-5, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "linformer"])  # no link can be cut there
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in MIXED])
 def test_leaving_out_is_cutting(name: str) -> None:
     one, choice = example(name)
     found = leave_one_out(one, choice)

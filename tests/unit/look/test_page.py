@@ -1,9 +1,5 @@
 """The page in a real browser: what it shows are the numbers, by mouse and keyboard, and text stays text."""
 
-import shutil
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +9,11 @@ import pytest
 from transept.look import files
 from transept.look import scene as scene_
 from transept.look.files import alone
-from transept.look.server import Server
 from transept.look.stage import Stage
+from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, seer, translator, writer
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
-
 Page = Any
-REFUSED = "status of 400"  # what the page tells a person itself
-
-
-def until(page: Page, told: str) -> None:
-    """Wait for an expression to be true. The page's own policy forbids playwright's way, which evaluates text in it."""
-    end = time.monotonic() + 30
-    while not page.evaluate(told):
-        assert time.monotonic() < end, told
-        page.wait_for_timeout(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as told:
-        made = told.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Page]:
-    made = browser.new_page(viewport={"width": 1200, "height": 800})
-    wrong: list[str] = []
-    made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on(
-        "console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None
-    )
-    yield made
-    assert not wrong
-    made.close()
-
-
-class Shown:
-    """A stage on a server for as long as a test looks at it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.server = Server(stage)
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self.server.address
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def test_a_word_tells_what_it_looks_at(page: Page) -> None:
@@ -151,7 +98,7 @@ def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page)
         page.get_by_role("button", name="pieces of words").click()
         page.get_by_text("The numbers").click()
         cell = page.locator("tbody tr").nth(2).locator("td").nth(1)
-        assert float(cell.inner_text()) == pytest.approx(100 * weights[2, 2, 1], abs=0.45)  # sent as a byte
+        assert float(cell.inner_text()) == pytest.approx(100 * weights[2, 2, 1], abs=0.051)
         page.locator("canvas.matrix").hover(position={"x": 120, "y": 120})
         page.locator(".caption", has_text="→").wait_for()
 
@@ -291,6 +238,45 @@ def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:
         page.locator("canvas.over").click(position={"x": 410, "y": 10})
         page.get_by_text("the place at 1, 4 looks at").wait_for()
         assert page.locator(".board img").evaluate("one => one.naturalWidth") == 32
+
+
+def test_several_places_of_a_picture_are_held_and_their_mean_is_shown(page: Page) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    weights = stage.weights(number, 1)[2]
+    with Shown(stage) as address:
+        page.goto(f"{address}#layer=1&head=2")
+        page.get_by_text("class looks at").wait_for()
+        board = page.locator(".board")
+        board.click(position={"x": 410, "y": 10})
+        board.click(position={"x": 10, "y": 410})
+        page.mouse.move(5, 5)
+        caption = page.locator(".caption")
+        caption.get_by_text("the mean of 2, the place at 1, 4; the place at 4, 1, looks at").wait_for()
+        assert "pins=4%2C13" in page.url
+        assert page.locator(".frames .pin").count() == 2
+        mean = weights[[4, 13]].mean(0)
+        best = int(mean[1:].argmax())
+        assert f"{best // 4 + 1}, {best % 4 + 1} ({100 * mean[1 + best]:.1f} %)" in caption.inner_text()
+        assert f"{100 * mean[0]:.0f} % at what is no place" in caption.inner_text()
+        bar = page.locator(".parking .bar i").evaluate("one => one.getBoundingClientRect().width")
+        whole = page.locator(".parking .bar").evaluate("one => one.getBoundingClientRect().width")
+        assert bar / whole == pytest.approx(float(mean[0]), abs=0.01)
+        board.focus()
+        for key in ("ArrowDown", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        until(page, "document.querySelectorAll('.frames .pin').length === 3")
+        style = "one => [getComputedStyle(one).imageRendering, getComputedStyle(one).opacity]"
+        assert page.locator("canvas.over").evaluate(style) == ["pixelated", "0.9"]
+        page.get_by_role("button", name="smooth").click()
+        page.get_by_label("How opaque the colour is").fill("40")
+        until(page, "location.hash.includes('opacity=40')")
+        assert page.locator("canvas.over").evaluate(style) == ["auto", "0.4"]
+        page.keyboard.press("Escape")
+        page.get_by_role("tab", name="Picture").focus()
+        page.keyboard.press("Escape")
+        page.get_by_text(": class looks at").wait_for()
 
 
 def test_a_text_is_asked_for_and_a_long_one_refused(page: Page) -> None:

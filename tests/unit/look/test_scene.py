@@ -3,23 +3,30 @@
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from transept.data.foreign import read_tokenizer
-from transept.errors import UsageError
+from transept.decode.config import Search
+from transept.errors import InvalidData, UsageError
+from transept.families import linformer, memorizing, wikipedia
+from transept.hub.directory import save
 from transept.inspect.attribution import input_x_gradient, integrated_gradients, leave_one_out
 from transept.inspect.contributions import contributed
 from transept.inspect.cut import HeadAt, Link, effect
 from transept.inspect.example import Choice, Example, Row
 from transept.inspect.record import Made, Record, record
+from transept.inspect.syntax import word_maps
 from transept.inspect.words import merge
 from transept.look.reading import Read, side_of, written
 from transept.look.scene import SMALL, Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
 from transept.use.explain import source_row
+from transept.use.loaded import load
+from unit.hub.made import tokenizer
 from unit.look.staged import TEXT, filler, seer, translator, writer
 from unit.use.made import shaken, theirs
 
@@ -312,3 +319,59 @@ def test_a_small_picture_has_the_largest_share_of_each_place_and_the_entropy_of_
 def test_a_small_map_is_told_whole() -> None:
     stage = filler()
     assert all(layer["small"] is None for layer in stage.scene(stage.open(TEXT))["layers"])
+
+
+UNSEEN = {
+    "wikipedia": "is not shown: it looks at keys that are made of several tokens.",
+    "memorizing": "also mixes in what it finds in segments before, which is not shown.",
+}
+
+
+@pytest.mark.parametrize(("name", "shown"), [("wikipedia", ["stack.blocks.0.attention"]), ("memorizing", 2)])
+def test_attentions_that_look_at_no_single_tokens_are_named_and_left_out(
+    tmp_path: Path, name: str, shown: list[str] | int
+) -> None:
+    """A shortened key is no token, and what is remembered is not in the map: neither is shown as if it were."""
+    family = {"wikipedia": wikipedia, "memorizing": memorizing}[name]
+    torch.manual_seed(0)
+    model = family.declare(**family.TOY | {"vocab": 300}).build().eval()
+    save(tmp_path / name, model, tokenizer=tokenizer(), generation=Search(method="greedy", max_ratio=0.0, max_extra=6))
+    stage = Stage(load(tmp_path / name))
+    told = stage.scene(stage.open("a small house"))
+    names = [layer["name"] for layer in told["layers"]]
+    assert names == shown or len(names) == shown
+    for layer in told["layers"]:
+        assert layer["shape"][2] == len(next(s for s in told["sides"] if s["name"] == layer["columns"])["texts"])
+    (said,) = told["unseen"]
+    assert said == f"stack.blocks.1.attention {UNSEEN[name]}"
+
+
+def test_a_model_without_any_view_says_why(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = linformer.declare(**linformer.TOY | {"vocab": 300}).build().eval()
+    save(tmp_path / "linformer", model, tokenizer=tokenizer())
+    stage = Stage(load(tmp_path / "linformer"))
+    with pytest.raises(UsageError, match="no attention of this model has a view.*by the core LowRank"):
+        stage.open("a small house")
+    with pytest.raises(UsageError, match="by the core LowRank: it has no map of words"):
+        word_maps(stage.loaded.explain("a small house"))
+
+
+def test_tokens_that_were_written_are_explained_as_they_are() -> None:
+    loaded = translator().loaded
+    ids = loaded.translate("a small house").ids
+    one = loaded.explain("a small house", target=ids[:-1])
+    assert one.target is not None
+    assert one.target.inputs.tolist() == [[loaded.start, *ids[:-1]]]
+    number = translator().open("a small house")
+    read = translator()._found(number)[0]
+    assert torch.equal(one.logits(), read.example.logits())
+    gpt = writer().loaded
+    more = gpt.explain("the cat", target=[5, 6])
+    assert more.source.inputs[0].tolist()[-2:] == [5, 6]
+    assert more.source.inputs[0].tolist()[:-2] == gpt.explain("the cat").source.inputs[0].tolist()
+    with pytest.raises(UsageError, match="writes no target") as refused:
+        gpt.explain("the cat", target="sat")
+    assert "target=" in str(refused.value.remedy)
+    with pytest.raises(InvalidData, match="not in the vocabulary"):
+        loaded.explain("a small house", target=[9999])

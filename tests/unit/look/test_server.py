@@ -56,6 +56,20 @@ def test_a_scene_and_its_numbers(server: Server) -> None:
     assert told["id"] in [scene["id"] for scene in json.loads(asked(server, "api/stage")[2])["scenes"]]
 
 
+def test_one_map_is_exact(server: Server) -> None:
+    number = server.stage.open(TEXT)
+    weights = server.stage.weights(number, 1)
+    for head, wanted in ((2, weights[2]), ("mean", weights.mean(0))):
+        status, _, body = asked(server, f"api/scene/{number}/map/1/{head}")
+        assert status == 200
+        np.testing.assert_allclose(np.frombuffer(body, "<f4").reshape(wanted.shape), wanted, rtol=1e-6, atol=1e-9)
+    for path in (f"api/scene/{number}/map/1/9", f"api/scene/{number}/map/1/x", f"api/scene/{number}/sound"):
+        assert asked(server, path)[0] == 400
+    assert asked(server, "api/beam", {"scene": number})[0] == 400  # it writes no text
+    assert asked(server, "api/beam", {"scene": "1"})[0] == 400
+    assert asked(server, f"api/scene/{number}/map/1/mean", secret=False)[0] == 404
+
+
 def test_the_page_and_its_files_forbid_what_is_not_theirs(server: Server) -> None:
     for path, kind in (("", "text/html"), ("page/main.js", "text/javascript"), ("page/style.css", "text/css")):
         status, headers, body = asked(server, path)

@@ -1,8 +1,10 @@
 // Head atlas: every head of every layer at once, to find the one that is worth a look.
 
 import { colour, el, shown } from "./dom.js";
-import { groups, map } from "./words.js";
+import { groups, map, merged } from "./words.js";
 import { measured, signed } from "./cuts.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
 
 const SIDE = 56;
 
@@ -55,7 +57,7 @@ function cell(context, layer, index, head) {
   const label = layer.labels?.[head] ?? "";
   const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
-    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].grid ? "matrix" : "words" }) },
+    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
     canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
@@ -72,6 +74,7 @@ function draw(root, given) {
   } }; // prettier-ignore
   const { scene, state, data } = context;
   let filled = Promise.resolve();
+  const rows = [];
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) {
       seen.unobserve(target);
@@ -80,9 +83,9 @@ function draw(root, given) {
   }, { rootMargin: "200px" });
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
   const blocks = roles.map((role) => {
-    const rows = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
+    const own = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
     return el("section", { class: "atlas" }, el("h2", {}, { cross: "decoder → source" }[role] ?? role),
-      ...rows.map(([layer, index]) => {
+      ...own.map(([layer, index]) => {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
         row.fill = async () => {
@@ -96,10 +99,32 @@ function draw(root, given) {
           });
         };
         seen.observe(row);
+        rows.push(row);
         return row;
       }));
   });
-  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks);
+  const sided = (layer) => (layer.small ? {} : {
+    from: groups(scene.sides.find((side) => side.name === layer.rows), state.now.pieces),
+    to: groups(scene.sides.find((side) => side.name === layer.columns), state.now.pieces),
+  });
+  const copied = copies(given, "the heads", {
+    nodes: async () => {
+      for (const row of rows) await row.fill(); // those that nobody has scrolled to are empty
+      return blocks;
+    },
+    table: async () => {
+      const lines = [["attention", "head", "entropy of its most", "what it does"]];
+      for (const [index, layer] of scene.layers.entries()) for (let head = 0; head < layer.shape[0]; head++) { // prettier-ignore
+        const { from, to } = sided(layer);
+        const spread = layer.small ? (await data.small(scene, index)).spreads[head]
+          : spreadOf(merged(await data.map(scene, index, head), layer.shape[2], from, to), from.length, to.length); // prettier-ignore
+        lines.push([layer.name, String(head + 1), spread, layer.labels[head] ?? ""]);
+      }
+      return lines;
+    },
+    python: () => python.spreads(given, scene.layers.map((layer) => ({ layer, ...sided(layer) }))),
+  });
+  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks, copied);
   root.repaint = root.resized = null;
   root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
 }

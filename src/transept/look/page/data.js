@@ -36,6 +36,21 @@ class Data {
     return this.once(`${scene.id}/${layer}`, () => this.packed(scene, layer).then(spread));
   }
 
+  // The map of one head, or the mean of all where it is null: row s, column t stands at s T + t. Exact.
+  map(scene, layer, head) {
+    return this.once(`${scene.id}/map/${layer}/${head}`, () => this.exact(scene, layer, head));
+  }
+
+  // All that a beam search weighs.
+  beam(scene) {
+    return this.once(`${scene.id}/beam`, () => this.branches(scene));
+  }
+
+  // The sound of a scene: the bytes of a .wav file.
+  sound(scene) {
+    return this.once(`${scene.id}/sound`, () => this.wav(scene));
+  }
+
   // How spread each head of a layer is, and its map as a small picture: {spreads, shares}, head after head.
   small(scene, layer) {
     return this.once(`${scene.id}/small/${layer}`, async () => {
@@ -72,6 +87,18 @@ class Served extends Data {
 
   async pooled(scene, layer) {
     return new Uint8Array(await this.#bytes(`${scene.id}/small/${layer}`));
+  }
+
+  async exact(scene, layer, head) {
+    return new Float32Array(await this.#bytes(`${scene.id}/map/${layer}/${head ?? "mean"}`));
+  }
+
+  wav(scene) {
+    return this.#bytes(`${scene.id}/sound`);
+  }
+
+  branches(scene) {
+    return this.#asked("beam", { scene: scene.id });
   }
 
   async lines(scene, layer, members, backward) {
@@ -124,6 +151,24 @@ class Written extends Data {
 
   async pooled(scene, layer) {
     return bytesOf(scene.layers[layer].pooled);
+  }
+
+  async exact(scene, layer, head) {
+    const [H, S, T] = scene.layers[layer].shape;
+    const weights = await this.weights(scene, layer);
+    if (head !== null) return weights.subarray(head * S * T, (head + 1) * S * T);
+    const mean = new Float32Array(S * T);
+    for (let i = 0; i < weights.length; i++) mean[i % mean.length] += weights[i] / H;
+    return mean;
+  }
+
+  async wav(scene) {
+    return bytesOf(scene.wav).buffer;
+  }
+
+  async branches(scene) {
+    if (scene.beam === undefined) throw new Refused("The beam was left out of the file.");
+    return scene.beam;
   }
 
   lines(scene, layer, members, backward) {

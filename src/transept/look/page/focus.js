@@ -4,6 +4,8 @@ import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { alike } from "./data.js";
 import { gathered, largest } from "./words.js";
 import { cutter } from "./cuts.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
 
 const ARCS = 5;
 const CUTS = 6;
@@ -61,6 +63,12 @@ function strip(context, canvas, lines) {
   pen.clearRect(0, 0, wide, step * layers.length + 4);
   pen.font = "11px system-ui, sans-serif";
   const [text, quiet, tint] = ["--text", "--quiet", "--hue"].map(colour);
+  canvas.vector = () => layers.flatMap((other, r) => {
+    const y = 2 + step * (layers.length - 1 - r) + step / 2;
+    const width = (wide - left) / lines[r].length;
+    return [drawn("text", { x: 6, y: y + 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: other === layer ? text : quiet }, String(other.number)),
+      ...[...lines[r]].map((share, c) => drawn("circle", { cx: (left + width * (c + 0.5)).toFixed(2), cy: y, r: Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4).toFixed(2), fill: tint }))]; // prettier-ignore
+  });
   layers.forEach((other, r) => {
     const y = 2 + step * (layers.length - 1 - r) + step / 2; // the last layer on top, as in the rail
     pen.fillStyle = other === layer ? text : quiet;
@@ -113,6 +121,7 @@ function draw(root, context) {
   const board = el("div", { class: `lines${asked.length > MANY ? " many" : ""}` }, svg, ...(same ? [one.node] : [other.node, one.node]));
 
   let wanted = null;
+  let painted = null; // what is shown now, to be copied
 
   async function paint(i) {
     wanted = i;
@@ -124,6 +133,7 @@ function draw(root, context) {
       return gathered(lines[r], { all: every.length, chosen }, asked, backward);
     });
     const shares = found[alike(scene, layer).indexOf(layer)];
+    painted = { from: asking[i], shares, found };
     const tinted = shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share));
     const most = Math.max(...tinted, 1e-9);
     const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
@@ -163,7 +173,18 @@ function draw(root, context) {
     next.focus();
     event.preventDefault();
   });
-  root.replaceChildren(board, caption, parking, cutting, el("h2", {}, "Layer by layer"), el("div", { class: "strip" }, canvas));
+  const copied = copies(context, "what a word looks at", {
+    nodes: () => [board, caption],
+    table: () => [[backward ? "what looks" : "what is looked at", "share"], ...asked.map(({ text }, c) => [text, painted.shares[c]])],
+    python: () => python.row(context, painted.from, asked, backward),
+  });
+  const copiedStrip = copies(context, "the layers", {
+    nodes: () => [strip_],
+    table: () => [["layer", ...asked.map(({ text }) => text)], ...painted.found.map((shares, r) => [String(alike(scene, layer)[r].number), ...shares])],
+    python: () => python.depth(context, painted.from, asked, backward),
+  });
+  const strip_ = el("div", { class: "strip" }, canvas);
+  root.replaceChildren(board, caption, parking, copied, cutting, el("h2", {}, "Layer by layer"), strip_, copiedStrip);
   root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
   root.resized = root.repaint;
   root.repaint();
@@ -174,6 +195,6 @@ export const focus = {
   title: "Words",
   tools: ["heads", "direction", "pieces", "parked"],
   note: "Where attention goes is not yet why the model answers as it does: a word may be looked at and not used.",
-  fits: (scene) => scene.sides.every((side) => side.grid === null),
+  fits: (scene) => scene.sides.every((side) => side.grid === null && side.step === null),
   draw,
 };

@@ -9,10 +9,11 @@ import { atlas } from "./atlas.js";
 import { matrix } from "./matrix.js";
 import { stage } from "./stage.js";
 import { picture } from "./picture.js";
+import { sound } from "./sound.js";
 import { why } from "./why.js";
 
-const VIEWS = [focus, picture, stage, atlas, matrix, why];
-const FRESH = { pin: null, step: null, output: null }; // what belongs to one scene
+const VIEWS = [focus, picture, sound, stage, atlas, matrix, why];
+const FRESH = { pin: null, pins: null, step: null, output: null }; // what belongs to one scene
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -117,7 +118,7 @@ async function draw() {
     el("button", { type: "button", role: "tab", "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
   drawRail(one, view);
   drawTools(one, { layer, head }, view);
-  at("note").textContent = view.note;
+  at("note").textContent = [view.note, ...one.unseen].join(" ");
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
@@ -125,7 +126,7 @@ async function draw() {
     const { now } = state;
     const heads = head === null ? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say,
+      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say, told,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -155,8 +156,8 @@ function move(change) {
 const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 }, "]": { head: 1 } };
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") state.set({ pin: null });
+  if (event.target.closest("input, select, textarea, audio") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") state.set({ pin: null, pins: null });
   else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
   else return;
   event.preventDefault();
@@ -173,13 +174,13 @@ async function begin() {
   at("model").title = told.is;
   document.title = `${told.model} · Transept`;
   at("ask").hidden = !data.asks;
-  at("given-label").textContent = told.reads === "pictures" ? "Path of a picture" : "Text";
+  at("given-label").textContent = { pictures: "Path of a picture", sound: "Path of a sound" }[told.reads] ?? "Text";
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     if (at("given").value) open(at("given").value);
   });
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin"]);
+  const repaints = new Set(["pin", "pins"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

@@ -1,15 +1,18 @@
 // The matrix: exact shares of one map, for as many words as there are.
 
-import { colour, el, percent, shown, sized } from "./dom.js";
+import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
-import { map } from "./words.js";
+import { merged } from "./words.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
+import { legible } from "./svg.js";
 
 const LABELS = 96;
 
 function draw(root, context) {
-  const { layer, weights, heads, rows, columns, spokenLayer, state, scene, data } = context;
+  const { layer, head, rows, columns, spokenLayer, state, scene, data } = context;
   const [R, C] = [rows.length, columns.length];
-  let shares = map(weights, layer.shape, heads, rows, columns);
+  let shares = new Float32Array(R * C);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
     "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
@@ -60,6 +63,18 @@ function draw(root, context) {
     pen.strokeStyle = colour("--line");
     pen.strokeRect(LABELS - 0.5, LABELS - 0.5, shownC * zoom + 1, shownR * zoom + 1);
   }
+
+  // The whole map, wherever it is looked at.
+  const cell = Math.min(14, 1200 / Math.max(R, C));
+  canvas.extent = () => [0, 0, LABELS + C * cell, LABELS + R * cell];
+  canvas.vector = () => {
+    const every = Math.ceil(11 / cell);
+    const font = { "font-size": Math.min(11, Math.max(cell - 1, 8)), "font-family": "system-ui, sans-serif", fill: colour("--text") };
+    const name = ({ text }) => legible([...shown(text)].slice(0, 14).join(""));
+    const named = (list, told) => list.flatMap((group, i) => (i % every ? [] : [drawn("text", { ...font, ...told(LABELS + (i + 0.5) * cell + 4) }, name(group))]));
+    return [drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", "image-rendering": "pixelated" }),
+      ...named(rows, (y) => ({ x: LABELS - 6, y, "text-anchor": "end" })), ...named(columns, (x) => ({ transform: `translate(${x} ${LABELS - 6}) rotate(-90)` }))]; // prettier-ignore
+  };
 
   function later() {
     left = Math.max(0, Math.min(left, C - wide / zoom));
@@ -132,21 +147,28 @@ function draw(root, context) {
   table.addEventListener("toggle", () => {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
+  const taken = minus && scene.layers[minus[1]] ? { layer: scene.layers[minus[1]], head: Number(minus[2]) } : null;
+  const fits = taken && taken.layer.rows === layer.rows && taken.layer.columns === layer.columns && taken.head < taken.layer.shape[0];
+  const less = fits ? taken : null; // another kind of layer may have been chosen since
+  const copied = copies(context, "the matrix", {
+    nodes: () => [canvas],
+    table: () => [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])],
+    python: () => python.map(context, rows, columns, less),
+  });
   root.replaceChildren(
     el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other)),
-    el("div", { class: "held" }, canvas), told, table);
+    el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = null;
   root.resized = fit;
-  const ready = minus && scene.layers[minus[1]] ? data.weights(scene, Number(minus[1])) : Promise.resolve(null);
-  ready.then((less) => {
-    if (less) {
-      const taken = map(less, scene.layers[minus[1]].shape, [Number(minus[2])], rows, columns);
-      shares = shares.map((share, i) => share - taken[i]);
-      differs = true;
-    }
+  const maps = [{ layer, head }, ...(less ? [less] : [])].map((one) => data.map(scene, scene.layers.indexOf(one.layer), one.head));
+  Promise.all(maps).then((found) => {
+    if (!canvas.isConnected) return; // another view was chosen meanwhile
+    const [own, others] = found.map((one) => merged(one, layer.shape[2], rows, columns));
+    shares = others ? own.map((share, i) => share - others[i]) : own;
+    differs = Boolean(others);
     fill();
     fit();
-  });
+  }).catch((error) => context.say(error.message, true));
 }
 
 const MOST = 64;
@@ -163,7 +185,6 @@ function numbers(rows, columns, shares) {
 export const matrix = {
   name: "matrix",
   title: "Matrix",
-  maps: true,
   tools: ["heads", "pieces"],
   note: "The wheel zooms, dragging moves; arrows, + and − do the same on the keyboard.",
   fits: () => true,

@@ -1,68 +1,130 @@
-// Pictures: what a place, or the class token, looks at, laid over the picture's own grid.
+// Pictures: what some places, or the class token, look at on average, laid over the picture's own grid.
 
-import { el, percent, wide } from "./dom.js";
 import { hue } from "./atlas.js";
+import { copies } from "./copy.js";
+import { alike } from "./data.js";
+import { el, percent, toggle, wide } from "./dom.js";
+import * as python from "./python.js";
+import { gathered, largest } from "./words.js";
 
 const SIDE = 420;
 
+const numbers = (text) => [...new Set((text.match(/\d+/g) ?? []).map(Number))];
+
 function draw(root, context) {
-  const { scene, layer, weights, heads, state, sides } = context;
+  const { scene, layer, heads, state, sides, data } = context;
   const place = sides.columns.grid ? sides.columns : sides.rows;
   const [rows, columns] = place.grid;
   const before = place.texts.length - rows * columns;
-  const [, S, T] = layer.shape;
   const asking = sides.rows;
-  const pin = Math.min(state.now.pin ?? 0, asking.texts.length - 1);
-  const share = (s, t) => heads.reduce((sum, h) => sum + weights[(h * S + s) * T + t], 0) / heads.length;
-  const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img" });
+  const groups = place.texts.map((text, t) => ({ text, members: [t] }));
+  const given = numbers(state.now.pins ?? String(state.now.pin ?? "")).filter((one) => one < asking.texts.length);
+  const pins = given.length ? given : [0];
+  const canvas = el("canvas", { width: columns, height: rows, class: `over${state.now.smooth ? " smooth" : ""}`, role: "img", style: { opacity: state.now.opacity / 100 } });
   const caption = el("p", { class: "caption", "aria-live": "polite" });
+  const parked = el("i");
+  const parking = before ? el("div", { class: "parking", "aria-hidden": "true" }, el("span", {}, `parked on ${place.texts.slice(0, before).join(" and ")}`), el("div", { class: "bar" }, parked)) : null;
   const photo = scene.picture ? el("img", { src: scene.picture, alt: scene.title }) : null;
-  const board = el("div", { class: "board", style: { width: `${SIDE}px`, height: `${(SIDE * rows) / columns}px` } }, ...(photo ? [photo] : []), canvas);
+  const frames = el("div", { class: "frames", "aria-hidden": "true" });
+  const board = el("div", { class: "board", style: { width: `${SIDE}px`, "aspect-ratio": `${columns} / ${rows}` } }, ...(photo ? [photo] : []), canvas, frames);
+  const name = (s) => (asking.grid && s >= before ? `the place at ${asking.texts[s]}` : asking.texts[s]);
+  let [painted, wanted] = [null, null];
+  let cursor = pins.find((s) => s >= before) ?? before;
 
-  function paint(s) {
+  // The outline of a place.
+  function frame(s, kind) {
+    const [row, column] = [Math.floor((s - before) / columns), (s - before) % columns];
+    const part = (share) => `${100 * share}%`;
+    return el("i", { class: kind, style: { left: part(column / columns), top: part(row / rows), width: part(1 / columns), height: part(1 / rows) } });
+  }
+
+  async function paint(from) {
+    wanted = from;
+    frames.replaceChildren(...(asking.grid ? [...pins.filter((s) => s >= before).map((s) => frame(s, "pin")), ...from.filter((s) => s >= before && !pins.includes(s)).map((s) => frame(s, "here"))] : []));
+    const lines = await data.looked(scene, layer, from, false);
+    if (wanted !== from || !canvas.isConnected) return; // the pointer has gone on
+    const shares = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+    painted = { from, shares };
     const pen = canvas.getContext("2d");
     const [red, green, blue] = hue();
     const image = pen.createImageData(columns, rows);
-    const shares = place.texts.map((_, t) => share(s, t));
     const most = Math.max(...shares.slice(before), 1e-9);
-    for (let i = 0; i < rows * columns; i++) image.data.set([red, green, blue, 230 * Math.sqrt(shares[before + i] / most)], 4 * i);
+    for (let i = 0; i < rows * columns; i++) image.data.set([red, green, blue, 255 * Math.sqrt(shares[before + i] / most)], 4 * i);
     pen.putImageData(image, 0, 0);
-    const best = [...shares.keys()].slice(before).sort((a, b) => shares[b] - shares[a]).slice(0, 3);
-    const parked = shares.slice(0, before).reduce((sum, one) => sum + one, 0);
-    caption.textContent = `${context.spokenLayer(layer)}: ${asking.grid && s >= before ? `the place at ${asking.texts[s]}` : asking.texts[s]} looks at ${best
-      .map((t) => `${place.texts[t]} (${percent(shares[t], 1)})`).join(", ")}${before ? `; ${percent(parked)} at what is no place` : ""}.`;
+    const best = largest(shares, shares.length).filter((t) => t >= before).slice(0, 3);
+    const aside = shares.slice(0, before).reduce((sum, one) => sum + one, 0);
+    parked.style.width = percent(aside, 2).replace(" ", "");
+    const who = from.length > 1 ? `the mean of ${from.length}, ${from.map(name).join("; ")},` : name(from[0]);
+    caption.textContent = `${context.spokenLayer(layer)}: ${who} looks at ${best
+      .map((t) => `${place.texts[t]} (${percent(shares[t], 1)})`).join(", ")}${before ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
     canvas.setAttribute("aria-label", caption.textContent);
   }
+  const show = (from) => paint(from).catch((error) => context.say(error.message, true));
 
+  // A place is pinned beside the others, or let go; of words one is looked at.
+  function pin(s) {
+    const others = given.filter((one) => one !== s);
+    const next = given.includes(s) ? others : asking.grid ? [...others, s].sort((a, b) => a - b) : [s];
+    state.set({ pins: next.length ? String(next) : null, pin: null });
+  }
   const choices = asking.grid
-    ? asking.texts.slice(0, before).map((text, s) => el("button", { type: "button", "aria-pressed": String(pin === s), onclick: () => state.set({ pin: s }) }, text))
-    : asking.texts.map((text, s) => el("button", { type: "button", class: `token${pin === s ? " from" : ""}`, "aria-pressed": String(pin === s), onclick: () => state.set({ pin: s }), onpointerenter: () => paint(s), onpointerleave: () => paint(pin) }, text || "∅"));
+    ? asking.texts.slice(0, before).map((text, s) => el("button", { type: "button", "aria-pressed": String(pins.includes(s)), onclick: () => pin(s) }, text))
+    : asking.texts.map((text, s) => el("button", { type: "button", class: `token${pins.includes(s) ? " from" : ""}`, "aria-pressed": String(pins.includes(s)), onclick: () => pin(s), onpointerenter: () => show([s]), onpointerleave: () => show(pins) }, text || "∅")); // prettier-ignore
   const number = (event) => {
     const box = canvas.getBoundingClientRect();
     const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((v) => Math.min(Math.max(v, 0), 0.9999));
     return before + Math.floor(y * rows) * columns + Math.floor(x * columns);
   };
   if (asking.grid) {
-    canvas.addEventListener("pointermove", (event) => paint(number(event)));
-    canvas.addEventListener("pointerleave", () => paint(pin));
-    canvas.addEventListener("click", (event) => state.set({ pin: number(event) }));
+    let over = null;
+    board.classList.add("asks");
+    board.addEventListener("pointermove", (event) => {
+      if (over === number(event)) return;
+      over = number(event);
+      show([over]);
+    });
+    board.addEventListener("pointerleave", () => {
+      over = null;
+      show(pins);
+    });
+    board.addEventListener("click", (event) => pin(number(event)));
+    Object.assign(board, { tabIndex: 0 });
+    board.setAttribute("role", "application");
+    board.setAttribute("aria-label", "The places of the picture: arrows go from one to the next, Enter pins it or lets it go");
+    board.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+      if (!step && event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (!step) return pin(cursor);
+      const [row, column] = [Math.floor((cursor - before) / columns) + step[0], ((cursor - before) % columns) + step[1]];
+      if (row < 0 || column < 0 || row >= rows || column >= columns) return;
+      cursor = before + row * columns + column;
+      show([cursor]);
+    });
   }
+  const shading = el("input", { type: "range", min: 0, max: 100, value: state.now.opacity, "aria-label": "How opaque the colour is",
+    oninput: () => (canvas.style.opacity = shading.value / 100), onchange: () => state.set({ opacity: Number(shading.value) }) }); // prettier-ignore
   const answers = scene.answers.length
     ? [el("h2", {}, "The model's answer"), el("ol", { class: "choices" }, ...scene.answers.map(([text, probability]) =>
         el("li", {}, el("span", { class: "bar" }, el("i", wide(probability))), el("span", {}, text), el("small", {}, percent(probability, probability < 0.01 ? 3 : 1)))))]
     : [];
-  root.replaceChildren(el("div", { class: "chips" }, ...choices), board, caption, ...answers);
-  root.repaint = null;
-  root.resized = null;
-  paint(pin);
+  const copied = copies(context, "what is looked at in the picture", {
+    nodes: () => [board, caption],
+    table: () => [["place", "share"], ...place.texts.map((text, t) => [text, painted.shares[t]])],
+    python: () => python.tokens(context, painted.from),
+  });
+  root.replaceChildren(el("div", { class: "chips" }, ...choices, el("label", { class: "slide" }, "colour ", shading), toggle("smooth", state.now.smooth, (smooth) => state.set({ smooth }))),
+    board, ...(parking ? [parking] : []), caption, copied, ...answers); // prettier-ignore
+  root.repaint = root.resized = null;
+  show(pins);
 }
 
 export const picture = {
   name: "picture",
   title: "Picture",
-  maps: true,
   tools: ["heads"],
-  note: "Squares are the model's own: nothing is smoothed. Point at one to see what it looks at; click to hold it.",
+  note: "Squares are the model's own; smooth mixes neighbours, which the model never did. Point at one to see what it looks at; click to hold it, and others to see their mean.",
   shows: (layer, scene) => scene.sides.some((side) => side.grid !== null && side.name === layer.columns),
   fits: (scene) => scene.sides.some((side) => side.grid !== null),
   draw,

@@ -3,9 +3,9 @@
 
 const FIRST = {
   view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
-  other: null, step: null, output: null, method: "leave-one-out",
+  other: null, beam: false, pins: null, opacity: 90, smooth: false, step: null, output: null, method: "leave-one-out",
 };
-const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number };
+const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number, opacity: Number };
 
 export class State {
   #heard = [];

@@ -4,6 +4,8 @@ import { el, shown } from "./dom.js";
 import { hue } from "./atlas.js";
 import { groups } from "./words.js";
 import { outputs, signed } from "./cuts.js";
+import { copies } from "./copy.js";
+import * as python from "./python.js";
 
 const SIDE = 320;
 const LARGE = 0.1; // of what the bars should add up to
@@ -70,7 +72,7 @@ function draw(root, context) {
       const side = scene.sides.find((one) => one.name === name);
       const last = name === scene.sides[0].name && scene.sides.length > 1 ? Infinity : found.at ?? Infinity;
       const words = groups(side, now.pieces).map(({ text, members, parks }) => ({
-        text, parks, last: members[0] <= last, value: members.reduce((sum, i) => sum + numbers[i], 0),
+        text, parks, members, last: members[0] <= last, value: members.reduce((sum, i) => sum + numbers[i], 0),
       })).filter((word) => word.last);
       return { side, words, numbers };
     });
@@ -80,6 +82,12 @@ function draw(root, context) {
       el("h2", {}, titles[side.name] ?? side.name),
       side.grid ? places(side, numbers, scene) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
     ]));
+    const copied = copies(context, "what it hangs on", {
+      nodes: () => [result, ...[...bars.children].filter((one) => one !== copied)],
+      table: () => [["side", "word", found.unit], ...shares.flatMap(({ side, words }) => words.map(({ text, value }) => [side.name, text, value]))],
+      python: () => python.why(context, chosen, method, shares.map(({ side, words }) => [side.name === "given" ? "target" : "source", words])),
+    });
+    bars.append(copied);
   }).catch((error) => {
     result.classList.add("wrong");
     result.textContent = error.message;

@@ -31,6 +31,9 @@ export function gathered(line, heads, found, looking) {
   });
 }
 
+// A map of tokens, S by T, as one of words.
+export const merged = (weights, T, rows, columns) => map(weights, [1, weights.length / T, T], [0], rows, columns);
+
 // The whole map, rows by columns, for the heads together.
 export function map(weights, shape, heads, rows, columns) {
   const [, S, T] = shape;

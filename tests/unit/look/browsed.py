@@ -1,0 +1,31 @@
+"""A stage on a server, and waiting for its page, for the tests that look at it in a browser."""
+
+import threading
+import time
+from typing import Any
+
+from transept.look.server import Server
+from transept.look.stage import Stage
+
+
+def until(page: Any, told: str) -> None:
+    """Wait for an expression to be true. The page's own policy forbids playwright's way, which evaluates text in it."""
+    end = time.monotonic() + 30
+    while not page.evaluate(told):
+        assert time.monotonic() < end, told
+        page.wait_for_timeout(20)
+
+
+class Shown:
+    """A stage on a server for as long as a test looks at it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.server = Server(stage)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self.server.address
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()

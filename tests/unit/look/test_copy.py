@@ -1,0 +1,238 @@
+"""What is copied from the page: the numbers that it shows, the Python that makes them again, and a drawing of text."""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from transept.cli.main import app
+from transept.look.files import alone
+from transept.look.stage import Stage
+from unit.look.browsed import Shown, until
+from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
+from unit.look.test_page import HOSTILE
+
+Page = Any
+MARK = "{http://www.w3.org/2000/svg}"
+
+
+def copied(page: Page, name: str, at: int = 0) -> str:
+    """What a button puts on the clipboard."""
+    page.evaluate("navigator.clipboard.writeText('nothing yet')")
+    page.get_by_role("button", name=name, exact=True).nth(at).click()
+    page.locator("#status", has_text="Copied").wait_for()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text != "nothing yet"
+    page.evaluate("document.getElementById('status').textContent = ''")
+    assert isinstance(text, str)
+    return text
+
+
+def table(text: str) -> list[list[str]]:
+    """The rows of a copied table, without the names of its columns."""
+    return list(csv.reader(io.StringIO(text), delimiter="\t"))[1:]
+
+
+def numbers(rows: list[list[str]]) -> list[float]:
+    """All numbers with a fraction, in their order."""
+    return [float(cell) for row in rows for cell in row if re.fullmatch(r"-?\d+\.\d+", cell)]
+
+
+def ran(program: str) -> list[float]:
+    """What a copied program prints."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(program, "copied", "exec"), {})
+    return numbers([line.split("\t") for line in said.getvalue().splitlines()])
+
+
+@pytest.fixture
+def permitted(page: Page) -> Page:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return page
+
+
+def agrees(page: Page, name: str, numbered: str | None = None) -> list[list[str]]:
+    """The table of a figure, whose Python gives the same numbers."""
+    rows = table(copied(page, f"Copy the numbers of {numbered or name} (TSV)"))
+    program = copied(page, f"Copy the Python for {numbered or name}")
+    found = ran(program)
+    assert len(found) > 1
+    np.testing.assert_allclose(found, numbers(rows), rtol=0, atol=2e-5, err_msg=program)
+    return rows
+
+
+CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
+    "a word": (filler, TEXT, "#layer=1&pin=2", "what a word looks at"),
+    "a head of pieces": (filler, "played cats", "#layer=0&head=1&pin=2&pieces=true", "what a word looks at"),
+    "what looks at a word": (filler, "played cats", "#layer=0&backward=true&pin=2", "what a word looks at"),
+    "the layers of a word": (filler, "played cats", "#layer=0&pin=1", "the layers"),
+    "the layers that look at one": (writer, "the cat", "#layer=1&head=2&pin=1&backward=true", "the layers"),
+    "a matrix": (filler, "played cats", "#view=matrix&layer=1&head=3", "the matrix"),
+    "a matrix of means": (writer, "the cat", "#view=matrix&layer=1", "the matrix"),
+    "a matrix less another": (translator, "a small house", "#view=matrix&layer=3&head=0&other=5.1", "the matrix"),
+    "across": (translator, "a small house", "#layer=3&head=1&pin=3", "what a word looks at"),
+    "heads": (translator, "a small house", "#view=heads", "the heads"),
+    "a step": (translator, "a small house", "#view=stage&step=2&layer=5", "what it looked at"),
+    "a step of a decoder alone": (writer, "the cat", "#view=stage&step=2&layer=1", "what it looked at"),
+    "choices": (translator, "a small house", "#view=stage&step=1", "what could stand here"),
+    "choices of a decoder alone": (writer, "the cat", "#view=stage&step=1", "what could stand here"),
+    "a beam": (translator, "a small house", "#view=stage&beam=true", "the beam"),
+    "a beam of a decoder alone": (writer, "the cat", "#view=stage&beam=true", "the beam"),
+    "left out": (translator, "a small house", "#view=why&output=4", "what it hangs on"),
+    "gradients": (writer, "the cat", "#view=why&output=2&method=integrated", "what it hangs on"),
+    "slopes": (translator, "a small house", "#view=why&output=4&method=gradient&pieces=true", "what it hangs on"),
+    "values": (translator, "a small house", "#view=why&output=4&method=attention", "what it hangs on"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_python_of_a_figure_gives_its_numbers(permitted: Page, case: str) -> None:
+    made, text, address, name = CASES[case]
+    stage = Stage(made().loaded)
+    stage.open(text, most=8 if made is writer else None)
+    with Shown(stage) as root:
+        permitted.goto(root + address)
+        agrees(permitted, name)
+
+
+def test_the_python_of_pictures_and_of_sound_gives_their_numbers(permitted: Page) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    with Shown(stage) as root:
+        permitted.goto(f"{root}#view=picture&layer=1&head=2&pins=3,9")
+        rows = agrees(permitted, "what is looked at in the picture")
+        mean = stage.weights(number, 1)[2, [3, 9]].mean(0)
+        np.testing.assert_allclose([float(share) for _, share in rows], mean, rtol=0, atol=1e-6)
+        permitted.goto(f"{root}#view=why&output=1")
+        agrees(permitted, "what it hangs on")
+    stage = Stage(listener().loaded)
+    number = stage.open(str(sounded(1.0)))
+    with Shown(stage) as root:
+        permitted.goto(f"{root}#layer=1&pin=7")
+        rows = agrees(permitted, "what the frame looks at")
+        mean = stage.weights(number, 1)[:, 7].mean(0)
+        np.testing.assert_allclose([float(share) for *_, share in rows], mean, rtol=0, atol=1e-6)
+
+
+def test_a_forced_translation_is_made_again_from_what_it_begins_with(permitted: Page) -> None:
+    stage = Stage(translator().loaded)
+    first = stage.scene(stage.open("a small house"))
+    other = next(choice[0] for choice in first["choices"][1] if choice[0] != first["target"][1])
+    stage.open("a small house", [first["target"][0], other])
+    with Shown(stage) as root:
+        permitted.goto(f"{root}#scene=1&view=stage&beam=true&step=3")
+        agrees(permitted, "the beam")
+        agrees(permitted, "what it looked at")
+
+
+def test_the_caption_the_table_the_api_and_the_command_line_agree(permitted: Page) -> None:
+    stage = Stage(translator().loaded)
+    tokenizer = stage.loaded.tokenizer
+    assert tokenizer is not None
+    number = stage.open("a small house", tokenizer.encode("ein kleines Haus"), most=0)
+    at, layer = [(at, one) for at, one in enumerate(stage.scene(number)["layers"]) if one["role"] == "cross"][-1]
+    told = ["align", str(stage.loaded.path), "a small house", "ein kleines Haus", "--json", "--head"]
+    found = CliRunner().invoke(app, [*told, f"{layer['name']}:1"])
+    assert found.exit_code == 0, found.output
+    links = json.loads(found.stdout.splitlines()[-1])
+    with Shown(stage) as root:
+        permitted.goto(f"{root}#view=matrix&layer={at}&head=1")
+        rows = agrees(permitted, "the matrix")
+        assert [row[0] for row in rows[:3]] == links["target_words"]
+        assert len(links["links"]) == 3
+        for i, j, share in links["links"]:
+            assert float(rows[j][1 + i]) == pytest.approx(share, abs=5.1e-5)
+        for j, word in enumerate(links["target_words"]):
+            permitted.goto(f"{root}#layer={at}&head=1&pin={j}")
+            caption = permitted.locator(".caption", has_text=f": {word} looks at").inner_text()
+            shares = table(copied(permitted, "Copy the numbers of what a word looks at (TSV)"))
+            assert [share for _, share in shares] == rows[j][1:]
+            most = max(shares[:3], key=lambda row: float(row[1]))
+            assert f"{most[0]} {100 * float(most[1]):.0f} %" in caption
+        permitted.goto(f"{root}#view=matrix&layer={at}&head=1&pieces=true")
+        cells = [[float(cell) for cell in row[1:]] for row in agrees(permitted, "the matrix")]
+        np.testing.assert_allclose(cells, stage.weights(number, at)[1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["served", "one file"])
+def test_hostile_text_stays_text_in_all_that_is_copied(page: Page, tmp_path: Path, served: bool) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    stage = Stage(writer().loaded)
+    for text in (*HOSTILE, '=HYPERLINK("http://evil.example")', '"', 'a\\"""\\', "\U0001f600 \u2066x"):
+        stage.open(text, most=2)
+    file = tmp_path / "page.html"
+    file.write_text(alone(stage)[0], encoding="utf-8")
+    with Shown(stage) as root:
+        address = root if served else file.as_uri()
+        page.goto(address)
+        for i, scene in enumerate(stage.told()["scenes"]):
+            page.evaluate(f"location.hash = 'scene={i}&pieces=true&pin=0'")
+            until(page, f"document.getElementById('scenes').selectedIndex === {i}")
+            page.locator(".caption", has_text="looks at").wait_for()
+            text = copied(page, "Copy the numbers of what a word looks at (TSV)")
+            rows = table(text)
+            assert len(rows) == len(scene["sides"][0]["texts"]) == text.count("\n") - 1
+            assert all(len(row) == 2 and not re.match(r"[=+@-].", row[0]) for row in rows)
+            drawing = ElementTree.fromstring(copied(page, "Copy what a word looks at as SVG"))
+            kinds = {one.tag.removeprefix(MARK) for one in drawing.iter()}
+            assert kinds <= {"svg", "title", "rect", "text", "g", "path"}, scene["title"]
+            program = copied(page, "Copy the Python for what a word looks at")
+            assert all(sign in "\n " or unicodedata.category(sign)[0] not in "CZ" for sign in program)
+            given = re.search(r"explain\((\".*\"), target=", program)
+            assert given
+            assert eval(given[1]) == scene["title"]
+            if served:
+                np.testing.assert_allclose(ran(program), numbers(rows), rtol=0, atol=2e-5)
+            assert page.evaluate("window.hit") is None
+
+
+def test_a_drawing_shows_what_the_page_shows(permitted: Page) -> None:
+    stage = Stage(translator().loaded)
+    stage.open("a small house")
+    with Shown(stage) as root:
+        permitted.goto(f"{root}#view=stage&beam=true")
+        drawing = ElementTree.fromstring(copied(permitted, "Copy the beam as SVG"))
+        texts = {one.text for one in drawing.iter(f"{MARK}text")}
+        assert {"1.", "2.", "3."} <= texts
+        assert len(list(drawing.iter(f"{MARK}path"))) > 20
+        permitted.goto(f"{root}#view=matrix&layer=0")
+        drawing = ElementTree.fromstring(copied(permitted, "Copy the matrix as SVG"))
+        side = stage.told()["scenes"][0]["sides"][0]
+        assert len(list(drawing.iter(f"{MARK}image"))) == 1
+        words = len({word for word in side["words"] if word is not None}) + side["words"].count(None)
+        assert len(list(drawing.iter(f"{MARK}text"))) == 2 * words
+        permitted.goto(f"{root}#pin=2")
+        drawing = ElementTree.fromstring(copied(permitted, "Copy the layers as SVG"))
+        assert len(list(drawing.iter(f"{MARK}circle"))) > 6
+
+
+def test_where_the_clipboard_is_closed_the_text_is_given_by_hand(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('closed'))")
+    with Shown(stage) as root:
+        page.goto(f"{root}#pin=2")
+        page.locator(".caption", has_text="cat looks at").wait_for()
+        page.get_by_role("button", name="Copy the Python for what a word looks at").click()
+        area = page.locator(".copies textarea")
+        assert area.input_value().startswith("import transept")
+        assert page.evaluate("getSelection().toString()") == area.input_value()
+
+
+def test_one_file_says_nothing_of_where_the_model_lies(tmp_path: Path) -> None:
+    stage = Stage(writer().loaded)
+    stage.open("the cat", most=2)
+    assert str(stage.loaded.path.parent) in json.dumps(stage.told())
+    assert str(stage.loaded.path.parent) not in alone(stage)[0]
