@@ -74,7 +74,8 @@ class Seen:
     """One attention of a pass, and where it is in the model. Its shares are made when they are asked for.
 
     `begins` is its first row among what was recorded under its name: blocks that share weights are asked several times.
-    `labels` say in a word what each head does, where that was found out.
+    `labels` say in a word what each head does, where that was found out, and `scores` how well: how it aligns, where
+    one stack looks at the other and that can be told, else how much it is worth a look (`Report.interest`).
     """
 
     name: str
@@ -87,6 +88,7 @@ class Seen:
     begins: int = 0
     shared: bool = False
     labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -243,18 +245,22 @@ def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int,
         for head, weights in enumerate(maps):
             told[at, head] = report([weights], [asking], None if one.role != "cross" else [asked], [parked])
         found.append(replace(one, labels=tuple(told[at, head].label for head in range(len(maps)))))
-    best = _aligner(found, read) if any(one.role == "cross" for one in found) else None
-    return found, best or max(told, key=lambda key: told[key].interest, default=None)
+    fits = _aligning(found, read) if any(one.role == "cross" for one in found) else {}
+    scores = {at: report.interest for at, report in told.items()} | fits
+    for at, one in enumerate(found):
+        heads = [scores[key] for key in ((at, head) for head in range(one.shape[0])) if key in scores]
+        found[at] = replace(one, scores=tuple(heads))
+    return found, max(fits or scores, key=scores.__getitem__, default=None)
 
 
-def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
-    """The layer and head that align the words of this pair best while they are predicted; None where it has none.
+def _aligning(layers: Sequence[Seen], read: Read) -> dict[tuple[int, int], float]:
+    """How well each head aligns the words of this pair while they are predicted; nothing where that cannot be told.
 
     One pair tells too little of that by its maps alone: heads count by what reached the written words as well.
     """
     source, target, _ = read.sides
     if source.grid:
-        return None
+        return {}
     # A row of the map predicts the token that stands one further on among what the decoder is given.
     later = [replace(word, tokens=tuple(at + 1 for at in word.tokens)) for word in target.grouped()]
     maps = CrossMaps([(read.example.source, Row(torch.empty(0), target.texts, later))])
@@ -262,7 +268,7 @@ def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
     try:  # what each written word takes of each read one: a head may be as sharp, and a word off
         whole = contributed(read.example)["decoder"][-1]
     except UsageError:  # not blocks in a row
-        return None
+        return {}
     brought = merge(whole[:, -len(source.texts) :], target.grouped(), source.grouped())
     for name, at in cross.items():
         # The last token is written and never read: the row in which it would look is empty.
@@ -270,16 +276,15 @@ def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
     try:
         standing = [one for one in standings(maps) if one.aligner.when == "predicted"]
     except UsageError:  # no words
-        return None
+        return {}
     words = [at for at, word in enumerate(source.grouped()) if not word.special]
     spoken = [at for at, word in enumerate(target.grouped()) if not word.special]
 
     def fits(one: Standing) -> float:
         shown = maps.of(one.aligner, 0)[:, words]
-        return one.score * float((shown * brought[spoken][:, words]).sum())
+        return one.score * float((shown * brought[spoken][:, words]).sum(1).mean())
 
-    best = max(standing, key=fits).aligner
-    return cross[best.attention], best.head
+    return {(cross[one.aligner.attention], one.aligner.head): fits(one) for one in standing}
 
 
 def role_of(name: str, layer: AttentionLayer, model: Built) -> Role:

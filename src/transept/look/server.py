@@ -61,15 +61,20 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(found, TYPES[name.rpartition(".")[2]])
             case ["api", "stage"]:
                 self._answer(stage.told)
+            case ["api", "scene", number]:
+                self._answer(lambda: stage.scene(int(number)))
+            case ["api", "scene", number, "drift", layer, members, other, others]:
+                self._answer(lambda: stage.drift(int(number), int(layer), _whole(members), int(other), _whole(others)))
+            case ["api", "scene", number, "film", update]:
+                self._answer(lambda: stage.moment(int(number), int(update)).told())
+            case ["api", "scene", number, "film", update, layer]:
+                self._answer(lambda: stage.frame(int(number), int(update), int(layer)))
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
             case ["api", "scene", number, "small", layer]:
                 self._answer(lambda: stage.small(int(number), int(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
-                chosen = members.split(",")
-                self._answer(
-                    lambda: stage.looked(int(number), int(layer), [int(at) for at in chosen], way == "columns")
-                )
+                self._answer(lambda: stage.looked(int(number), int(layer), _whole(members), way == "columns"))
             case _:
                 self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
@@ -163,6 +168,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the address holds the secret."""
+
+
+def _whole(members: str) -> list[int]:
+    """Numbers with commas between them. Raises ValueError."""
+    return [int(at) for at in members.split(",")]
 
 
 def _ids(value: object) -> bool:

@@ -1,24 +1,24 @@
 // The matrix: exact shares of one map, for as many words as there are.
 
+import { alike } from "./data.js";
 import { colour, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
+import { beside, congruent, lessened, partner, placeName, places, sceneName, spelt } from "./partner.js";
 import { map } from "./words.js";
 
 const LABELS = 96;
 
 function draw(root, context) {
-  const { layer, weights, heads, rows, columns, spokenLayer, state, scene, data } = context;
+  const { layer, weights, heads, rows, columns, spokenLayer, state } = context;
   const [R, C] = [rows.length, columns.length];
   let shares = map(weights, layer.shape, heads, rows, columns);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
     "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
   const picture = document.createElement("canvas");
-  const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, el("option", { value: "" }, "nothing"),
-    ...scene.layers.flatMap((one, i) => one.rows === layer.rows && one.columns === layer.columns
-      ? [...Array(one.shape[0]).keys()].map((head) => el("option", { value: `${i}.${head}`, selected: state.now.other === `${i}.${head}` },
-          `${spokenLayer(one)}, head ${head + 1}`)) : [])); // prettier-ignore
-  const minus = state.now.other?.match(/^(\d+)\.(\d+)$/);
+  const B = state.now.other === null ? null : partner(context);
+  const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, ...choices(context, B));
+  const key = el("span", { hidden: true });
   let differs = false;
   let [zoom, left, top] = [0, 0, 0]; // CSS pixels of a cell; the corner that is shown, in cells
   let [wide, high] = [0, 0];
@@ -133,20 +133,37 @@ function draw(root, context) {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
   root.replaceChildren(
-    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other)),
+    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other), " ", key),
     el("div", { class: "held" }, canvas), told, table);
   root.repaint = null;
   root.resized = fit;
-  const ready = minus && scene.layers[minus[1]] ? data.weights(scene, Number(minus[1])) : Promise.resolve(null);
-  ready.then((less) => {
-    if (less) {
-      const taken = map(less, scene.layers[minus[1]].shape, [Number(minus[2])], rows, columns);
+  (B === null ? Promise.resolve(null) : lessened(context, B)).then((taken) => {
+    if (taken) {
       shares = shares.map((share, i) => share - taken[i]);
       differs = true;
     }
+    key.hidden = B === null;
+    key.textContent = taken ? `Blue: more here. Orange: more in ${whose(context, B)}.` : "The words of the two differ, and their matrices have no difference: Compare shows a word at a time.";
     fill();
     fit();
+  }).catch((error) => {
+    key.hidden = false;
+    key.textContent = error.message;
   });
+}
+
+const whose = (context, B) => [B.scene !== context.scene && sceneName(context, B.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
+
+// What can be taken away: any head of this scene, and the same one of another scene that has the same words.
+function choices(context, B) {
+  const { scene, layer, scenes } = context;
+  const others = beside(scenes, scene, layer).filter(({ one }) => one !== scene && congruent(context, one));
+  const value = B === null ? "" : B.scene === scene ? spelt({ index: null, layer: B.at, head: B.head }) : null;
+  return [
+    el("option", { value: "", selected: B === null }, "nothing"),
+    ...others.map(({ one, index }) => el("option", { value: `${index}:`, selected: B?.index === index }, B?.index === index ? whose(context, B) : sceneName(context, one))),
+    ...places(context, { scene, kin: alike(scene, layer) }, value, null),
+  ];
 }
 
 const MOST = 64;

@@ -3,9 +3,9 @@
 
 const FIRST = {
   view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
-  other: null, step: null, output: null, method: "leave-one-out",
+  other: null, twin: null, update: null, step: null, output: null, method: "leave-one-out",
 };
-const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number };
+const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number, twin: Number, update: Number };
 
 export class State {
   #heard = [];
