@@ -20,6 +20,7 @@ from transept.inspect.streams import stream
 from transept.inspect.words import Word, pooled
 
 
+@torch.no_grad()
 def depths(example: Example, trunk: str | None = None) -> Tensor:
     """The vector of every token as it enters a stack and after each of its blocks, (L + 1, T, D) float32.
 

@@ -40,6 +40,13 @@ def again(known: Read, own: Loaded, other: Loaded) -> Read:
 
     Raises UsageError where the two do not read and write alike, InvalidData where the text is too long for the other.
     """
+    unlike = UsageError(
+        f"the two models do not read and write alike: {described(own.spec)}, and {described(other.spec)}",
+        where=other.path,
+        remedy="Compare models of one kind, and pictures of one size.",
+    )
+    if (sees(own), stacks(own)) != (sees(other), stacks(other)) or (known.writes and other.generation is None):
+        raise unlike
     target = told_again(known, own, other) if known.writes else []
     if len(target) >= other.longest:
         raise InvalidData(
@@ -50,12 +57,18 @@ def again(known: Read, own: Loaded, other: Loaded) -> Read:
     found = read(other, known.title, target, 0)
     one, two = (tuple((side.name, side.grid) for side in made.sides) for made in (known, found))
     if one != two:
-        raise UsageError(
-            f"the two models do not read alike: {described(own.spec)}, and {described(other.spec)}",
-            where=other.path,
-            remedy="Compare models of one kind, pictures of one size.",
-        )
+        raise unlike
     return found
+
+
+def sees(loaded: Loaded) -> bool:
+    """Whether a model reads pictures."""
+    return bool({"see", "caption"} & set(loaded.verbs))
+
+
+def stacks(loaded: Loaded) -> int:
+    """How many stacks a model has."""
+    return 2 if isinstance(loaded.model, Seq2SeqLayer) else 1
 
 
 def told_again(known: Read, own: Loaded, other: Loaded) -> list[int]:

@@ -219,7 +219,7 @@ def layers_of(model: Built, read: Read, kept: Record) -> Iterator[Seen]:
         role = role_of(name, layer, model)
         rows, columns = read.beside(role)
         size, all_rows = len(next(side for side in read.sides if side.name == rows).texts), kept.shape(name)[2]
-        if all_rows % size:  # not a row for each token: there is no view of it
+        if not size or all_rows % size:  # not a row for each token: there is no view of it
             continue
         for begins in range(0, all_rows, size):
             counts[role] = counts.get(role, 0) + 1

@@ -13,7 +13,7 @@ from transept.errors import UsageError
 from transept.inspect.drift import cosines, depths
 from transept.inspect.words import Word
 from transept.look.asking import cut_of, why_of
-from transept.look.comparing import again, name_of, names_of, trunk_of, words_of_rows
+from transept.look.comparing import again, name_of, names_of, sees, trunk_of, words_of_rows
 from transept.look.film import Film, Moment
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
@@ -48,7 +48,7 @@ class Stage:
             "against": other,
             "film": None if self.film is None else self.film.updates,
             "verbs": verbs,
-            "reads": "pictures" if {"see", "caption"} & set(verbs) else "text",
+            "reads": "pictures" if sees(self.loaded) else "text",
             "scenes": [self.scene(number) for number in self._scenes],
         }
 

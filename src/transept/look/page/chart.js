@@ -13,7 +13,7 @@ export function chart({ lines, names, at, low, high, label, width }) {
     drawn("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "rule" }),
     drawn("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(2)),
   ]);
-  const every = Math.ceil((names.length * 8 * Math.max(...names.map((name) => name.length))) / (width - LEFT - RIGHT));
+  const every = Math.ceil((names.length * 9 * Math.max(...names.map((name) => name.length))) / (width - LEFT - RIGHT));
   const shown = names.map((name, i) => (i % every === 0 && (i === 0 || names.length - 1 - i >= every) ? i : -1)).filter((i) => i >= 0);
   for (const i of new Set([...shown, names.length - 1])) {
     const anchor = i === 0 ? "start" : i === names.length - 1 && names.length > 1 ? "end" : "middle";

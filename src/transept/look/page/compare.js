@@ -4,14 +4,17 @@ import { chart } from "./chart.js";
 import { alike } from "./data.js";
 import { el, percent, shown } from "./dom.js";
 import { line, tint, walk } from "./focus.js";
-import { congruent, beside, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
+import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
 import { gathered, groups } from "./words.js";
 
 const LEAST = 0.01; // what differs by less is not told
 const FLOOR = 0.05; // the difference that has the full colour, where none is larger
 const FIRST = 8; // words whose numbers are shown at once
 
-const signed = (share, digits = 1) => `${share < 0 ? "−" : "+"}${percent(Math.abs(share), digits)}`;
+function signed(share) {
+  const text = percent(Math.abs(share), 1);
+  return `${parseFloat(text) === 0 ? "" : share < 0 ? "−" : "+"}${text}`;
+}
 
 // Where each looks more, in a sentence that is always true.
 function told(found, word, other) {
@@ -63,12 +66,12 @@ function draw(root, context) {
 
   const candidates = beside(scenes, scene, layer);
   const which = el("select", { "aria-label": "B: which text", onchange: () => state.set({ other: spelt({ index: Number(which.value) }), twin: null }) },
-    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? "this text, another head" : sceneName(context, one))));
+    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? "this text, another head" : besideName(context, one, scene))));
   const value = B.follows && B.scene !== scene ? "" : spelt({ index: null, layer: B.at, head: B.head });
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
   const between = el("div", { class: "between" },
-    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, sceneName(context, scene)), " ", el("small", {}, placeName(context, layer, head))),
+    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, placeName(context, layer, head))),
     el("p", {}, el("b", { class: "less" }, "B"), " ", ...(candidates.length > 1 ? [which, " "] : []), where)); // prettier-ignore
 
   const auto = (i) => (whole ? i : twin(rows, rowsB, i));
@@ -99,7 +102,7 @@ function draw(root, context) {
     one.parts = ["before", "held", "after"].map((name) => el("span", { class: `part ${name}` }));
     one.node.append(...one.parts);
   }
-  const board = el("div", { class: `lines${aligned ? " aligned" : ""}` }, ...boards.flatMap(({ lines }) => lines));
+  const board = el("div", { class: `lines flat${aligned ? " aligned" : ""}` }, ...boards.flatMap(({ lines }) => lines));
 
   // The words before and after the one that is held, so that it stands under itself.
   function place({ parts, tokens }, at) {
@@ -163,8 +166,8 @@ function draw(root, context) {
   }
 
   async function vectors(turn, i, j) {
-    const title = el("h2", {}, `How far the vectors of ${shown(rows[i].text)} move apart`);
     if (B.scene === scene) return drift.replaceChildren();
+    const title = el("h2", {}, layer.rows === "target" ? "How near the vectors are from which it is written, layer by layer" : "How near the vectors of the two are, layer by layer");
     if (B.scene.of !== scene.of) return drift.replaceChildren(title, el("p", { class: "axes" }, "Vectors of two models stand in no common space, so that no line is drawn."));
     try {
       const cosines = await data.drift(scene, layer, B.scene, { members: rows[i].members, others: rowsB[j].members, at: [i, j], pieces: state.now.pieces });

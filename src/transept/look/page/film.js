@@ -88,12 +88,12 @@ function draw(root, context) {
       const lines = [...Array(layer.shape[0]).keys()].map((h) => ({ values: known.map((scores) => scores?.[h] ?? null), strong: h === chosen }));
       const high = best > 0 ? Math.ceil(best * 10) / 10 : 0.1;
       const label = `${context.spokenLayer(layer)}, ${what}, by update`;
-      curve.replaceChildren(el("h2", {}, `${what[0].toUpperCase()}${what.slice(1)}${chosen === null ? "" : `; head ${chosen + 1} is strong`}`), chart({ lines, names, at: now(), low: 0, high, label, width }));
+      curve.replaceChildren(el("h2", {}, `${what[0].toUpperCase()}${what.slice(1)}, by update${chosen === null ? "" : `: head ${chosen + 1} is the strong line`}`), chart({ lines, names, at: now(), low: 0, high, label, width }));
     }
     const likely = frames.map((frame) => frame.told?.probability ?? null);
     if (likely.some((value) => value !== null)) {
       const label = scene.target.length ? "How probable a written token is, by update" : "How probable the first class is, by update";
-      odds.replaceChildren(el("h2", {}, `${label.split(",")[0]}${scene.target.length ? " (geometric mean)" : ""}`), chart({ lines: [{ values: likely, strong: true }], names, at: now(), low: 0, high: 1, label, width }));
+      odds.replaceChildren(el("h2", {}, `${label}${scene.target.length ? ": the geometric mean" : ""}`), chart({ lines: [{ values: likely, strong: true }], names, at: now(), low: 0, high: 1, label, width }));
     }
   }
 
@@ -104,7 +104,10 @@ function draw(root, context) {
       frame.told = moment;
       painted(frame.canvas, map(weights, layer.shape, heads, rows, columns), rows.length, columns.length);
       const label = chosen === null ? "" : moment.labels[index]?.[chosen] ?? "";
-      frame.node.setAttribute("aria-label", `update ${spoken(updates[k])}${label ? `: ${label}` : ""}`);
+      const score = chosen === null ? undefined : moment.scores[index]?.[chosen];
+      const told = [label, score?.toFixed(3)].filter(Boolean).join(", ");
+      frame.node.setAttribute("aria-label", `update ${spoken(updates[k])}${told ? `: ${told}` : ""}`);
+      frame.node.title = told;
       if (label) frame.small.append(el("br"), label);
     }
     return { moment, weights };

@@ -3,7 +3,7 @@
 import { alike } from "./data.js";
 import { colour, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
-import { beside, congruent, lessened, partner, placeName, places, sceneName, spelt } from "./partner.js";
+import { beside, besideName, congruent, lessened, partner, placeName, places, spelt } from "./partner.js";
 import { map } from "./words.js";
 
 const LABELS = 96;
@@ -152,7 +152,7 @@ function draw(root, context) {
   });
 }
 
-const whose = (context, B) => [B.scene !== context.scene && sceneName(context, B.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
+const whose = (context, B) => [B.scene !== context.scene && besideName(context, B.scene, context.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
 
 // What can be taken away: any head of this scene, and the same one of another scene that has the same words.
 function choices(context, B) {
@@ -161,7 +161,7 @@ function choices(context, B) {
   const value = B === null ? "" : B.scene === scene ? spelt({ index: null, layer: B.at, head: B.head }) : null;
   return [
     el("option", { value: "", selected: B === null }, "nothing"),
-    ...others.map(({ one, index }) => el("option", { value: `${index}:`, selected: B?.index === index }, B?.index === index ? whose(context, B) : sceneName(context, one))),
+    ...others.map(({ one, index }) => el("option", { value: `${index}:`, selected: B?.index === index }, B?.index === index ? whose(context, B) : besideName(context, one, scene))),
     ...places(context, { scene, kin: alike(scene, layer) }, value, null),
   ];
 }

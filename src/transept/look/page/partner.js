@@ -49,10 +49,15 @@ export function partner({ scenes, scene, layer, head, state }) {
 
 export const placeName = (context, layer, head) => `${context.spokenLayer(layer)}, ${head === null ? "mean of all heads" : `head ${head + 1}`}`;
 
-export function sceneName(context, scene) {
-  const text = scene.title.length > 50 ? `${scene.title.slice(0, 49)}…` : scene.title;
-  return context.told.against === null ? text : `${text} · ${[context.told.model, context.told.against][scene.of]}`;
+export function sceneName({ told }, scene) {
+  const text = scene.title.length > 60 ? `${scene.title.slice(0, 59)}…` : scene.title;
+  return told.against === null ? text : `${modelName(told, scene)}: ${text}`;
 }
+
+const modelName = (told, scene) => [told.model, told.against][scene.of];
+
+// A scene beside another one: what tells them apart.
+export const besideName = (context, one, other) => (one.of !== other.of && one.title === other.title ? modelName(context.told, one) : sceneName(context, one));
 
 // The choice of a layer and a head of a scene; `value` is what is chosen, "" where it follows.
 export function places(context, { scene, kin }, value, following) {
