@@ -76,7 +76,6 @@ def model_at(run: Path, last: Loaded) -> Callable[[int], Built]:
     from transept.recipes.recipe import load_recipe
     from transept.topology import Built
     from transept.train.adapting import adapted, handed_on
-    from transept.train.average import averaged
     from transept.train.checkpoint import Checkpoints
     from transept.train.finish import fill
     from transept.train.run import RunDirectory
@@ -86,7 +85,7 @@ def model_at(run: Path, last: Loaded) -> Callable[[int], Built]:
     filled = own if config.lora is None else adapted(own, config).eval()
 
     def model(update: int) -> Built:
-        fill(filled, averaged(checkpoints, [update]))
+        fill(filled, checkpoints.weights(update))
         made = handed_on(filled)
         assert isinstance(made, Built)
         return made
