@@ -101,15 +101,17 @@ def _drifts(stage: Stage, scenes: Sequence[Mapping[str, Any]], box: Box) -> Iter
             continue
         firsts = {layer["rows"]: at for at, layer in reversed(list(enumerate(one["layers"])))}
         for side, at in firsts.items():
-            for pieces in (False, True):
-                try:
-                    found = stage.drifts(one["id"], at, other["id"], pieces)
-                except UsageError:  # not blocks in a row: the page says so where it is asked
-                    continue
+            key = f"{one['id']}/{other['id']}/{side}"
+            try:
+                words, tokens = (stage.drifts(one["id"], at, other["id"], pieces) for pieces in (False, True))
+            except UsageError:  # not blocks in a row: the page says so where it is asked
+                continue
+            for name, found in (("words", words), ("tokens", tokens)):
                 numbers = np.rint(32767 * found.numpy()).astype("<i2").tobytes()
-                packed = box.put(numbers, f"the vectors of scenes {one['id']} and {other['id']}, {side}")
-                if packed is not None:
-                    yield f"{one['id']}/{other['id']}/{side}/{'tokens' if pieces else 'words'}", packed
+                if name == "tokens" and words.shape == tokens.shape:  # each word is a token
+                    yield f"{key}/{name}", "words"
+                elif packed := box.put(numbers, f"the vectors of scenes {one['id']} and {other['id']}, {side}"):
+                    yield f"{key}/{name}", packed
 
 
 def _film(stage: Stage, scene: Mapping[str, Any], box: Box) -> dict[int, Any]:

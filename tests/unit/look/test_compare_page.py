@@ -1,5 +1,6 @@
 """Comparisons and films in a real browser: what they show are the numbers of the models, by mouse and keyboard."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from unit.look import test_page as known
 from unit.look.staged import TEXT, filler, seer, translator, writer
 from unit.look.test_comparing import UPDATES, filmed, other
 from unit.look.test_page import HOSTILE, Page, Shown, until
+from unit.use.made import shaken
 
 pytestmark = known.pytestmark
 browser, page = known.browser, known.page
@@ -103,6 +105,7 @@ def test_a_word_in_two_texts(page: Page, tmp_path: Path, served: bool) -> None:
         wanted = drift(
             examples[0], [examples[0].source.words[6]], examples[1], [examples[1].source.words[others.index("mat")]]
         )
+        page.locator(".cosines td").first.wait_for()
         cosines = [float(text) for text in page.locator(".cosines td").all_inner_texts()]
         np.testing.assert_allclose(cosines, wanted[:, 0, 0], rtol=0, atol=6e-4)
         assert f"{float(wanted[-1, 0, 0]):.3f} after layer 2" in str(page.locator(".chart").get_attribute("aria-label"))
@@ -142,14 +145,14 @@ def test_a_comparison_by_the_keyboard(page: Page) -> None:
         page.get_by_role("group", name="A, text").get_by_role("button", name="the").first.focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        page.get_by_text("B has no word cat: choose one").wait_for()
+        page.get_by_text("B has no cat: choose one").wait_for()
         until(page, "document.activeElement.textContent === 'cat'")  # the word has moved, and is held still
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
         until(page, "document.activeElement.textContent === 'a'")
         page.keyboard.press("Enter")
         page.locator(".caption", has_text="cat in A, a in B").wait_for()
-        assert page.locator(".cosines").count() == 1
+        page.locator(".cosines").wait_for()
         assert page.locator("[aria-pressed=true].token").all_inner_texts() == ["cat", "a"]
 
 
@@ -159,7 +162,7 @@ def test_texts_with_nothing_in_common_are_met_by_choosing(page: Page) -> None:
     stage.open("a dog")
     with Shown(stage) as address:
         page.goto(f"{address}#view=compare&other=1:")
-        page.get_by_text("B has no word").wait_for()
+        page.get_by_text("B has no ").wait_for()
         page.get_by_role("group", name="B, text").get_by_role("button", name="dog").click()
         page.locator(".caption", has_text="in A, dog in B").wait_for()
 
@@ -240,15 +243,54 @@ def test_the_matrix_of_other_words_is_not_taken_away(page: Page) -> None:
         page.get_by_text("their matrices have no difference").wait_for()
 
 
-def test_pictures_are_compared_by_their_matrices(page: Page) -> None:
+def other_seer(update: int = 3) -> Built:
+    """The model of `seer` with other weights."""
+    made = copy.deepcopy(seer()[0].loaded.model)
+    assert isinstance(shaken(made, update, 0.15), Built)
+    return made
+
+
+def test_a_picture_is_compared_place_by_place(page: Page) -> None:
     shown, picture = seer()
-    stage = Stage(shown.loaded, shown.loaded)
-    stage.open(str(picture))
+    second = copy.copy(shown.loaded)
+    second.model = other_seer()
+    stage = Stage(shown.loaded, second)
+    one = stage.open(str(picture))
+    a, b = stage.weights(one, 1)[2], stage.weights(one + 1, 1)[2]
     with Shown(stage) as address:
-        page.goto(f"{address}#view=matrix&other=1:")
+        page.goto(f"{address}#view=compare&layer=1&head=2")
+        page.locator(".caption", has_text="class: ").wait_for()
+        page.get_by_text("All places").click()
+        shown_shares = [shares for _, shares in rows(page, 1)]
+        wanted = 100 * np.stack([a[0], b[0], a[0] - b[0]], 1)
+        np.testing.assert_allclose(shown_shares, wanted, rtol=0, atol=0.051)
+        page.locator("canvas.over").click(position={"x": 310, "y": 10})
+        page.locator(".caption", has_text="(1, 4): ").wait_for()
+        page.locator("canvas.over").focus()
+        page.keyboard.press("ArrowDown")
+        page.locator(".caption", has_text="(2, 4): ").wait_for()
+        page.keyboard.press("ArrowRight")  # there is no place beyond
+        assert "pin=8" in page.url
+        best = np.abs(a[8] - b[8]).argmax()
+        assert rows(page)[0][1][2] == pytest.approx(100 * (a[8] - b[8])[best], abs=0.051)
+        page.evaluate("location.hash = 'view=matrix&layer=1&head=2&other=1:'")
         page.get_by_text("Orange: more in").wait_for()
-        assert set(cells(page)) == {0}
-        assert page.get_by_role("tab", name="Compare").count() == 0
+        np.testing.assert_allclose(cells(page), 100 * (a - b).ravel(), rtol=0, atol=0.85)
+
+
+@SERVED
+def test_a_picture_has_a_film(page: Page, tmp_path: Path, served: bool) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded, film=Film((1, 2), other_seer))
+    number = stage.open(str(picture))
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#view=film&layer=1&head=2&update=1")
+        shares = (np.frombuffer(stage.frame(number, 1, 1), "<u2").reshape(4, 17, 17)[2, 0] / 65535.0) ** 2
+        best = int(shares[1:].argmax())
+        told = f"class looks at ({best // 4 + 1}, {best % 4 + 1}) {100 * shares[1 + best]:.0f} %"
+        page.locator(".caption", has_text=told).wait_for()
+        assert page.locator(".board img").evaluate("one => one.naturalWidth") == 32
+        page.get_by_text("How probable the first class is").wait_for()
 
 
 # ------------------------------------------------------------------ a film

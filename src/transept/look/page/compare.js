@@ -1,9 +1,10 @@
 // Compare: one word in two texts, two heads, or two models; where the one looks more and where the other.
 
+import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
 import { alike } from "./data.js";
 import { el, percent, shown } from "./dom.js";
-import { line, tint, walk } from "./focus.js";
+import { tint } from "./focus.js";
 import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
 import { gathered, groups } from "./words.js";
 
@@ -17,14 +18,14 @@ function signed(share) {
 }
 
 // Where each looks more, in a sentence that is always true.
-function told(found, word, other) {
+function told(found, word, other, unit) {
   const named = (wanted) => [...found].filter(({ parks, d }) => !parks && d * wanted >= LEAST).sort((one, two) => wanted * (two.d - one.d)).slice(0, 3)
     .map(({ text, d }) => `${shown(text)} (+${percent(Math.abs(d), 1)})`).join(", "); // prettier-ignore
   const [more, less] = [named(1), named(-1)];
   const who = word.toLowerCase() === other.toLowerCase() ? shown(word) : `${shown(word)} in A, ${shown(other)} in B`;
   const parts = [more && `A looks more at ${more}`, less && `B looks more at ${less}`].filter(Boolean);
   const parked = ["a", "b"].map((side) => percent(found.reduce((sum, one) => sum + (one.parks ? one[side] ?? 0 : 0), 0)));
-  return `${who}: ${parts.join("; ") || `no word has ${percent(LEAST)} more in A or in B`}. Parked on ends and marks: ${parked[0]} in A, ${parked[1]} in B.`;
+  return `${who}: ${parts.join("; ") || `no ${unit} has ${percent(LEAST)} more in A or in B`}. Parked on ends and marks: ${parked[0]} in A, ${parked[1]} in B.`;
 }
 
 function row({ text, a, b, d, parks }, most) {
@@ -33,10 +34,10 @@ function row({ text, a, b, d, parks }, most) {
   return el("tr", { class: parks ? "parks" : null }, el("th", { scope: "row" }, shown(text)), number(a), number(b), el("td", { class: "bars" }, bar), el("td", {}, signed(d).replace(" %", ""))); // prettier-ignore
 }
 
-function table(found, caption) {
+function table(found, caption, unit) {
   const most = Math.max(...found.map(({ d }) => Math.abs(d)), FLOOR);
   return el("table", { class: "differences" }, el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, ...["word", "A", "B", "", "A − B"].map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))))),
+    el("thead", {}, el("tr", {}, ...[unit, "A", "B", "", "A − B"].map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))))),
     el("tbody", {}, ...found.map((one) => row(one, most)))); // prettier-ignore
 }
 
@@ -57,16 +58,17 @@ function moved(context, cosines, word, other, width) {
 }
 
 function draw(root, context) {
-  const { scene, layer, heads, head, data, state, rows, columns, same, scenes } = context;
+  const { scene, layer, heads, head, data, state, same, scenes } = context;
   const B = partner(context);
+  const unit = sideOf(scene, layer.columns).grid ? "place" : "word";
   const whole = congruent(context, B.scene);
-  const [rowsB, columnsB] = whole ? [whole.rows, whole.columns] : [layer.rows, layer.columns].map((name) => groups(sideOf(B.scene, name), state.now.pieces));
+  const [[rows, columns], [rowsB, columnsB]] = [scene, B.scene].map((each) => [layer.rows, layer.columns].map((name) => sideOf(each, name)).map((side) => named(groups(side, state.now.pieces), side)));
   const caption = el("p", { class: "caption", "aria-live": "polite" });
-  const [first, rest, drift] = [el("div", { class: "table" }), el("details", {}, el("summary", {}, "All words")), el("section", { class: "drift" })];
+  const [first, rest, drift] = [el("div", { class: "table" }), el("details", {}, el("summary", {}, `All ${unit}s`)), el("section", { class: "drift" })];
 
   const candidates = beside(scenes, scene, layer);
   const which = el("select", { "aria-label": "B: which text", onchange: () => state.set({ other: spelt({ index: Number(which.value) }), twin: null }) },
-    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? "this text, another head" : besideName(context, one, scene))));
+    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? `this ${scene.picture === null ? "text" : "picture"}, another head` : besideName(context, one, scene))));
   const value = B.follows && B.scene !== scene ? "" : spelt({ index: null, layer: B.at, head: B.head });
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
@@ -79,6 +81,7 @@ function draw(root, context) {
   const pinned = () => {
     const { pin } = state.now;
     if (pin !== null && pin < rows.length) return pin;
+    if (sideOf(scene, layer.rows).grid) return 0;
     const words = rows.map((_, i) => i).filter((i) => !rows[i].parks);
     const common = words.filter((i) => auto(i) !== null);
     return [...(common.length ? common : words)].sort((one, two) => often(one) - often(two) || rows[two].text.length - rows[one].text.length)[0] ?? 0;
@@ -86,23 +89,21 @@ function draw(root, context) {
   const twinned = (i) => (whole ? i : state.now.twin !== null && state.now.twin < rowsB.length ? state.now.twin : auto(i));
 
   // One text has one line, or two where another side is looked at; so has the other text where it is another.
-  const ways = [["A", rows, columns, (i) => state.set({ pin: i, twin: null })], ["B", rowsB, columnsB, (i) => state.set({ twin: i })]].slice(0, whole ? 1 : 2);
-  const boards = ways.map(([letter, asking, asked, pin]) => {
-    const one = line(layer.rows, "asking", asking, true, { over() {}, pin });
-    const other = same ? one : line(layer.columns, "asked", asked, false, {});
-    if (!whole) for (const each of new Set([one, other])) {
+  const ways = [["A", scene, rows, columns, (i) => state.set({ pin: i, twin: null })], ["B", B.scene, rowsB, columnsB, (i) => state.set({ twin: i })]].slice(0, whole ? 1 : 2);
+  const boards = ways.map(([letter, own, asking, asked, pin]) => {
+    const made = sides({ scene: own, layer, rows: asking, columns: asked, same }, { pin });
+    if (!whole) for (const each of new Set([made.one, made.other].filter(Boolean))) {
       each.node.setAttribute("aria-label", `${letter}, ${each.node.getAttribute("aria-label")}`);
       each.node.firstChild.textContent = same ? letter : `${letter}, ${each.node.firstChild.textContent}`;
     }
-    walk(one);
-    return { one, other, lines: same ? [one.node] : [other.node, one.node] };
+    return made;
   });
   const aligned = !whole && same;
   for (const { one } of aligned ? boards : []) {
     one.parts = ["before", "held", "after"].map((name) => el("span", { class: `part ${name}` }));
     one.node.append(...one.parts);
   }
-  const board = el("div", { class: `lines flat${aligned ? " aligned" : ""}` }, ...boards.flatMap(({ lines }) => lines));
+  const board = el("div", { class: `lines flat${aligned ? " aligned" : ""}` }, ...boards.flatMap(({ nodes }) => nodes));
 
   // The words before and after the one that is held, so that it stands under itself.
   function place({ parts, tokens }, at) {
@@ -122,13 +123,13 @@ function draw(root, context) {
       one.tokens.forEach((token, c) => {
         token.classList.toggle("from", c === at);
         token.setAttribute("aria-pressed", String(c === at));
-        token.tabIndex = c === (at ?? 0) ? 0 : -1;
+        token.tabIndex = c === Math.min(at ?? 0, one.tokens.length - 1) ? 0 : -1;
       });
       if (aligned) place(one, at);
     });
     if (j === null) {
-      for (const { other } of boards) other.tokens.forEach((token) => tint(token, 0));
-      caption.textContent = `B has no word ${shown(rows[i].text)}: choose one of its words to compare with.`;
+      for (const { other } of boards) other?.tokens.forEach((token) => tint(token, 0));
+      caption.textContent = `B has no ${shown(rows[i].text)}: choose one of its words to compare with.`;
       for (const node of [first, drift]) node.replaceChildren();
       rest.hidden = true;
       return;
@@ -148,20 +149,22 @@ function draw(root, context) {
     })); // prettier-ignore
     const coloured = found.filter(({ parks }) => !parks || state.now.parked);
     const most = Math.max(...coloured.map(({ d }) => Math.abs(d)), FLOOR);
-    boards.forEach(({ other }, side) => {
+    caption.classList.remove("wrong");
+    caption.textContent = told(found, rows[i].text, rowsB[j].text, unit);
+    boards.forEach(({ other, picture }, side) => {
+      picture?.paint(Float64Array.from(found, ({ d }) => d), most, i, caption.textContent);
       for (const one of found) {
-        const token = other.tokens[side ? one.at.b : one.at.a];
+        const token = other?.tokens[side ? one.at.b : one.at.a];
         if (!token) continue;
-        tint(token, coloured.includes(one) ? Math.round(Math.sqrt(Math.abs(one.d) / most) * 34) / 40 : 0);
+        tint(token, coloured.includes(one) ? strength(one.d, most) : 0);
         token.classList.toggle("against", one.d < 0);
         token.title = `A ${one.a === null ? "–" : percent(one.a, 1)}, B ${one.b === null ? "–" : percent(one.b, 1)}: ${signed(one.d)}`;
       }
     });
-    caption.textContent = told(found, rows[i].text, rowsB[j].text);
     const sorted = [...found].sort((one, other) => Math.abs(other.d) - Math.abs(one.d));
-    first.replaceChildren(table(sorted.slice(0, FIRST), "Shares in per cent, the largest differences first"));
+    first.replaceChildren(table(sorted.slice(0, FIRST), "Shares in per cent, the largest differences first", unit));
     rest.hidden = found.length <= FIRST;
-    rest.replaceChildren(rest.firstChild, el("div", { class: "table" }, table(found, "Shares in per cent, in the order of the text")));
+    rest.replaceChildren(rest.firstChild, el("div", { class: "table" }, table(found, `Shares in per cent, in the order of the ${unit}s`, unit)));
     await vectors(turn, i, j);
   }
 
@@ -192,6 +195,6 @@ export const compare = {
   title: "Compare",
   tools: ["heads", "pieces", "parked"],
   note: "Blue: A looks there more. Orange: B does. A word that stands in one text alone counts with all that it has.",
-  fits: (scene) => scene.sides.every((side) => side.grid === null),
+  fits: () => true,
   draw,
 };

@@ -166,7 +166,7 @@ class Written extends Data {
   async drift(scene, layer, other, { at: [i, j], pieces }) {
     const [one, two] = scene.id < other.id ? [scene, other] : [other, scene];
     const key = `${one.id}/${two.id}/${layer.rows}/${pieces ? "tokens" : "words"}`;
-    const packed = this.#told.drifts[key];
+    const packed = this.#told.drifts[this.#told.drifts[key] === "words" ? key.replace(/tokens$/, "words") : key]; // each word is a token
     if (packed === undefined) throw new Refused("These vectors are not in the file: it would be too large, or the model is not blocks in a row.");
     const table = new Int16Array(bytesOf(packed).buffer);
     const [I, J] = [one, two].map((known) => groups(known.sides.find(({ name }) => name === layer.rows), pieces).length);

@@ -1,9 +1,10 @@
 // Film: one text at every checkpoint that the run kept, and how a head comes to do what it does.
 
 import { painted } from "./atlas.js";
+import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
 import { drawn, el, percent, shown } from "./dom.js";
-import { arcs, line, tint, told as tell, walk } from "./focus.js";
+import { arcs, tint, told as tell } from "./focus.js";
 import { largest, map } from "./words.js";
 
 const SIDE = 56;
@@ -21,7 +22,8 @@ function stop() {
 const spoken = (update) => update.toLocaleString("en");
 
 function draw(root, context) {
-  const { scene, layer, heads, head, data, state, rows, columns, same, told } = context;
+  const { scene, layer, heads, head, data, state, same, told } = context;
+  const [rows, columns] = [["rows", context.rows], ["columns", context.columns]].map(([name, groups]) => named(groups, context.sides[name]));
   stop();
   const updates = told.film;
   const index = scene.layers.indexOf(layer);
@@ -51,9 +53,9 @@ function draw(root, context) {
     step("Back", () => now() - 1), slider, step("Step", () => now() + 1), play, counted); // prettier-ignore
 
   const pinned = () => (state.now.pin !== null && state.now.pin < rows.length ? state.now.pin : null);
-  const first = Math.max(0, rows.findIndex((group) => !group.parks));
+  const first = context.sides.rows.grid ? 0 : Math.max(0, rows.findIndex((group) => !group.parks));
   let over = null;
-  const one = line(layer.rows, "asking", rows, true, {
+  const { nodes, one, other, picture } = sides({ scene, layer, rows, columns, same }, {
     over(i) {
       if (over === i) return;
       over = i;
@@ -61,10 +63,8 @@ function draw(root, context) {
     },
     pin: (i) => state.set({ pin: pinned() === i ? null : i }),
   });
-  const other = same ? one : line(layer.columns, "asked", columns, false, {});
-  walk(one);
   const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
-  const board = el("div", { class: "lines" }, svg, ...(same ? [one.node] : [other.node, one.node]));
+  const board = el("div", { class: `lines${picture ? " flat" : ""}` }, svg, ...nodes);
   const caption = el("p", { class: "caption", "aria-live": "polite" });
   const chosen = head === null ? null : head;
 
@@ -131,9 +131,9 @@ function draw(root, context) {
       const tinted = shares.map((share, c) => (columns[c].parks && !state.now.parked ? 0 : share));
       const most = Math.max(...tinted, 1e-9);
       const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
-      arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
-      other.tokens.forEach((token, c) => {
-        tint(token, Math.round(Math.sqrt(tinted[c] / most) * 34) / 40);
+      if (!picture) arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
+      other?.tokens.forEach((token, c) => {
+        tint(token, strength(tinted[c], most));
         token.title = percent(shares[c], 1);
       });
       one.tokens.forEach((token, c) => {
@@ -142,13 +142,15 @@ function draw(root, context) {
       });
       const label = chosen === null ? "" : moment.labels[index]?.[chosen];
       caption.classList.remove("wrong");
-      caption.textContent = `Update ${spoken(updates[k])}. ${tell(context, rows[i], [...shares], columns, false)}${label ? ` The head is called ${shown(label)}.` : ""}`;
+      const text = `Update ${spoken(updates[k])}. ${tell(context, rows[i], [...shares], columns, false)}${label ? ` The head is called ${shown(label)}.` : ""}`;
+      caption.textContent = text;
+      picture?.paint(tinted, most, i, text);
     } catch (error) {
       if (turn !== wanted) return;
       caption.classList.add("wrong");
       caption.textContent = `Update ${spoken(updates[k])}: ${error.message}`;
       svg.replaceChildren();
-      other.tokens.forEach((token) => tint(token, 0));
+      other?.tokens.forEach((token) => tint(token, 0));
     }
     curves();
   }
@@ -180,7 +182,7 @@ export const film = {
   name: "film",
   title: "Film",
   tools: ["heads", "pieces", "parked"],
-  note: "The text that the last model wrote, read by each checkpoint: so the words stay, and what is looked at changes.",
-  fits: (scene, data, told) => told.film !== null && scene.of === 0 && scene.sides.every((side) => side.grid === null),
+  note: "What the last model read and wrote, read by each checkpoint: so the words stay, and what is looked at changes.",
+  fits: (scene, data, told) => told.film !== null && scene.of === 0,
   draw,
 };
