@@ -17,12 +17,22 @@ def add(app: typer.Typer) -> None:
         'transept look models/bert "when you play the game of thrones"',
         'transept look runs/demo "<2de> 5 March 2026" --html dates.html',
         "transept look models/vit cat.png",
+        'transept look models/bert "they play a game" "the game of thrones"',
+        'transept look runs/one "a man ." --against runs/other',
+        'transept look runs/one "a man ." --film',
     )(look)
 
 
 def look(
     model: ModelArgument,
     inputs: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.", show_default=False)] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Another model, or RUN/checkpoints/UPDATE, to compare with.", show_default=False
+        ),
+    ] = None,
+    film: Annotated[bool, typer.Option("--film", help="Show the texts at every checkpoint that the run kept.")] = False,
     html: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write one file, which needs no server.", show_default=False),
@@ -38,17 +48,22 @@ def look(
 
     The page is served to this machine alone, under an address with a secret, until Ctrl-C. With --html it is one file,
     which anybody can open without a network.
+
+    Two texts, two heads, and with --against two models are compared on it. With --film it shows how a run learned: keep
+    its checkpoints by train.keep=20.
     """
+    from transept.cli.moments import film_of, opened
     from transept.look.files import alone
     from transept.look.server import Server
     from transept.look.stage import Stage
-    from transept.use.loaded import load
 
     if html is not None and html.exists():
         raise UsageError(f"{html} is there already", remedy="Take another name, or remove it.")
     if html is not None and not inputs:
         raise UsageError("a file shows what it was given, and there is nothing", remedy="Name a text or a picture.")
-    stage = Stage(load(model, device=device, say=note))
+    own = opened(model, device)
+    other = None if against is None else opened(against, device)
+    stage = Stage(own, other, film_of(model, own) if film else None)
     for given in inputs or []:
         stage.open(given, most=most)
     if html is not None:

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from transept.errors import UsageError
+import numpy as np
+
+from transept.errors import TranseptError, UsageError
 from transept.look.stage import Stage
 
 FOLDER = Path(__file__).parent / "page"
@@ -44,32 +50,28 @@ def page(name: str) -> bytes | None:
 def alone(stage: Stage) -> tuple[str, list[str]]:
     """The page with everything it shows in one file, and what was left out where that would be too large.
 
-    Layers go in while there is room: all of the first scene, then all of the next.
+    Layers go in while there is room: all of the first scene, then all of the next. Then come the vectors of words in
+    two texts, and then the moments of a film, spread over the run.
     """
-    told, left, used = stage.told(), [], 0
-    told["path"] = told["model"]  # where it lies on this machine is nobody's business
+    told, box = stage.told(), Box(ROOM)
+    told["paths"] = [told["model"], told["against"]]  # where they lie on this machine is nobody's business
     for scene in told["scenes"]:
         if scene["branches"]:
             try:
                 scene["beam"] = stage.beam(scene["id"])
             except UsageError as error:
-                left.append(f"the beam of scene {scene['id']}: {error.what}")
+                box.left.append(f"the beam of scene {scene['id']}: {error.what}")
         if scene["sound"]:
-            wav = stage.sound(scene["id"])
-            used += len(wav)
-            scene["wav"] = base64.b64encode(wav).decode("ascii")
+            scene["wav"] = box.put(stage.sound(scene["id"]))
         for number, layer in enumerate(scene["layers"]):
             if layer["small"]:
-                small = stage.small(scene["id"], number)
-                used += len(small)
-                layer["pooled"] = base64.b64encode(small).decode("ascii")
-            packed = stage.packed(scene["id"], number, exact=True)
-            if used + len(packed) > ROOM:
-                left.append(f"{layer['name']} of scene {scene['id']}")
-                layer["left out"] = True
-                continue
-            used += len(packed)
-            layer["packed"] = base64.b64encode(packed).decode("ascii")
+                layer["pooled"] = box.put(stage.small(scene["id"], number))
+            packed = box.put(stage.packed(scene["id"], number, exact=True), f"{layer['name']} of scene {scene['id']}")
+            layer |= {"left out": True} if packed is None else {"packed": packed}
+    told["drifts"] = dict(_drifts(stage, told["scenes"], box))
+    for scene in told["scenes"] if stage.film is not None else ():
+        if not scene["of"]:
+            scene["film"] = _film(stage, scene, box)
     modules = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
     imports = {f"look/{name}": _address(IMPORT.sub(r'from "look/\1"', text)) for name, text in modules.items()}
     html, style = ((FOLDER / name).read_text(encoding="utf-8") for name in ("index.html", "style.css"))
@@ -80,7 +82,72 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
         '<script type="module">import "look/main.js";</script>'
     )
     html = html.replace('<script type="module" src="page/main.js"></script>', begin)
-    return html.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{ALONE}">', 1), left
+    return html.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{ALONE}">', 1), box.left
+
+
+class Box:
+    """What goes into one file, while there is room for it."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.left = room, list[str]()
+
+    def put(self, content: bytes, name: str | None = None) -> str | None:
+        """The content as the file holds it; None where there is no room, which is told by its name. Without a name it
+        goes in for certain.
+        """
+        if name is not None and len(content) > self.room:
+            self.left.append(name)
+            return None
+        self.room -= len(content)
+        return base64.b64encode(content).decode("ascii")
+
+
+def _drifts(stage: Stage, scenes: Sequence[Mapping[str, Any]], box: Box) -> Iterator[tuple[str, str]]:
+    """The cosines of every two texts of a model, (L + 1, I, J) of two bytes each: of words, and of all tokens."""
+    for one, other in combinations(scenes, 2):
+        if one["of"] != other["of"]:
+            continue
+        firsts = {layer["rows"]: at for at, layer in reversed(list(enumerate(one["layers"])))}
+        for side, at in firsts.items():
+            key = f"{one['id']}/{other['id']}/{side}"
+            try:
+                words, tokens = (stage.drifts(one["id"], at, other["id"], pieces) for pieces in (False, True))
+            except UsageError:  # not blocks in a row: the page says so where it is asked
+                continue
+            for name, found in (("words", words), ("tokens", tokens)):
+                numbers = np.rint(32767 * found.numpy()).astype("<i2").tobytes()
+                if name == "tokens" and words.shape == tokens.shape:  # each word is a token
+                    yield f"{key}/{name}", "words"
+                elif packed := box.put(numbers, f"the vectors of scenes {one['id']} and {other['id']}, {side}"):
+                    yield f"{key}/{name}", packed
+
+
+def _film(stage: Stage, scene: Mapping[str, Any], box: Box) -> dict[int, Any]:
+    """The moments of a scene by their updates: as many as there is room for, the first and the last before others."""
+    assert stage.film is not None
+    found, size = dict[int, Any](), 2 * sum(math.prod(layer["shape"]) for layer in scene["layers"])
+    for update in spread(stage.film.updates):
+        name = f"update {update:,} of scene {scene['id']}"
+        if size > box.room:  # without reading its weights
+            box.left.append(name)
+            continue
+        try:
+            moment = stage.moment(scene["id"], update)
+        except TranseptError as error:
+            box.left.append(f"{name}: {error.what}")
+            continue
+        found[update] = moment.told() | {"packed": box.put(b"".join(moment.packed))}
+    return dict(sorted(found.items()))
+
+
+def spread(updates: Sequence[int]) -> list[int]:
+    """Updates in such an order that whatever has come is spread over all: the ends, the middle, the quarters ..."""
+    found, halves = [0, len(updates) - 1], [(0, len(updates) - 1)]
+    for first, last in halves:
+        if (middle := (first + last) // 2) not in (first, last):
+            found.append(middle)
+            halves += [(first, middle), (middle, last)]
+    return [updates[at] for at in dict.fromkeys(found)]
 
 
 def _address(module: str) -> str:

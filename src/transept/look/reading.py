@@ -22,7 +22,8 @@ from transept.inputs.waveform import Waveform
 from transept.inspect.example import Choice, Example
 from transept.inspect.words import Span, words_of
 from transept.look.hearing import Heard, heard
-from transept.look.scene import Role, Side
+from transept.look.roles import Role
+from transept.look.scene import Side
 from transept.models import Model, ModelLayer, Seq2SeqLayer
 from transept.use.classify import Label
 from transept.use.loaded import Loaded
@@ -81,7 +82,7 @@ def _read(loaded: Loaded, given: str, target: Sequence[int] | None, most: int | 
     spec, model = loaded.spec, loaded.model
     if isinstance(model, Seq2SeqLayer):
         if isinstance(model.spec.source, Seen):
-            return _described(loaded, Path(given), target or ())
+            return _described(loaded, Path(given), target or (), most)
         return _translated(loaded, given, target or (), most)
     if isinstance(spec, Model) and isinstance(spec.embed, Seen):
         return _classified(loaded, Path(given))
@@ -256,13 +257,17 @@ def _told(loaded: Loaded, label: Label) -> tuple[tuple[Choice, ...], Weighed]:
     return tuple(Choice(loaded.labels.index(name), None) for name, _ in answers) if apart else (), answers
 
 
-def _described(loaded: Loaded, path: Path, target: Sequence[int]) -> Read:
+def _described(loaded: Loaded, path: Path, target: Sequence[int], most: int | None) -> Read:
     model, special = loaded.model, loaded.demand_search().special
     assert isinstance(model, Seq2SeqLayer)
     assert isinstance(model.spec.source, Seen)
     values, side = prepared(loaded, path, 0), side_of_picture(model.spec.source)
-    ((best, *_),) = describe(model, [values], len(side.texts), loaded.settings(), special, [list(target)])
-    found = _answered(loaded, str(path), side, values[None], [*target, *best.tokens])
+    ids = list(target)
+    if most != 0:
+        settings = loaded.settings(**({} if most is None else {"max_ratio": 0.0, "max_extra": most}))
+        ((best, *_),) = describe(model, [values], len(side.texts), settings, special, [ids])
+        ids += best.tokens
+    found = _answered(loaded, str(path), side, values[None], ids)
     return replace(found, picture=shown(loaded, values))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,14 +22,12 @@ from transept.inspect.example import Row
 from transept.inspect.heads import Report, report
 from transept.inspect.record import Record, attentions, mixture, record
 from transept.inspect.words import Word, merge
-from transept.models import ModelLayer, Seq2SeqLayer
-from transept.parts.attention import AttentionLayer
+from transept.look.roles import Role, role_of
 from transept.topology import Built
 
 if TYPE_CHECKING:
     from transept.look.reading import Read
 
-Role = Literal["encoder", "decoder", "cross"]
 Floats = NDArray[np.float32]
 
 BEST = 10  # tokens that could have been written, for each that was
@@ -76,7 +74,8 @@ class Seen:
     """One attention of a pass, and where it is in the model. Its shares are made when they are asked for.
 
     `begins` is its first row among what was recorded under its name: blocks that share weights are asked several times.
-    `labels` say in a word what each head does, where that was found out.
+    `labels` say in a word what each head does, where that was found out, and `scores` how well: how it aligns, where
+    one stack looks at the other and that can be told, else how much it is worth a look (`Report.interest`).
     """
 
     name: str
@@ -89,6 +88,7 @@ class Seen:
     begins: int = 0
     shared: bool = False
     labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -250,7 +250,7 @@ def layers_of(model: Built, read: Read, kept: Record) -> Iterator[Seen]:
         role = role_of(name, layer, model)
         rows, columns = read.beside(role)
         size, all_rows = len(next(side for side in read.sides if side.name == rows).texts), kept.shape(name)[2]
-        if all_rows % size:  # not a row for each token: there is no view of it
+        if not size or all_rows % size:  # not a row for each token: there is no view of it
             continue
         for begins in range(0, all_rows, size):
             counts[role] = counts.get(role, 0) + 1
@@ -288,18 +288,22 @@ def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int,
         for head, weights in enumerate(maps):
             told[at, head] = report([weights], [asking], None if one.role != "cross" else [asked], [parked])
         found.append(replace(one, labels=tuple(told[at, head].label for head in range(len(maps)))))
-    best = _aligner(found, read) if any(one.role == "cross" for one in found) else None
-    return found, best or max(told, key=lambda key: told[key].interest, default=None)
+    fits = _aligning(found, read) if any(one.role == "cross" for one in found) else {}
+    scores = {at: report.interest for at, report in told.items()} | fits
+    for at, one in enumerate(found):
+        heads = [scores[key] for key in ((at, head) for head in range(one.shape[0])) if key in scores]
+        found[at] = replace(one, scores=tuple(heads))
+    return found, max(fits or scores, key=scores.__getitem__, default=None)
 
 
-def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
-    """The layer and head that align the words of this pair best while they are predicted; None where it has none.
+def _aligning(layers: Sequence[Seen], read: Read) -> dict[tuple[int, int], float]:
+    """How well each head aligns the words of this pair while they are predicted; nothing where that cannot be told.
 
     One pair tells too little of that by its maps alone: heads count by what reached the written words as well.
     """
     source, target, _ = read.sides
     if source.grid:
-        return None
+        return {}
     # A row of the map predicts the token that stands one further on among what the decoder is given.
     later = [replace(word, tokens=tuple(at + 1 for at in word.tokens)) for word in target.grouped()]
     maps = CrossMaps([(read.example.source, Row(torch.empty(0), target.texts, later))])
@@ -307,7 +311,7 @@ def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
     try:  # what each written word takes of each read one: a head may be as sharp, and a word off
         whole = contributed(read.example)["decoder"][-1]
     except UsageError:  # not blocks in a row
-        return None
+        return {}
     brought = merge(whole[:, -len(source.texts) :], target.grouped(), source.grouped())
     for name, at in cross.items():
         # The last token is written and never read: the row in which it would look is empty.
@@ -315,26 +319,15 @@ def _aligner(layers: Sequence[Seen], read: Read) -> tuple[int, int] | None:
     try:
         standing = [one for one in standings(maps) if one.aligner.when == "predicted"]
     except UsageError:  # no words
-        return None
+        return {}
     words = [at for at, word in enumerate(source.grouped()) if not word.special]
     spoken = [at for at, word in enumerate(target.grouped()) if not word.special]
 
     def fits(one: Standing) -> float:
         shown = maps.of(one.aligner, 0)[:, words]
-        return one.score * float((shown * brought[spoken][:, words]).sum())
+        return one.score * float((shown * brought[spoken][:, words]).sum(1).mean())
 
-    best = max(standing, key=fits).aligner
-    return cross[best.attention], best.head
-
-
-def role_of(name: str, layer: AttentionLayer, model: Built) -> Role:
-    """What an attention is in its model: of an encoder to itself, of a decoder to itself, or of one to the other."""
-    if layer.spec.source == "memory":
-        return "cross"
-    if isinstance(model, Seq2SeqLayer):
-        return "encoder" if name.startswith("encoder.") else "decoder"
-    assert isinstance(model, ModelLayer)
-    return "decoder" if model.spec.stack.causal else "encoder"
+    return {(cross[one.aligner.attention], one.aligner.head): fits(one) for one in standing}
 
 
 def _floats(weights: Tensor) -> Floats:

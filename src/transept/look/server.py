@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,6 +38,11 @@ class Server(ThreadingHTTPServer):
         own = self.server_address[1]
         self.hosts = {f"{name}:{own}" for name in (HOST, "localhost")}
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is no failure; all else is told as ever."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def address(self) -> str:
         """With the secret: whoever has it may ask the model."""
@@ -61,6 +67,14 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(found, TYPES[name.rpartition(".")[2]])
             case ["api", "stage"]:
                 self._answer(stage.told)
+            case ["api", "scene", number]:
+                self._answer(lambda: stage.scene(int(number)))
+            case ["api", "scene", number, "drift", layer, members, other, others]:
+                self._answer(lambda: stage.drift(int(number), int(layer), _whole(members), int(other), _whole(others)))
+            case ["api", "scene", number, "film", update]:
+                self._answer(lambda: stage.moment(int(number), int(update)).told())
+            case ["api", "scene", number, "film", update, layer]:
+                self._answer(lambda: stage.frame(int(number), int(update), int(layer)))
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
             case ["api", "scene", number, "map", layer, head]:
@@ -70,10 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "scene", number, "small", layer]:
                 self._answer(lambda: stage.small(int(number), int(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
-                chosen = members.split(",")
-                self._answer(
-                    lambda: stage.looked(int(number), int(layer), [int(at) for at in chosen], way == "columns")
-                )
+                self._answer(lambda: stage.looked(int(number), int(layer), _whole(members), way == "columns"))
             case _:
                 self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
@@ -169,6 +180,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the address holds the secret."""
+
+
+def _whole(members: str) -> list[int]:
+    """Numbers with commas between them. Raises ValueError."""
+    return [int(at) for at in members.split(",")]
 
 
 def _ids(value: object) -> bool:

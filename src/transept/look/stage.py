@@ -7,37 +7,50 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from transept.errors import UsageError
+from transept.inspect.drift import cosines, depths
+from transept.inspect.words import Word
 from transept.look.asking import cut_of, why_of
 from transept.look.beam import beam, shown
+from transept.look.comparing import again, name_of, names_of, reads, trunk_of, words_of_rows
+from transept.look.film import Film, Moment
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
 from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
-READS = {"pictures": {"see", "caption"}, "sound": {"hear", "transcribe"}}
 KEPT = 24  # scenes that are held at a time; the oldest goes first
+VECTORS = 4  # scenes of which the vectors of all layers are held
 
 
 class Stage:
-    """The scenes of a loaded model by their number. A model passes one input at a time: calls wait for each other."""
+    """The scenes of a loaded model by their number. A model passes one input at a time: calls wait for each other.
 
-    def __init__(self, loaded: Loaded) -> None:
-        self.loaded = loaded
+    `against` is another model, which reads each input too: its scene is the `twin` of the first one's. `film` has the
+    checkpoints of the model's run.
+    """
+
+    def __init__(self, loaded: Loaded, against: Loaded | None = None, film: Film | None = None) -> None:
+        self.loaded, self.against, self.film = loaded, against, film
         self._scenes: dict[int, tuple[Read, Scene]] = {}
+        self._twins: dict[int, int] = {}
+        self._vectors: dict[tuple[int, str], Tensor] = {}
         self._made, self._lock = 0, threading.Lock()
 
     def told(self) -> dict[str, Any]:
         """The model, and the scenes that there are."""
-        verbs = self.loaded.verbs
-        path = self.loaded.path.resolve()
+        verbs, own = self.loaded.verbs, self.loaded.path
+        name, other = (name_of(own), None) if self.against is None else names_of(own, self.against.path)
         return {
-            "model": path.parent.name if path.name == "model" else path.name,
-            "path": str(path),
+            "model": name,
+            "paths": [str(own.resolve()), None if self.against is None else str(self.against.path.resolve())],
             "is": described(self.loaded.spec),
+            "against": other,
+            "film": None if self.film is None else self.film.updates,
             "verbs": verbs,
-            "reads": next((kind for kind, known in READS.items() if known & set(verbs)), "text"),
+            "reads": reads(self.loaded),
             "scenes": [self.scene(number) for number in self._scenes],
         }
 
@@ -45,16 +58,25 @@ class Stage:
         """The number of a new scene. Errors as `read` has them."""
         with self._lock:
             wanted = read(self.loaded, given, target, most)
-            self._made += 1
-            self._scenes[self._made] = wanted, scene_of(wanted)
-            for old in list(self._scenes)[:-KEPT]:
-                del self._scenes[old]
-            return self._made
+            other = None if self.against is None else again(wanted, self.loaded, self.against)
+            number = self._kept(wanted)
+            if other is not None:
+                self._twins[number] = self._kept(other)
+            return number
+
+    def _kept(self, wanted: Read) -> int:
+        self._made += 1
+        self._scenes[self._made] = wanted, scene_of(wanted)
+        for old in list(self._scenes)[:-KEPT]:
+            del self._scenes[old]
+            self._twins.pop(old, None)
+        return self._made
 
     def scene(self, number: int) -> dict[str, Any]:
         """A scene for the page, without the weights."""
         wanted, scene = self._found(number)
         asked = [choice.at for choice in wanted.asked]
+        of = int(number in self._twins.values())
         return {
             "id": number,
             "target": wanted.target,
@@ -62,7 +84,9 @@ class Stage:
             "most": wanted.most,
             "asked": asked,
             "indices": [choice.index for choice in wanted.asked],
-            "branches": wanted.writes and wanted.most != 0,
+            "branches": wanted.writes and wanted.most != 0 and not of,
+            "of": of,
+            "twin": self._twins.get(number),
         } | scene.told()
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
@@ -119,6 +143,56 @@ class Stage:
         """How much each token that was read counts for an output: see `asking.why_of`."""
         with self._lock:
             return why_of(self._found(number)[0], output, method)
+
+    def drift(
+        self, number: int, layer: int, members: Sequence[int], other: int, others: Sequence[int]
+    ) -> dict[str, Any]:
+        """The cosine at every depth of a word that looks in a layer with one that looks in the same of another scene.
+
+        Words are numbers of tokens. See `transept.inspect.drift`; UsageError where the two are of different models.
+        """
+        made = []
+        for one, at, tokens in ((number, layer, members), (other, layer, others)):
+            rows = self._layer(one, at).shape[1]
+            if not tokens or not all(0 <= token < rows for token in tokens):
+                raise UsageError(f"this side has {rows} tokens, not all of {list(tokens)}")
+            made.append([Word("", 0, 0, tuple(tokens))])
+        return {"cosines": self._cosines(number, layer, other, made)[:, 0, 0].tolist()}
+
+    def drifts(self, number: int, layer: int, other: int, pieces: bool) -> Tensor:
+        """The same for all words of both, or for all of their tokens, (L + 1, I, J)."""
+        words = [words_of_rows(*self._found(one), layer, pieces) for one in (number, other)]
+        return self._cosines(number, layer, other, words)
+
+    def _cosines(self, number: int, layer: int, other: int, words: Sequence[Sequence[Word]]) -> Tensor:
+        (known, scene), (second, _) = self._found(number), self._found(other)
+        if known.example.model is not second.example.model:
+            raise UsageError("vectors of two models stand in no common space, and cannot be compared")
+        trunk = trunk_of(known, scene.layers[layer].role)
+        with self._lock:
+            one, two = (self._depths(at, read, trunk) for at, read in ((number, known), (other, second)))
+        return cosines(one, words[0], two, words[1])
+
+    def _depths(self, number: int, read: Read, trunk: str) -> Tensor:
+        key = number, trunk
+        if key not in self._vectors:
+            self._vectors[key] = depths(read.example, trunk)
+            for old in list(self._vectors)[:-VECTORS]:
+                del self._vectors[old]
+        return self._vectors[key]
+
+    def moment(self, number: int, update: int) -> Moment:
+        """A scene at a checkpoint of the run: see `film.Film`."""
+        wanted, scene = self._found(number)
+        if self.film is None or number in self._twins.values():
+            raise UsageError("there is no film of this scene", remedy="Ask for one: transept look RUN TEXT --film.")
+        with self._lock:
+            return self.film.moment(number, wanted, scene, update)
+
+    def frame(self, number: int, update: int, layer: int) -> bytes:
+        """The weights of a layer at a checkpoint, (H, S, T), two bytes each as `Seen.packed(exact=True)` has them."""
+        self._layer(number, layer)
+        return self.moment(number, update).packed[layer]
 
     def weights(self, number: int, layer: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The weights of a layer, (H, S, T), float32."""

@@ -121,12 +121,20 @@ class Checkpoints:
 
     def load(self, update: int) -> Saved:
         """Read a checkpoint; InvalidData names what is wrong with it."""
-        path = self.path(update)
-        if (fault := self.fault(update)) is not None:
-            raise InvalidData(fault, where=path, remedy="Use another checkpoint of the run.")
+        path = self._whole(update)
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
         carried = load_file(path / CARRIED) if (path / CARRIED).is_file() else {}
         return Saved(path, load_file(path / MODEL), load_file(path / OPTIMIZER), state, carried)
+
+    def weights(self, update: int) -> dict[str, Tensor]:
+        """The model's tensors of a checkpoint alone; InvalidData as in `load`."""
+        return load_file(self._whole(update) / MODEL)
+
+    def _whole(self, update: int) -> Path:
+        path = self.path(update)
+        if (fault := self.fault(update)) is not None:
+            raise InvalidData(fault, where=path, remedy="Use another checkpoint of the run.")
+        return path
 
     def state(self, update: int) -> dict[str, Any]:
         """The state of a checkpoint without its tensors."""

@@ -33,14 +33,14 @@ export function unscrolled(holder, nodes) {
 }
 
 // Buttons for a figure. `nodes()` are the elements that show it, `table()` its rows, of which the first names the
-// columns, and `python()` the program; each may take its time.
+// columns, and `python()` the program, null where there is none; each may take its time.
 export function copies({ say }, name, { nodes, table, python }) {
   const holder = el("div", {});
   const kinds = [
     ["as SVG", `Copy ${name} as SVG`, async () => svgOf(await nodes(), name)],
     ["numbers (TSV)", `Copy the numbers of ${name} (TSV)`, async () => tsv(await table())],
     ["Python", `Copy the Python for ${name}`, python],
-  ];
+  ].filter(([, , make]) => make);
   async function take(what, make) {
     let text;
     try {

@@ -1,5 +1,7 @@
 // Where scenes and numbers come from: the server that sent this page, or the file itself.
 
+import { groups } from "./words.js";
+
 // A byte holds 255 sqrt(p), two of them 65535 sqrt(p).
 function spread(numbers) {
   const most = numbers.BYTES_PER_ELEMENT === 1 ? 255 : 65535;
@@ -19,8 +21,11 @@ async function answered(response) {
   return told;
 }
 
+const FRAMES = 64e6; // bytes of a film's maps that are kept
+
 class Data {
   #kept = new Map();
+  #frames = new Map();
 
   once(key, make) {
     if (!this.#kept.has(key)) {
@@ -58,6 +63,18 @@ class Data {
       const heads = scene.layers[layer].shape[0];
       return { spreads: new Float32Array(bytes.buffer, 0, heads), shares: spread(bytes.subarray(4 * heads)) };
     });
+  }
+
+  // The same of a film's moment, (H, S, T). What was seen last is kept, up to a size.
+  frame(scene, update, layer) {
+    const key = `${scene.id}/film/${update}/${layer}`;
+    const coming = this.#frames.get(key) ?? this.framed(scene, update, layer).then(spread);
+    this.#frames.delete(key);
+    this.#frames.set(key, coming);
+    coming.catch(() => this.#frames.delete(key));
+    const size = scene.layers[layer].shape.reduce((product, side) => product * side, 4);
+    while (this.#frames.size > 1 && this.#frames.size * size > FRAMES) this.#frames.delete(this.#frames.keys().next().value);
+    return coming;
   }
 
   // What one word looks at in each layer that is like the given one, a row of numbers each: head h, column t stands at
@@ -117,6 +134,25 @@ class Served extends Data {
     return this.#asked("scene", { given, target, most });
   }
 
+  again(number) {
+    return fetch(`api/scene/${number}`).then(answered);
+  }
+
+  // The cosines of a word with one of another scene at every depth. They look in this layer, and are known by their tokens.
+  drift(scene, layer, other, { members, others }) {
+    const address = `${scene.id}/drift/${scene.layers.indexOf(layer)}/${members}/${other.id}/${others}`;
+    return this.once(address, () => fetch(`api/scene/${address}`).then(answered)).then(({ cosines }) => cosines);
+  }
+
+  // What a checkpoint makes of a scene: {labels, scores, probability}, by layer and head.
+  moment(scene, update) {
+    return this.once(`${scene.id}/film/${update}`, () => fetch(`api/scene/${scene.id}/film/${update}`).then(answered));
+  }
+
+  async framed(scene, update, layer) {
+    return new Uint16Array(await this.#bytes(`${scene.id}/film/${update}/${layer}`));
+  }
+
   // The probabilities of all that was written, before a cut and after.
   cut(scene, what) {
     return this.once(`${scene.id}/cut/${JSON.stringify(what)}`, () => this.#asked("cut", { scene: scene.id, ...what }));
@@ -169,6 +205,31 @@ class Written extends Data {
   async branches(scene) {
     if (scene.beam === undefined) throw new Refused("The beam was left out of the file.");
     return scene.beam;
+  }
+
+  // The tables hold all words of two scenes, or all of their tokens: `at` is which of them are asked for.
+  async drift(scene, layer, other, { at: [i, j], pieces }) {
+    const [one, two] = scene.id < other.id ? [scene, other] : [other, scene];
+    const key = `${one.id}/${two.id}/${layer.rows}/${pieces ? "tokens" : "words"}`;
+    const packed = this.#told.drifts[this.#told.drifts[key] === "words" ? key.replace(/tokens$/, "words") : key]; // each word is a token
+    if (packed === undefined) throw new Refused("These vectors are not in the file: it would be too large, or the model is not blocks in a row.");
+    const table = new Int16Array(bytesOf(packed).buffer);
+    const [I, J] = [one, two].map((known) => groups(known.sides.find(({ name }) => name === layer.rows), pieces).length);
+    const from = one === scene ? i * J + j : j * J + i;
+    return [...Array(table.length / (I * J)).keys()].map((depth) => table[depth * I * J + from] / 32767);
+  }
+
+  async moment(scene, update) {
+    const found = scene.film?.[update];
+    if (!found) throw new Refused("This checkpoint was left out of the file, which would be too large, or it cannot be read.");
+    return found;
+  }
+
+  async framed(scene, update, layer) {
+    const { packed } = await this.moment(scene, update);
+    const size = ({ shape: [H, S, T] }) => H * S * T;
+    const from = scene.layers.slice(0, layer).reduce((sum, one) => sum + size(one), 0);
+    return new Uint16Array(bytesOf(packed).buffer, 2 * from, size(scene.layers[layer]));
   }
 
   lines(scene, layer, members, backward) {

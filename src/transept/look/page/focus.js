@@ -13,7 +13,7 @@ const MANY = 100; // words: beyond it their tints change at once
 const LEAST = 0.01;
 
 // What one word looks at, in a sentence that is always true.
-function told(context, from, shares, others, backward) {
+export function told(context, from, shares, others, backward) {
   const { layer, heads, spokenLayer } = context;
   const place = `${spokenLayer(layer)}, ${heads.length === 1 ? `head ${heads[0] + 1}` : "mean of all heads"}`;
   const best = largest(shares, others.length).filter((i) => !others[i].parks && shares[i] >= LEAST).slice(0, 3);
@@ -24,7 +24,7 @@ function told(context, from, shares, others, backward) {
   return `${place}: ${shown(from.text)} looks at ${words.join(", ") || "no word"}${rest}.`;
 }
 
-function line(name, kind, found, active, when) {
+export function line(name, kind, found, active, when) {
   const tokens = found.map((group, i) =>
     el("button", {
       type: "button", class: `token${group.parks ? " parks" : ""}`, data: { at: i }, tabindex: active ? (i === 0 ? 0 : -1) : -1,
@@ -35,7 +35,7 @@ function line(name, kind, found, active, when) {
   return { tokens, node: el("div", { class: `line ${kind}`, role: "group", "aria-label": label }, el("span", { class: "side" }, label), ...tokens) };
 }
 
-function arcs(svg, root, from, targets) {
+export function arcs(svg, root, from, targets) {
   const base = root.getBoundingClientRect();
   const middle = (node) => {
     const box = node.getBoundingClientRect();
@@ -87,8 +87,21 @@ function strip(context, canvas, lines) {
   canvas.setAttribute("aria-label", `${spokenLayer(layer)} and its neighbours, a row of dots for each layer`);
 }
 
+// The arrows go from word to word of a line.
+export function walk({ node, tokens }) {
+  node.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    const here = tokens.indexOf(document.activeElement);
+    if (!step || here < 0) return;
+    const next = tokens[Math.max(0, Math.min(tokens.length - 1, here + step))];
+    tokens.forEach((token) => (token.tabIndex = token === next ? 0 : -1));
+    next.focus();
+    event.preventDefault();
+  });
+}
+
 // Only where it changes: of many words most stay as they are.
-function tint(token, share) {
+export function tint(token, share) {
   if (token.share === share) return;
   token.share = share;
   token.style.setProperty("--share", share);
@@ -164,15 +177,7 @@ function draw(root, context) {
     over = null;
     if (pinned() === null) paint(Math.max(first, 0));
   });
-  board.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
-    const here = one.tokens.indexOf(document.activeElement);
-    if (!step || here < 0) return;
-    const next = one.tokens[Math.max(0, Math.min(one.tokens.length - 1, here + step))];
-    one.tokens.forEach((token) => (token.tabIndex = token === next ? 0 : -1));
-    next.focus();
-    event.preventDefault();
-  });
+  walk(one);
   const copied = copies(context, "what a word looks at", {
     nodes: () => [board, caption],
     table: () => [[backward ? "what looks" : "what is looked at", "share"], ...asked.map(({ text }, c) => [text, painted.shares[c]])],

@@ -11,9 +11,12 @@ import { stage } from "./stage.js";
 import { picture } from "./picture.js";
 import { sound } from "./sound.js";
 import { why } from "./why.js";
+import { compare } from "./compare.js";
+import { film } from "./film.js";
+import { sceneName } from "./partner.js";
 
-const VIEWS = [focus, picture, sound, stage, atlas, matrix, why];
-const FRESH = { pin: null, pins: null, step: null, output: null }; // what belongs to one scene
+const VIEWS = [focus, picture, sound, stage, atlas, matrix, compare, film, why];
+const FRESH = { pin: null, pins: null, step: null, output: null, other: null, twin: null }; // what belongs to one scene
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -23,7 +26,7 @@ let told = null;
 let drawing = 0;
 
 const scene = () => told.scenes[Math.min(state.now.scene, told.scenes.length - 1)];
-const fitting = (one) => VIEWS.filter((view) => view.fits(one, data));
+const fitting = (one) => VIEWS.filter((view) => view.fits(one, data, told));
 
 // The layer and head that are asked for, or that are best looked at first; another layer where the view cannot show it.
 function placeOf(one, view = viewOf(one)) {
@@ -56,8 +59,9 @@ async function open(given, target, most) {
   say("The model reads …");
   try {
     const made = await data.scene(given, target, most);
-    told.scenes.push(made);
-    state.set({ scene: told.scenes.length - 1, ...FRESH });
+    const twins = made.twin === null ? [] : [await data.again(made.twin)];
+    told.scenes.push(made, ...twins);
+    state.set({ scene: told.scenes.indexOf(made), ...FRESH });
     say("");
   } catch (error) {
     say(error.message, true);
@@ -102,8 +106,7 @@ function drawTools(one, { layer, head: chosen }, view) {
 
 function drawScenes() {
   at("scenes").replaceChildren(...told.scenes.map((one, i) => {
-    const text = one.title.length > 60 ? `${one.title.slice(0, 59)}…` : one.title;
-    return el("option", { value: i, selected: i === state.now.scene }, text);
+    return el("option", { value: i, selected: i === state.now.scene }, sceneName({ told }, one));
   }));
 }
 
@@ -126,7 +129,7 @@ async function draw() {
     const { now } = state;
     const heads = head === null ? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say, told,
+      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say, told, scenes: told.scenes,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -170,9 +173,9 @@ async function begin() {
     say(error.message, true);
     return;
   }
-  at("model").textContent = told.model;
+  at("model").textContent = told.against === null ? told.model : `${told.model} and ${told.against}`;
   at("model").title = told.is;
-  document.title = `${told.model} · Transept`;
+  document.title = `${at("model").textContent} · Transept`;
   at("ask").hidden = !data.asks;
   at("given-label").textContent = { pictures: "Path of a picture", sound: "Path of a sound" }[told.reads] ?? "Text";
   at("ask").addEventListener("submit", (event) => {
@@ -180,7 +183,7 @@ async function begin() {
     if (at("given").value) open(at("given").value);
   });
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin", "pins"]);
+  const repaints = new Set(["pin", "pins", "twin", "update"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

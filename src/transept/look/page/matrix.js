@@ -1,10 +1,12 @@
 // The matrix: exact shares of one map, for as many words as there are.
 
+import { alike } from "./data.js";
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
 import { merged } from "./words.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
+import { beside, besideName, congruent, lessened, partner, placeName, places, spelt } from "./partner.js";
 import { legible } from "./svg.js";
 
 const LABELS = 96;
@@ -17,11 +19,9 @@ function draw(root, context) {
     "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
   const picture = document.createElement("canvas");
-  const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, el("option", { value: "" }, "nothing"),
-    ...scene.layers.flatMap((one, i) => one.rows === layer.rows && one.columns === layer.columns
-      ? [...Array(one.shape[0]).keys()].map((head) => el("option", { value: `${i}.${head}`, selected: state.now.other === `${i}.${head}` },
-          `${spokenLayer(one)}, head ${head + 1}`)) : [])); // prettier-ignore
-  const minus = state.now.other?.match(/^(\d+)\.(\d+)$/);
+  const B = state.now.other === null ? null : partner(context);
+  const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, ...choices(context, B));
+  const key = el("span", { hidden: true });
   let differs = false;
   let [zoom, left, top] = [0, 0, 0]; // CSS pixels of a cell; the corner that is shown, in cells
   let [wide, high] = [0, 0];
@@ -147,28 +147,40 @@ function draw(root, context) {
   table.addEventListener("toggle", () => {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
-  const taken = minus && scene.layers[minus[1]] ? { layer: scene.layers[minus[1]], head: Number(minus[2]) } : null;
-  const fits = taken && taken.layer.rows === layer.rows && taken.layer.columns === layer.columns && taken.head < taken.layer.shape[0];
-  const less = fits ? taken : null; // another kind of layer may have been chosen since
   const copied = copies(context, "the matrix", {
     nodes: () => [canvas],
     table: () => [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])],
-    python: () => python.map(context, rows, columns, less),
+    python: B === null || B.scene === scene ? () => python.map(context, rows, columns, B) : null, // a program is of one text
   });
   root.replaceChildren(
-    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other)),
+    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other), " ", key),
     el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = null;
   root.resized = fit;
-  const maps = [{ layer, head }, ...(less ? [less] : [])].map((one) => data.map(scene, scene.layers.indexOf(one.layer), one.head));
-  Promise.all(maps).then((found) => {
+  const own = data.map(scene, scene.layers.indexOf(layer), head).then((found) => merged(found, layer.shape[2], rows, columns));
+  Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
     if (!canvas.isConnected) return; // another view was chosen meanwhile
-    const [own, others] = found.map((one) => merged(one, layer.shape[2], rows, columns));
-    shares = others ? own.map((share, i) => share - others[i]) : own;
-    differs = Boolean(others);
+    shares = taken ? mine.map((share, i) => share - taken[i]) : mine;
+    differs = Boolean(taken);
+    key.hidden = B === null;
+    key.textContent = taken ? `Blue: more here. Orange: more in ${whose(context, B)}.` : "The words of the two differ, and their matrices have no difference: Compare shows a word at a time.";
     fill();
     fit();
   }).catch((error) => context.say(error.message, true));
+}
+
+const whose = (context, B) => [B.scene !== context.scene && besideName(context, B.scene, context.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
+
+// What can be taken away: any head of this scene, and the same one of another scene that has the same words.
+function choices(context, B) {
+  const { scene, layer, scenes } = context;
+  const others = beside(scenes, scene, layer).filter(({ one }) => one !== scene && congruent(context, one));
+  const value = B === null ? "" : B.scene === scene ? spelt({ index: null, layer: B.at, head: B.head }) : null;
+  return [
+    el("option", { value: "", selected: B === null }, "nothing"),
+    ...others.map(({ one, index }) => el("option", { value: `${index}:`, selected: B?.index === index }, B?.index === index ? whose(context, B) : besideName(context, one, scene))),
+    ...places(context, { scene, kin: alike(scene, layer) }, value, null),
+  ];
 }
 
 const MOST = 64;

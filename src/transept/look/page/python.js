@@ -21,7 +21,7 @@ const list = (numbers) => `[${numbers.join(", ")}]`;
 export function opening({ scene, told }, imports = []) {
   const own = scene.sides.length > 1 ? scene.target.slice(0, -1) : scene.target; // the last token is written, and never read
   const target = scene.target.length ? `, target=${list(own)}` : "";
-  return ["import transept", ...imports, "", `model = transept.load(${literal(told.path)})`,
+  return ["import transept", ...imports, "", `model = transept.load(${literal(told.paths[scene.of])})`,
     `example = model.explain(${literal(scene.title)}${target})`]; // prettier-ignore
 }
 
@@ -85,7 +85,7 @@ export function depth(context, asking, asked, backward) {
 export function map(context, rows, columns, other = null) {
   const { layer, head } = context;
   const layers = other ? [layer, other.layer] : [layer];
-  const less = other ? [`other = merge(${whole(other.layer)}, rows, columns)[${other.head}]  # head ${other.head + 1} of ${literal(other.layer.name)}`, "shares = shares - other"] : [];
+  const less = other ? [`other = merge(${whole(other.layer)}, rows, columns)  # of ${literal(other.layer.name)}`, picked("other", other.head), "shares = shares - other"] : [];
   return [...opening(context, [WORDS]), ...words("rows", rows), ...words("columns", columns), ...recorded(new Set(layers.map(({ name }) => name)).size > 1 ? layers : [layer]),
     `shares = merge(${whole(layer)}, rows, columns)  # (heads, rows, columns)`, picked("shares", head), ...less,
     "for word, line in zip(rows, shares, strict=True):", '    print(word.text, *(f"{share:.6f}" for share in line), sep="\\t")', ""].join("\n"); // prettier-ignore
@@ -134,7 +134,7 @@ export function why(context, output, method, sides) {
 
 // Every branch of the beam.
 export const beam = ({ scene, told }) =>
-  ["import transept", "from transept.look.beam import beam", "", `model = transept.load(${literal(told.path)})`,
+  ["import transept", "from transept.look.beam import beam", "", `model = transept.load(${literal(told.paths[scene.of])})`,
     `tree = beam(model, ${literal(scene.title)}, ${list(scene.target.slice(0, scene.begun))}, ${scene.most ?? "None"})`,
     "found = {end: f\"{one.score:.6f}\" for end, one in zip(tree.ends, tree.hypotheses)}  # best first, as n_best has them",
     "for number, step in enumerate(tree.steps):", "    for at, branch in enumerate(step):",

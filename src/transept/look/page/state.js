@@ -3,9 +3,11 @@
 
 const FIRST = {
   view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
-  other: null, beam: false, pins: null, opacity: 90, smooth: false, step: null, output: null, method: "leave-one-out",
+  other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, step: null, output: null,
+  method: "leave-one-out",
 };
-const PARSED = { scene: Number, layer: Number, pin: Number, step: Number, head: Number, output: Number, opacity: Number };
+const NUMBERS = ["scene", "layer", "pin", "step", "head", "output", "opacity", "twin", "update"];
+const PARSED = Object.fromEntries(NUMBERS.map((name) => [name, Number]));
 
 export class State {
   #heard = [];

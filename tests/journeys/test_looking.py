@@ -1,0 +1,123 @@
+"""A person looks at a model: beside another, beside its own past, and on its way; and errs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import transept
+from journeys.conftest import make_toy, run
+from transept.cli.moments import film_of, opened
+
+UPDATES = ["30", "60", "90", "120"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the toy language that kept all of its checkpoints."""
+    recipe = make_toy(tmp_path_factory.mktemp("kept"))
+    ended = run("train", recipe, "train.stop=120u", "train.validate_every=30u", "train.keep=4")
+    assert ended.code == 0, ended.err
+    return recipe.parent / "run"
+
+
+def held(file: Path) -> Any:
+    """What a page in one file shows."""
+    found = re.search(r'id="told">(.*?)</script>', file.read_text(encoding="utf-8"), re.S)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_a_film_goes_into_one_file(kept: Path, tmp_path: Path) -> None:
+    ended = run("look", kept, "1 2 3", "--film", "--html", tmp_path / "film.html")
+    assert ended.code == 0, ended.err
+    assert "left out" not in ended.err
+    told = held(tmp_path / "film.html")
+    assert told["film"] == [int(update) for update in UPDATES]
+    (scene,) = told["scenes"]
+    assert list(scene["film"]) == UPDATES
+    likely = [scene["film"][update]["probability"] for update in UPDATES]
+    assert likely[0] < likely[-1], "it learned"
+    size = sum(2 * heads * rows * columns for heads, rows, columns in (layer["shape"] for layer in scene["layers"]))
+    assert all(len(moment["packed"]) == 4 * -(-size // 3) for moment in scene["film"].values())
+
+
+def test_each_moment_has_the_weights_that_were_saved(kept: Path) -> None:
+    film = film_of(kept, opened(kept, "cpu"))
+    for update in reversed(film.updates):  # in any order
+        state = film._model_at(update).state_dict()
+        saved = load_file(kept / "checkpoints" / f"{update:08d}" / "model.safetensors")
+        assert saved
+        assert all(torch.equal(state[name], tensor) for name, tensor in saved.items())
+
+
+def test_a_checkpoint_stands_where_a_model_stands(kept: Path, tmp_path: Path) -> None:
+    early = kept / "checkpoints" / "00000030"
+    ended = run("look", kept, "1 2 3", "--against", early, "--html", tmp_path / "both.html")
+    assert ended.code == 0, ended.err
+    told = held(tmp_path / "both.html")
+    assert (told["model"], told["against"]) == ("run", "run, update 30")
+    one, two = told["scenes"]
+    assert one["target"] == two["target"] == transept.load(kept).translate("1 2 3").ids
+    assert one["layers"][0]["packed"] != two["layers"][0]["packed"]
+    alone = run("look", early, "1 2 3", "--html", tmp_path / "early.html")
+    assert alone.code == 0, alone.err
+    assert held(tmp_path / "early.html")["model"] == "run, update 30"
+
+
+def test_two_texts_go_into_one_file_with_their_vectors(kept: Path, tmp_path: Path) -> None:
+    ended = run("look", kept, "1 2 3", "3 2 1", "--html", tmp_path / "texts.html")
+    assert ended.code == 0, ended.err
+    drifts = held(tmp_path / "texts.html")["drifts"]
+    assert set(drifts) == {f"1/2/{side}/{of}" for side in ("source", "target") for of in ("words", "tokens")}
+
+
+def test_adapters_are_merged_at_every_moment(kept: Path, tmp_path: Path) -> None:
+    recipe, out = make_toy(tmp_path), tmp_path / "tuned"
+    words = [f"run={out}", "train.lora={rank: 2, targets: '*.q|v'}", "train.average=0", "train.stop=20u"]
+    ended = run("train", recipe, "--from", kept, *words, "train.validate_every=10u")
+    assert ended.code == 0, ended.err
+    own = opened(out, "cpu")
+    film = film_of(out, own)
+    assert film.updates == (10, 20)
+    best = int((out / "best").resolve().name)
+    made, early = film._model_at(best).state_dict(), film._model_at(30 - best).state_dict()
+    assert made.keys() == own.model.state_dict().keys()
+    for name, tensor in own.model.state_dict().items():
+        torch.testing.assert_close(made[name], tensor, rtol=0, atol=1e-6)
+    assert any(not torch.equal(made[name], early[name]) for name in made if name.endswith("q.weight"))
+
+
+def test_what_makes_no_film_is_refused_with_the_way_out(kept: Path, tmp_path: Path) -> None:
+    recipe = make_toy(tmp_path)
+    words = ["train.stop=5u", "train.validate_every=5u", "train.average=0", f"run={tmp_path}/short"]
+    assert run("train", recipe, *words).code == 0
+    for where, told in (
+        (tmp_path / "short", "the run kept one checkpoint, of update 5, and a film needs two"),
+        (kept / "model", "this is no run directory: it has no checkpoints"),
+    ):
+        ended = run("look", where, "1 2 3", "--film")
+        assert ended.code == 2
+        assert told in ended.err
+    assert "train.keep=20" in run("look", tmp_path / "short", "1", "--film").err
+    ended = run("look", kept, "1 2 3", "--against", kept / "checkpoints" / "00000031")
+    assert ended.code == 3
+    assert "there is no such checkpoint" in ended.err
+    assert "00000030, 00000060, 00000090, 00000120" in ended.err
+    ended = run("look", kept, "1 2 3", "--against", tmp_path / "nothing")
+    assert ended.code == 3
+    assert "there is no such directory" in ended.err
+
+
+def test_a_damaged_checkpoint_is_left_out_of_the_file_and_named(own_run: Path, tmp_path: Path) -> None:
+    first = min((own_run / "checkpoints").iterdir())
+    whole = (first / "model.safetensors").read_bytes()
+    (first / "model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    ended = run("look", own_run, "1 2 3", "--film", "--html", tmp_path / "film.html")
+    assert ended.code == 0, ended.err
+    assert f"left out: update {int(first.name)} of scene 1: model.safetensors is not what was written" in ended.err
+    assert str(int(first.name)) not in held(tmp_path / "film.html")["scenes"][0]["film"]
