@@ -55,7 +55,7 @@ class Standing:
     """How well a head serves as an aligner, each number in [0, 1]; `score` is their product.
 
     content: its weight on words; sharpness: 1 - evenness of what is left; agreement: of two pairs that have a word in
-    common, how often it is linked to the same word, asked from both sides. Where no word comes twice, agreement is how
+    common, how often it is linked to the same word, asked from both sides. Where none have, or of one pair, it is how
     many source words are linked to, over how many could be.
     """
 
@@ -181,7 +181,7 @@ def _standing(maps: CrossMaps, aligner: Aligner) -> Standing:
     if not shares:
         raise UsageError("no pair has words on both sides: nothing can be aligned")
     spread = covered / possible
-    agreed = agreement(linked)
+    agreed = agreement(linked) if len(sharp) > 1 else None  # in one text a word that comes twice may mean two others
     both = spread if agreed is None else (agreed * spread) ** 0.5
     return Standing(aligner, float(torch.cat(shares).mean()), float(torch.cat(sharp).mean()), both)
 

@@ -69,6 +69,17 @@ def test_the_aligner_is_found_among_others() -> None:
         assert align(maps.of(ranked[0].aligner, at), source, target, least=0.95) == frozenset()
 
 
+def test_in_one_text_a_word_that_comes_twice_may_mean_two_others() -> None:
+    """As "a" does in "a man plays a guitar", beside "ein mann spielt gitarre": a sharp head is no worse for it."""
+    source, target = row(["ein", "mann", "gitarre"], False), row(["a", "man", "a", "guitar"], True)
+    maps = CrossMaps([(source, target)])
+    right = torch.eye(4)[[0, 1, 2, 2, 3]]
+    maps.whole["decoder.cross"] = [torch.stack([torch.full((5, 4), 0.25), 0.85 * right + 0.05])]
+    ranked = standings(maps)
+    assert ranked[0].aligner == Aligner("decoder.cross", 1)
+    assert ranked[0].agreement == 1 and ranked[0].score > 1.5 * ranked[-1].score
+
+
 def test_a_head_that_looks_one_step_late_is_found_as_such() -> None:
     maps = made()
     late = CrossMaps(maps.pairs)
