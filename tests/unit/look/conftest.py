@@ -7,6 +7,12 @@ from typing import Any
 import pytest
 
 REFUSED = "status of 400"  # what the page tells a person itself
+# Browsers beside each other share the machine's clipboard: each page has one of its own.
+CLIPBOARD = """{
+  let held = "";
+  const own = { writeText: async (text) => { held = text; }, readText: async () => held };
+  Object.defineProperty(navigator, "clipboard", { value: own });
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     made = browser.new_page(viewport={"width": 1200, "height": 800})
+    made.add_init_script(CLIPBOARD)
     wrong: list[str] = []
     made.on("pageerror", lambda error: wrong.append(str(error)))
     made.on(

@@ -56,12 +56,6 @@ def ran(program: str) -> list[float]:
     return numbers([line.split("\t") for line in said.getvalue().splitlines()])
 
 
-@pytest.fixture
-def permitted(page: Page) -> Page:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    return page
-
-
 def agrees(page: Page, name: str, numbered: str | None = None) -> list[list[str]]:
     """The table of a figure, whose Python gives the same numbers."""
     rows = table(copied(page, f"Copy the numbers of {numbered or name} (TSV)"))
@@ -97,47 +91,47 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_python_of_a_figure_gives_its_numbers(permitted: Page, case: str) -> None:
+def test_the_python_of_a_figure_gives_its_numbers(page: Page, case: str) -> None:
     made, text, address, name = CASES[case]
     stage = Stage(made().loaded)
     stage.open(text, most=8 if made is writer else None)
     with Shown(stage) as root:
-        permitted.goto(root + address)
-        agrees(permitted, name)
+        page.goto(root + address)
+        agrees(page, name)
 
 
-def test_the_python_of_pictures_and_of_sound_gives_their_numbers(permitted: Page) -> None:
+def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> None:
     shown, picture = seer()
     stage = Stage(shown.loaded)
     number = stage.open(str(picture))
     with Shown(stage) as root:
-        permitted.goto(f"{root}#view=picture&layer=1&head=2&pins=3,9")
-        rows = agrees(permitted, "what is looked at in the picture")
+        page.goto(f"{root}#view=picture&layer=1&head=2&pins=3,9")
+        rows = agrees(page, "what is looked at in the picture")
         mean = stage.weights(number, 1)[2, [3, 9]].mean(0)
         np.testing.assert_allclose([float(share) for _, share in rows], mean, rtol=0, atol=1e-6)
-        permitted.goto(f"{root}#view=why&output=1")
-        agrees(permitted, "what it hangs on")
+        page.goto(f"{root}#view=why&output=1")
+        agrees(page, "what it hangs on")
     stage = Stage(listener().loaded)
     number = stage.open(str(sounded(1.0)))
     with Shown(stage) as root:
-        permitted.goto(f"{root}#layer=1&pin=7")
-        rows = agrees(permitted, "what the frame looks at")
+        page.goto(f"{root}#layer=1&pin=7")
+        rows = agrees(page, "what the frame looks at")
         mean = stage.weights(number, 1)[:, 7].mean(0)
         np.testing.assert_allclose([float(share) for *_, share in rows], mean, rtol=0, atol=1e-6)
 
 
-def test_a_forced_translation_is_made_again_from_what_it_begins_with(permitted: Page) -> None:
+def test_a_forced_translation_is_made_again_from_what_it_begins_with(page: Page) -> None:
     stage = Stage(translator().loaded)
     first = stage.scene(stage.open("a small house"))
     other = next(choice[0] for choice in first["choices"][1] if choice[0] != first["target"][1])
     stage.open("a small house", [first["target"][0], other])
     with Shown(stage) as root:
-        permitted.goto(f"{root}#scene=1&view=stage&beam=true&step=3")
-        agrees(permitted, "the beam")
-        agrees(permitted, "what it looked at")
+        page.goto(f"{root}#scene=1&view=stage&beam=true&step=3")
+        agrees(page, "the beam")
+        agrees(page, "what it looked at")
 
 
-def test_the_caption_the_table_the_api_and_the_command_line_agree(permitted: Page) -> None:
+def test_the_caption_the_table_the_api_and_the_command_line_agree(page: Page) -> None:
     stage = Stage(translator().loaded)
     tokenizer = stage.loaded.tokenizer
     assert tokenizer is not None
@@ -148,27 +142,26 @@ def test_the_caption_the_table_the_api_and_the_command_line_agree(permitted: Pag
     assert found.exit_code == 0, found.output
     links = json.loads(found.stdout.splitlines()[-1])
     with Shown(stage) as root:
-        permitted.goto(f"{root}#view=matrix&layer={at}&head=1")
-        rows = agrees(permitted, "the matrix")
+        page.goto(f"{root}#view=matrix&layer={at}&head=1")
+        rows = agrees(page, "the matrix")
         assert [row[0] for row in rows[:3]] == links["target_words"]
         assert len(links["links"]) == 3
         for i, j, share in links["links"]:
             assert float(rows[j][1 + i]) == pytest.approx(share, abs=5.1e-5)
         for j, word in enumerate(links["target_words"]):
-            permitted.goto(f"{root}#layer={at}&head=1&pin={j}")
-            caption = permitted.locator(".caption", has_text=f": {word} looks at").inner_text()
-            shares = table(copied(permitted, "Copy the numbers of what a word looks at (TSV)"))
+            page.goto(f"{root}#layer={at}&head=1&pin={j}")
+            caption = page.locator(".caption", has_text=f": {word} looks at").inner_text()
+            shares = table(copied(page, "Copy the numbers of what a word looks at (TSV)"))
             assert [share for _, share in shares] == rows[j][1:]
             most = max(shares[:3], key=lambda row: float(row[1]))
             assert f"{most[0]} {100 * float(most[1]):.0f} %" in caption
-        permitted.goto(f"{root}#view=matrix&layer={at}&head=1&pieces=true")
-        cells = [[float(cell) for cell in row[1:]] for row in agrees(permitted, "the matrix")]
+        page.goto(f"{root}#view=matrix&layer={at}&head=1&pieces=true")
+        cells = [[float(cell) for cell in row[1:]] for row in agrees(page, "the matrix")]
         np.testing.assert_allclose(cells, stage.weights(number, at)[1], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("served", [True, False], ids=["served", "one file"])
 def test_hostile_text_stays_text_in_all_that_is_copied(page: Page, tmp_path: Path, served: bool) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     stage = Stage(writer().loaded)
     for text in (*HOSTILE, '=HYPERLINK("http://evil.example")', '"', 'a\\"""\\', "\U0001f600 \u2066x"):
         stage.open(text, most=2)
@@ -198,23 +191,23 @@ def test_hostile_text_stays_text_in_all_that_is_copied(page: Page, tmp_path: Pat
             assert page.evaluate("window.hit") is None
 
 
-def test_a_drawing_shows_what_the_page_shows(permitted: Page) -> None:
+def test_a_drawing_shows_what_the_page_shows(page: Page) -> None:
     stage = Stage(translator().loaded)
     stage.open("a small house")
     with Shown(stage) as root:
-        permitted.goto(f"{root}#view=stage&beam=true")
-        drawing = ElementTree.fromstring(copied(permitted, "Copy the beam as SVG"))
+        page.goto(f"{root}#view=stage&beam=true")
+        drawing = ElementTree.fromstring(copied(page, "Copy the beam as SVG"))
         texts = {one.text for one in drawing.iter(f"{MARK}text")}
         assert {"1.", "2.", "3."} <= texts
         assert len(list(drawing.iter(f"{MARK}path"))) > 20
-        permitted.goto(f"{root}#view=matrix&layer=0")
-        drawing = ElementTree.fromstring(copied(permitted, "Copy the matrix as SVG"))
+        page.goto(f"{root}#view=matrix&layer=0")
+        drawing = ElementTree.fromstring(copied(page, "Copy the matrix as SVG"))
         side = stage.told()["scenes"][0]["sides"][0]
         assert len(list(drawing.iter(f"{MARK}image"))) == 1
         words = len({word for word in side["words"] if word is not None}) + side["words"].count(None)
         assert len(list(drawing.iter(f"{MARK}text"))) == 2 * words
-        permitted.goto(f"{root}#pin=2")
-        drawing = ElementTree.fromstring(copied(permitted, "Copy the layers as SVG"))
+        page.goto(f"{root}#pin=2")
+        drawing = ElementTree.fromstring(copied(page, "Copy the layers as SVG"))
         assert len(list(drawing.iter(f"{MARK}circle"))) > 6
 
 
