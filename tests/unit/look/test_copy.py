@@ -27,15 +27,16 @@ MARK = "{http://www.w3.org/2000/svg}"
 
 
 def copied(page: Page, name: str, at: int = 0) -> str:
-    """What a button puts on the clipboard."""
+    """What a button puts on the clipboard. A figure that is drawn anew takes no click: it is tried again."""
     page.evaluate("navigator.clipboard.writeText('nothing yet')")
-    page.get_by_role("button", name=name, exact=True).nth(at).click()
-    page.locator("#status", has_text="Copied").wait_for()
-    text = page.evaluate("navigator.clipboard.readText()")
-    assert text != "nothing yet"
-    page.evaluate("document.getElementById('status').textContent = ''")
-    assert isinstance(text, str)
-    return text
+    for _ in range(6):
+        page.get_by_role("button", name=name, exact=True).nth(at).click()
+        for _ in range(100):
+            if (text := page.evaluate("navigator.clipboard.readText()")) != "nothing yet":
+                assert isinstance(text, str)
+                return text
+            page.wait_for_timeout(50)
+    raise AssertionError(page.locator("#status").inner_text())
 
 
 def table(text: str) -> list[list[str]]:

@@ -148,8 +148,8 @@ function draw(root, context) {
     if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
   });
   const copied = copies(context, "the matrix", {
-    nodes: () => [canvas],
-    table: () => [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])],
+    nodes: async () => (await ready, [canvas]),
+    table: async () => (await ready, [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])]),
     python: B === null || B.scene === scene ? () => python.map(context, rows, columns, B) : null, // a program is of one text
   });
   root.replaceChildren(
@@ -158,7 +158,7 @@ function draw(root, context) {
   root.repaint = null;
   root.resized = fit;
   const own = data.map(scene, scene.layers.indexOf(layer), head).then((found) => merged(found, layer.shape[2], rows, columns));
-  Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
+  const ready = Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
     if (!canvas.isConnected) return; // another view was chosen meanwhile
     shares = taken ? mine.map((share, i) => share - taken[i]) : mine;
     differs = Boolean(taken);
