@@ -64,6 +64,7 @@ def rows(page: Page, nth: int = 0) -> list[tuple[str, list[float]]]:
 def cells(page: Page) -> list[float]:
     """The numbers of the matrix."""
     page.get_by_text("The numbers").click()
+    page.locator("tbody td").first.wait_for()  # they come once it is open
     return [number(text) for text in page.locator("tbody td").all_inner_texts()]
 
 
@@ -188,7 +189,7 @@ def test_two_heads_and_their_matrices(page: Page, tmp_path: Path, served: bool) 
         page.get_by_role("tab", name="Matrix").click()
         page.get_by_text("Orange: more in decoder layer 1, head 4").wait_for()
         shown = cells(page)
-        np.testing.assert_allclose(shown, 100 * (a - b).ravel(), rtol=0, atol=0.85 if served else 0.06)
+        np.testing.assert_allclose(shown, 100 * (a - b).ravel(), rtol=0, atol=0.06)
 
 
 # ------------------------------------------------------------------ two models
@@ -214,7 +215,7 @@ def test_two_models_on_the_same_text(page: Page, tmp_path: Path, served: bool) -
         page.get_by_text("Orange: more in other, decoder layer 1 → source, head 2").wait_for()
         shown = cells(page)
         wanted = 100 * (stage.weights(number, layer)[1] - stage.weights(twin, layer)[1]).ravel()
-        np.testing.assert_allclose(shown, wanted, rtol=0, atol=0.85 if served else 0.06)
+        np.testing.assert_allclose(shown, wanted, rtol=0, atol=0.06)
         page.get_by_label("Scene").select_option("1")
         until(page, "!location.hash.includes('other')")
         page.get_by_role("tab", name="Compare").click()
@@ -274,7 +275,7 @@ def test_a_picture_is_compared_place_by_place(page: Page) -> None:
         assert rows(page)[0][1][2] == pytest.approx(100 * (a[8] - b[8])[best], abs=0.051)
         page.evaluate("location.hash = 'view=matrix&layer=1&head=2&other=1:'")
         page.get_by_text("Orange: more in").wait_for()
-        np.testing.assert_allclose(cells(page), 100 * (a - b).ravel(), rtol=0, atol=0.85)
+        np.testing.assert_allclose(cells(page), 100 * (a - b).ravel(), rtol=0, atol=0.06)
 
 
 @SERVED
