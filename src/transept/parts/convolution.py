@@ -77,7 +77,8 @@ class ConvolutionsLayer(nn.Module):
         """waves (B, N), whose first lengths[i] samples in row i are real -> (B, F, C), and how many frames are real."""
         x = waves[:, None]
         for i, conv in enumerate(self.convs):
-            x = conv(x)
+            assert isinstance(conv, nn.Conv1d)
+            x = convolved(conv, x)
             if lengths is not None:
                 lengths = (lengths - self.spec.kernels[i]) // self.spec.strides[i] + 1
             if i < len(self.norms):
@@ -90,6 +91,20 @@ class ConvolutionsLayer(nn.Module):
             return norm_over_time(norm, x, lengths)
         out: Tensor = norm(x) if isinstance(norm, nn.GroupNorm) else norm(x.transpose(1, 2)).transpose(1, 2)
         return out
+
+
+def convolved(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """x (B, C, F) through a convolution of time; on a processor in float32 where bfloat16 is not safe.
+
+    Where windows overlap and step by more than one, oneDNN's bfloat16 gradient of the weights multiplies memory that
+    nothing has filled by 0 (torch 2.13, processors with AMX): a NaN there is one in the gradient, in some of a hundred.
+    """
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not 1 < stride < kernel:
+        out: Tensor = conv(x)
+        return out
+    bias = None if conv.bias is None else conv.bias.float()
+    return F.conv1d(x.float(), conv.weight.float(), bias, conv.stride).to(x.dtype)
 
 
 def norm_over_time(norm: nn.GroupNorm, x: Tensor, lengths: Tensor) -> Tensor:
