@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,10 +120,7 @@ def write_model(
 
 def curve(run: RunDirectory) -> list[dict[str, Any]]:
     """The validations of a run, in order."""
-    if not run.metrics.exists():
-        return []
-    events = (json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines())
-    return [event for event in events if event["event"] == "valid"]
+    return [event for event in run.events() if event["event"] == "valid"]
 
 
 def versions() -> dict[str, str]:

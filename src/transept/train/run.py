@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from transept.durable import reclaim, remove, replace_text
-from transept.errors import UsageError
+from transept.errors import InvalidData, UsageError
 
 Mode = Literal["new", "resume", "overwrite"]
 
@@ -119,6 +120,20 @@ class RunDirectory:
     def sizes(self) -> dict[str, int]:
         """How long the growing files are now, after flushing them: where a resumed run goes on writing."""
         return {file.name: _flushed_size(file) for file in (self.metrics, self.samples)}
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The objects of metrics.jsonl; a last line that a kill cut off is none. InvalidData names another's number."""
+        told = self.metrics.read_bytes() if self.metrics.exists() else b""
+        for number, line in enumerate(told.split(b"\n")[:-1], 1):
+            try:
+                event = json.loads(line)
+            except ValueError as error:  # a letter that was cut in two is one too
+                raise InvalidData(
+                    f"not JSON: {error}",
+                    where=f"{self.metrics}:{number}",
+                    remedy="The run wrote whole lines: take the line out, or the file from where it was copied.",
+                ) from None
+            yield event
 
     def cut(self, sizes: dict[str, int]) -> None:
         """Forget what was written after a checkpoint, so that a resumed run tells nothing twice."""

@@ -40,19 +40,10 @@ def folder(run: Path, seed: int) -> Path:
 
 def scores_of(run: RunDirectory) -> dict[str, float | None] | None:
     """What the model of a finished run scores on the validation split; None where there is none yet."""
-    if not run.metrics.exists() or not run.model.is_dir():
+    if not run.model.is_dir():
         return None
-    last = next((event for event in reversed(list(_events(run.metrics))) if event["event"] == "model"), None)
+    last = next((event for event in reversed(list(run.events())) if event["event"] == "model"), None)
     return None if last is None else {name: value for name, value in last.items() if name not in NO_SCORES}
-
-
-def _events(metrics: Path) -> Iterator[dict[str, Any]]:
-    """The events of metrics.jsonl. A last line that a kill cut off, in the middle of a letter even, is none."""
-    for line in metrics.read_bytes().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
 
 
 @dataclass(frozen=True)

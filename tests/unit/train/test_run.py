@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from transept.errors import UsageError
+from transept.errors import InvalidData, UsageError
 from transept.train.run import RunDirectory
 
 
@@ -96,3 +96,14 @@ def test_a_run_knows_the_torchrun_that_began_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "8")
     assert not run.begun_by_this_torchrun()
     assert RunDirectory.prepare(run.path, "a: 1\n", "overwrite").begun_by_this_torchrun()
+
+
+def test_a_line_that_a_kill_cut_off_is_no_event_and_another_is_named(tmp_path: Path):
+    run = RunDirectory(tmp_path)
+    assert list(run.events()) == []
+    run.metrics.write_bytes(b'{"event": "train"}\n{"event": "valid", "note": "\xc3')
+    assert list(run.events()) == [{"event": "train"}]
+    run.metrics.write_bytes(b'{"event": "train"}\n{"event"\n{"event": "model"}\n')
+    with pytest.raises(InvalidData, match="not JSON") as told:
+        list(run.events())
+    assert str(told.value.where) == f"{run.metrics}:2"
