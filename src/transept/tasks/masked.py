@@ -31,6 +31,7 @@ from transept.inputs.tokens import Tokens
 from transept.models import Model, ModelLayer, kept_apart
 from transept.parts.entered import Entered
 from transept.parts.loss import Loss, Smoothing
+from transept.spec import replace
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.masked import MaskedRecipe
 from transept.tasks.texts import TextTask, demand_apart, demand_rows, demand_signs, demand_vocabulary
@@ -107,6 +108,13 @@ class Masked(TextTask[MaskedRecipe]):
 
     def signs(self) -> Signs:
         return BERT if self.data.tokenizer.kind == "wordpiece" else BART  # RoBERTa's are BART's
+
+    def taken(self, spec: Topology) -> Topology:
+        """Without the second head where nothing is asked of it."""
+        if self.recipe.mask.second != "none" or not isinstance(spec, Model) or spec.second is None:
+            return spec
+        self.say("its second head is let go: mask.second=none asks nothing of it")
+        return replace(spec, second=None)
 
     def end(self) -> int | None:
         """Windows go from one document into the next, with the sign that parts texts between."""

@@ -72,6 +72,10 @@ class TextTask(Generic[SomeRecipe]):
         """Refuse a model or a vocabulary that the task cannot train. InvalidConfig names the key."""
         raise NotImplementedError
 
+    def taken(self, spec: Topology) -> Topology:
+        """A model that was there, as this task goes on with it."""
+        return spec
+
     def end(self) -> int | None:
         """The token that parts documents in the row of all ids, or None."""
         return None
@@ -95,7 +99,8 @@ class TextTask(Generic[SomeRecipe]):
             stored = started(recipe, self.say)
             tokenizer = tokenizer_of(stored, recipe)
             self.say(f"the model and its vocabulary come from {recipe.start}: model and data.tokenizer have no say")
-            return Begun(stored.model.spec, tokenizer, taken_weights(stored))
+            spec, weights = self.taken(stored.model.spec), taken_weights(stored)
+            return Begun(spec, tokenizer, {name: weights[name] for name in outline(spec).state_dict()})
         if settings.file is None:
             tokenizer = learn(documents.texts, settings, self.signs())
         else:

@@ -1,6 +1,7 @@
 """Language models, masked ones and denoisers: what is asked for, losses however rows are laid, and what is refused."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from rich.console import Console
 
 from transept.data.batches import IGNORED
 from transept.errors import InvalidConfig, InvalidData, TranseptError
-from transept.hub.directory import read
-from transept.models import kept_apart
+from transept.hub.directory import read, save
+from transept.models import Model, kept_apart
 from transept.parts.attention import Attention
 from transept.parts.loss import Smoothing
 from transept.parts.shorten import Shorten
@@ -48,7 +49,9 @@ MEMORIZING = {"family": "memorizing", "width": 16, "heads": 2, "depth": 2, "hidd
 CONVS2S = {"family": "convs2s", "width": 16, "hidden": 16, "depth": 2, "readout": 16, "form": "language_model"}
 
 
-def made(folder: Path, task: str, model: dict[str, Any], *changes: str) -> Any:
+def made(
+    folder: Path, task: str, model: dict[str, Any], *changes: str, say: Callable[[str], None] = lambda words: None
+) -> Any:
     text = "\n\n".join(TEXTS) + "\n"
     for split in ("train", "valid"):
         (folder / f"{split}.txt").write_text(text)
@@ -58,7 +61,7 @@ def made(folder: Path, task: str, model: dict[str, Any], *changes: str) -> Any:
         "train: {stop: 1u, batch_tokens: 128, schedule: {name: constant, rate: 0.01}, samples: 2}\n"
     )
     recipe = load_recipe(folder / "recipe.yaml", list(changes))
-    return task_class(task)(recipe, say=lambda words: None)
+    return task_class(task)(recipe, say=say)
 
 
 def moved(task: Any) -> Any:
@@ -451,6 +454,19 @@ def test_a_packed_model_is_handed_on_as_everybody_reads_it(tmp_path: Path) -> No
     assert "bits per character" in card and "It goes on with a text." in card
     begun = made(tmp_path, "language", GPT2, f"start={tmp_path / 'out'}")
     torch.testing.assert_close(begun.build()(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_second_head_of_which_nothing_is_asked_is_let_go(tmp_path: Path) -> None:
+    words = ("data.tokenizer={kind: wordpiece, size: 90}", "data.rows=padded")
+    task = made(tmp_path, "masked", BERT | {"head": "pretraining"}, *words, "mask.second=next")
+    model = moved(task)
+    save(tmp_path / "out", model, tokenizer=task.tokenizer)
+    said: list[str] = []
+    begun = made(tmp_path, "masked", BERT, *words, f"start={tmp_path / 'out'}", say=said.append)
+    assert any("second head is let go" in line for line in said)
+    assert isinstance(begun.spec, Model) and begun.spec.second is None
+    ids = torch.tensor([[5, 6, 7, 8]])
+    torch.testing.assert_close(begun.build().eval()(ids).logits, model.eval()(ids).logits, rtol=1e-5, atol=1e-5)
 
 
 def test_a_model_that_lies_alone_is_judged_by_the_task_of_its_kind() -> None:
