@@ -291,15 +291,13 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
 
 def there(path: Path) -> Path:
     """A table as it is named, or gzipped. InvalidData names the nearest where there is none."""
-    from transept.data.columnar import hub_path, is_columnar, is_hub
+    from transept.data.columnar import hub_path, is_hub
+    from transept.data.files import existing
 
     if is_hub(path):
         return hub_path(str(path), "--task-table")
-    if is_columnar(path) and path.exists():
-        return path
-    for found in (path, path.with_name(f"{path.name}.gz")):
-        if found.is_file():
-            return found
+    if found := existing(path):
+        return found
     near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else ""
     raise InvalidData(f"there is no such file.{near}", where=path)
 

@@ -19,6 +19,7 @@ AT_THE_HUB = {"train": "train", "valid": "validation", "test": "test"}  # what a
 CHUNK = 1000  # rows that are made Python's at once
 SAVED = "dataset_info.json"  # what marks a folder that datasets saved, beside state.json; one of several splits:
 SPLITS = "dataset_dict.json"
+PART = re.compile(r"(?P<table>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")  # one file of a table in several
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def is_columnar(path: Path) -> bool:
     return is_hub(path) or path.suffix.lower() == ".parquet" or any((path / name).is_file() for name in (SAVED, SPLITS))
 
 
+def parts(path: Path) -> list[Path]:
+    """The files of a table `NAME.parquet` that lies in several, as the hub writes them: NAME-00000-of-00002.parquet."""
+    if path.suffix.lower() != ".parquet" or path.exists() or not path.parent.is_dir():
+        return []
+    found = ((PART.fullmatch(file.name), file) for file in path.parent.iterdir())
+    return sorted(file for match, file in found if match and match["table"] == path.stem)
+
+
 def spoken(path: Path) -> str:
     """What a card, which is read on other machines, calls a table: a file without its folders, a name at the hub."""
     return str(path) if is_hub(path) else path.name
@@ -102,7 +111,7 @@ def read_columnar(path: Path) -> Columnar:
     elif path.is_dir():
         found, told = _of_folder(path), "a data set on disk"
     else:
-        found, told = _of_file(path), "Parquet"
+        found, told = _of_files(path)
     found = found.with_format(None)
     for name, kind in found.features.items():
         if isinstance(kind, datasets.Image | datasets.Audio):  # what is in a cell is looked at, not decoded
@@ -132,13 +141,42 @@ def _classes(kind: Any) -> tuple[str, ...]:
     return tuple(kind.names) if type(kind).__name__ == "ClassLabel" else ()
 
 
-def _of_file(path: Path) -> Any:
+def _of_files(path: Path) -> tuple[Any, str]:
+    """The rows of a file, or of all files of a table, and what they are of."""
     import datasets
+    import pyarrow
+
+    files = parts(path)
+    if files:
+        counts = {int(match["count"]) for file in files if (match := PART.fullmatch(file.name))}
+        if counts != {len(files)}:
+            raise InvalidData(
+                f"{len(files)} of its {max(counts)} files are there: {', '.join(file.name for file in files[:4])}",
+                where=path,
+                remedy="Copy the others too, or name one of them alone.",
+            )
+        told = f"Parquet in {len(files)} files"
+    else:
+        one = PART.fullmatch(path.name)
+        alone = one is None or int(one["count"]) == 1
+        told = (
+            "Parquet"
+            if one is None or alone
+            else f"Parquet, one of {int(one['count'])} files of {one['table']}.parquet"
+        )
+    tables = [_table(file) for file in files or [path]]
+    try:
+        return datasets.Dataset(pyarrow.concat_tables(tables)), told
+    except (pyarrow.ArrowException, ValueError, TypeError) as error:
+        raise InvalidData(f"its files have different columns: {_first(error)}", where=path) from None
+
+
+def _table(path: Path) -> Any:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return datasets.Dataset(parquet.read_table(path))
+        return parquet.read_table(path)
     except OSError as error:
         raise InvalidData(f"cannot be read: {error.strerror or error}", where=path) from None
     except (pyarrow.ArrowException, ValueError, TypeError) as error:

@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from transept.data.columnar import HUB, hub_path, is_columnar
+from transept.data.columnar import HUB, hub_path, is_columnar, parts
 from transept.data.config import PairsData
 from transept.errors import InvalidConfig, InvalidData
 
@@ -21,8 +21,8 @@ def locate(data: PairsData, entry: str | list[str], key: str) -> tuple[Path, ...
     if entry.startswith(HUB) or ending(path) in ROWS or is_columnar(path):
         return (find(data.dir, entry, key),)
     sides = [f"{entry}.{language}" for language in (data.source, data.target) if language]
-    aligned = len(sides) == 2 and all(_existing(_base(data.dir, side)) for side in sides)
-    if not aligned and (rows := _existing(path)):
+    aligned = len(sides) == 2 and all(existing(_base(data.dir, side)) for side in sides)
+    if not aligned and (rows := existing(path)):
         return (rows,)
     if len(sides) < 2:
         missing = [f"data.{side}" for side in ("source", "target") if not getattr(data, side)]
@@ -57,8 +57,11 @@ def _base(folder: Path | None, name: str) -> Path:
     return (folder or Path()).expanduser() / Path(name).expanduser()
 
 
-def _existing(path: Path) -> Path | None:
-    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
+def existing(path: Path) -> Path | None:
+    """What a path names: a file, gzipped or not, a data set on disk, or Parquet in several files; None: nothing."""
+    if file := next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None):
+        return file
+    return path if (path.is_dir() and is_columnar(path)) or parts(path) else None
 
 
 def find(folder: Path | None, name: str, key: str) -> Path:
@@ -70,10 +73,8 @@ def find(folder: Path | None, name: str, key: str) -> Path:
     if name.startswith(HUB):
         return hub_path(name, key)
     path = _base(folder, name)
-    if file := _existing(path):
+    if file := existing(path):
         return file
-    if path.is_dir() and is_columnar(path):
-        return path
     if folder is None and not path.is_absolute():
         raise InvalidConfig(
             f"{key} names '{name}', which is not here, and data.dir is not set",

@@ -14,7 +14,7 @@ from transept.data.cells import Cells
 from transept.data.columnar import HUB, hub_path, is_columnar
 from transept.data.config import Split
 from transept.data.config_senses import SPOKEN, FilesData, Splits
-from transept.data.files import ending
+from transept.data.files import ending, existing
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import Table, column_of, open_table, place, read_table, shown, text_of
 from transept.errors import InvalidConfig, InvalidData, nearest
@@ -89,9 +89,8 @@ def place_of(data: Splits, split: Split) -> Path:
     if name.startswith(HUB):
         return hub_path(name, f"data.{split}")
     path = (data.dir or Path()).expanduser() / Path(name).expanduser()
-    for found in (path, path.with_name(f"{path.name}.gz")):
-        if found.exists():
-            return found
+    if found := path if path.exists() else existing(path):
+        return found
     if data.dir is None and not path.is_absolute():
         raise InvalidConfig(
             f"data.{split} names {name!r}, which is not here, and data.dir is not set",

@@ -286,6 +286,25 @@ def test_broken_files_and_folders(tmp_path: Path) -> None:
         read_columnar(tmp_path / "both" / "test")
 
 
+def test_a_table_in_several_files_is_one(tmp_path: Path) -> None:
+    told = [{"text": ["x", "y"], "label": ["a", "b"]}, {"text": ["z"], "label": ["a"]}]
+    for number, columns in enumerate(told):
+        datasets.Dataset.from_dict(columns).to_parquet(tmp_path / f"train-{number:05}-of-00002.parquet")
+    datasets.Dataset.from_dict(told[1]).to_parquet(tmp_path / "train-b-00000-of-00001.parquet")
+    said: list[str] = []
+    assert list(labelled(str(tmp_path / "train.parquet"), said).texts) == ["x", "y", "z"]
+    assert "3 rows of Parquet in 2 files" in said[0]
+    said = []
+    assert list(labelled(str(tmp_path / "train-00001-of-00002.parquet"), said).texts) == ["z"]
+    assert "one of 2 files of train.parquet" in said[0]
+    (tmp_path / "train-00000-of-00002.parquet").unlink()
+    with pytest.raises(InvalidData, match=r"train.parquet: 1 of its 2 files are there: train-00001-of-00002.parquet"):
+        labelled(str(tmp_path / "train.parquet"))
+    datasets.Dataset.from_dict({"other": [1]}).to_parquet(tmp_path / "train-00000-of-00002.parquet")
+    with pytest.raises(InvalidData, match=r"train.parquet: its files have different columns"):
+        labelled(str(tmp_path / "train.parquet"))
+
+
 def test_types_beyond_text_are_told(tmp_path: Path) -> None:
     import datetime
 
