@@ -67,9 +67,10 @@ class Special:
         return self.also if self.eos is None else (self.eos, *self.also)
 
     def start(self, prefix: Sequence[int] = ()) -> list[int]:
-        """What stands before an answer that must begin with a prefix."""
+        """What stands before an answer that must begin with a prefix, with `first` or without it."""
         assert self.bos is not None, "a target is opened by a token"
-        return [self.bos, *([self.first] if prefix and self.first is not None else []), *prefix]
+        before = [] if not prefix or self.first is None or prefix[0] == self.first else [self.first]
+        return [self.bos, *before, *prefix]
 
     def told(self, found: Hypothesis, length: int, limit: Limit) -> Hypothesis:
         """A hypothesis of at most `length` tokens with the reason of its end: one that was forced was not found.

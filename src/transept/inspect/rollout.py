@@ -81,12 +81,13 @@ def rolled(steps: Mapping[str, Sequence[Step]], residual: float = RESIDUAL) -> d
         across = 0 if memory is None else memory.size(1)
         now, found[trunk] = torch.eye(size, size + across), []
         for step in given:
-            seen = step.weights.sum(-1, keepdim=True)
+            weights = step.weights.float()
+            seen = weights.sum(-1, keepdim=True)
             if step.source == "memory":
                 assert memory is not None, "a decoder with an encoder"
-                other = torch.cat([torch.zeros(size, size), step.weights @ memory], 1)
+                other = torch.cat([torch.zeros(size, size), weights @ memory], 1)
             else:
-                other = step.weights @ now
+                other = weights @ now
             kept = 1 - (1 - residual) * seen
             now = kept * now + (1 - residual) * other
             found[trunk].append(now)

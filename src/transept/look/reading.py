@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from transept.data.tokenizer import Encoding, Tokenizer
-from transept.decode.search import describe, search
+from transept.decode.search import describe, extend, search
 from transept.errors import InvalidData, UsageError
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.patches import Patches
@@ -123,11 +123,13 @@ def _continued(loaded: Loaded, text: str, target: Sequence[int], most: int | Non
     assert isinstance(model, ModelLayer)
     prompt = prompt_ids(loaded, text)
     ids = [*prompt, *target]
-    if most != 0:
-        done = loaded.generate(tokenizer.decode(ids), max_tokens=most or MOST, method="greedy")
-        ids += done.ids
     if len(ids) > loaded.longest:
         raise InvalidData(f"{len(ids)} tokens, and the model takes {loaded.longest}", remedy="Shorten the text.")
+    more = min(MOST if most is None else most, loaded.longest - len(ids))  # all of it is read once more, to be shown
+    if more > 0:
+        settings = loaded.settings(method="greedy", max_ratio=0.0, max_extra=more, max_whole=None)
+        ((best, *_),) = extend(model, [ids], settings, loaded.demand_search().special)
+        ids += best.tokens
     row = torch.tensor([ids], device=model.device)
     side = Side("text", *written(tokenizer, ids))
     return Read(

@@ -144,6 +144,8 @@ def test_a_prefix_stands_after_what_comes_first():
     for settings in (BEAM, GREEDY):
         forced = search(model, asked, settings, BEGUN, prefix=[[7, 4]] * 4)
         assert tokens_of(forced) == tokens_of(search(model, asked, settings, plain, prefix=[[FIRST, 7, 4]] * 4))
+        whole = search(model, asked, settings, BEGUN, prefix=[[FIRST, 7, 4]] * 4)
+        assert tokens_of(whole) == tokens_of(forced)  # a prefix that has it already has it once
         mixed = search(model, asked, settings, BEGUN, prefix=[[7, 4], [], [7, 4], []])
         alone = search(model, asked, settings, BEGUN)
         assert tokens_of(mixed) == [tokens_of([(forced, alone)[i % 2][i]])[0] for i in range(4)]

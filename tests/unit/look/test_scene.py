@@ -11,6 +11,7 @@ import torch
 
 from transept.data.foreign import read_tokenizer
 from transept.decode.config import Search
+from transept.decode.search import extend
 from transept.errors import InvalidData, UsageError
 from transept.families import linformer, memorizing, wikipedia
 from transept.hub.directory import save
@@ -81,6 +82,31 @@ def test_a_text_that_is_written_on_and_one_that_is_only_read() -> None:
     assert told["choices"] == []
     assert told["sides"][0]["texts"] == ("[CLS]", *["the", "cat", "sat", "on", "the", "mat", "."], "[SEP]")
     assert told["sides"][0]["words"] == (None, 0, 1, 2, 3, 4, 5, 6, None)  # signs stand apart, as in inspect.words
+
+
+def test_what_follows_forced_tokens_follows_the_tokens_themselves() -> None:
+    stage = writer()
+    loaded = stage.loaded
+    begun = loaded.tokenizer.encode("the cat")
+    settings = loaded.settings(method="greedy", max_ratio=0.0, max_extra=4, max_whole=None)
+    special = loaded.demand_search().special
+    again = 0
+    for token in range(0, 60, 3):  # some of them no text of their own
+        told = stage.scene(stage.open("the cat", [token], most=4))
+        ((best, *_),) = extend(loaded.model, [[*begun, token]], settings, special)
+        assert list(told["target"]) == [token, *best.tokens]
+        again += loaded.tokenizer.encode(loaded.tokenizer.decode([*begun, token])) != [*begun, token]
+    assert again > 0
+
+
+def test_a_model_writes_on_to_its_last_place() -> None:
+    stage = writer()
+    told = stage.scene(stage.open("the cat", most=10_000))
+    longest = stage.loaded.longest
+    rows = len(told["sides"][0]["texts"])
+    assert rows == longest or told["target"][-1] in stage.loaded.demand_search().special.ends
+    with pytest.raises(InvalidData, match=f"{longest + 1} tokens, and the model takes {longest}"):
+        stage.open("the cat", [5] * (longest - 1))
 
 
 def test_what_was_read_and_written_is_found_again_in_the_pieces() -> None:
