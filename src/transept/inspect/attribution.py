@@ -31,17 +31,32 @@ ROOM = 32  # rows in a pass
 class Attribution:
     """A number for each token: `tokens` (S,) and (T,) by side. `value` is what was explained, `baseline` what it is
     without the tokens, and `error` how far the sum of all is from value - baseline; both are None where a method has
-    none.
+    none. `together` has what several tokens were measured to be worth, by side, where parts do not add up.
     """
 
     tokens: Mapping[str, Tensor]
     value: float
     baseline: float | None = None
     error: float | None = None
+    together: Mapping[str, Mapping[tuple[int, ...], float]] | None = None
 
     def words(self, side: str, words: Sequence[Word]) -> Tensor:
-        """The same for words: the sum over the pieces of each."""
-        return torch.stack([self.tokens[side][list(word.tokens)].sum() for word in words])
+        """The same for words: the sum over the pieces of each, or what was measured of all its pieces together.
+
+        Raises UsageError for a word of several tokens that was not measured where its parts do not add up.
+        """
+        return torch.stack([self._of(side, tuple(word.tokens)) for word in words])
+
+    def _of(self, side: str, tokens: tuple[int, ...]) -> Tensor:
+        own = self.tokens[side]
+        if self.together is None or len(tokens) == 1:
+            return own[list(tokens)].sum()
+        if tokens not in (measured := self.together.get(side, {})):
+            raise UsageError(
+                f"what the tokens {list(tokens)} are worth one by one does not add up to what they are worth together",
+                remedy="Measure the words: leave_one_out(example, choice, words={side: words}).",
+            )
+        return own.new_tensor(measured[tokens])
 
 
 def agreement(one: Attribution, other: Attribution) -> float:
@@ -197,14 +212,19 @@ def _entered(example: Example) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def leave_one_out(
-    example: Example, choice: Choice, measure: Measure = "probability", sides: Sequence[Side] | None = None
+    example: Example,
+    choice: Choice,
+    measure: Measure = "probability",
+    sides: Sequence[Side] | None = None,
+    words: Mapping[str, Sequence[Word]] | None = None,
 ) -> Attribution:
     """f(x) - f(x without the token), measured for every token: zeros enter in its place, and no attention sees it.
 
-    As `TokenAt` cuts it, many at a time. `sides` are those whose tokens are left out; None is all. Raises UsageError
+    As `TokenAt` cuts it, many at a time. `sides` are those whose tokens are left out; None is all. Of `words`, by side,
+    all tokens are left out together as well: what two say together is counted for neither alone. Raises UsageError
     where an attention looks at no single tokens.
     """
-    model, found = example.model, dict[str, Tensor]()
+    model, found, together = example.model, dict[str, Tensor](), dict[str, dict[tuple[int, ...], float]]()
     training = model.training
     model.train(False)
     try:
@@ -213,13 +233,17 @@ def leave_one_out(
             if sides is not None and side not in sides:
                 continue
             count = _count(example, side, row)
-            without = [
-                _without(example, choice, measure, side, part, count) for part in torch.arange(count).split(ROOM)
-            ]
-            found[side] = value - torch.cat(without)
+            several = [tuple(word.tokens) for word in (words or {}).get(side, ()) if len(word.tokens) > 1]
+            wide = max(map(len, several), default=1)
+            groups = torch.tensor(  # the first stands for those that a shorter one has not
+                [[at] * wide for at in range(count)] + [[*one, *one[:1] * (wide - len(one))] for one in several]
+            )
+            without = [_without(example, choice, measure, side, part, count) for part in groups.split(ROOM)]
+            lost = value - torch.cat(without)
+            found[side], together[side] = lost[:count], dict(zip(several, lost[count:].tolist(), strict=True))
     finally:
         model.train(training)
-    return Attribution(found, value)
+    return Attribution(found, value, together=together)
 
 
 def _count(example: Example, side: str, row: Row) -> int:
@@ -227,8 +251,8 @@ def _count(example: Example, side: str, row: Row) -> int:
 
 
 def _without(example: Example, choice: Choice, measure: Measure, side: str, tokens: Tensor, count: int) -> Tensor:
-    """The value without each of some tokens, (N,)."""
-    hidden = (torch.arange(count) == tokens[:, None]).to(example.model.device)
+    """The value without each of some groups of tokens, (N, K) -> (N,)."""
+    hidden = (torch.arange(count) == tokens[..., None]).any(1).to(example.model.device)
     named: Side | None = None if example.target is None else "target" if side == "target" else "source"
     trunk, readers = reading(example.model, named)
 

@@ -219,7 +219,7 @@ def _zero_token(position: int, hits: Hits) -> Callable[[nn.Module, Entering], tu
 class Hidden:
     """Which pairs of an attention are hidden, by positions; None is every one.
 
-    `key` may be a position for each row of the batch, (B,).
+    `key` may be a position for each row of the batch, (B,), or several, (B, K), of which some may be alike.
     """
 
     query: int | None = None
@@ -234,7 +234,8 @@ class Hidden:
         here = torch.ones_like(q, dtype=torch.bool) if self.query is None else q == self.query
         if isinstance(self.key, Tensor):  # a row of the batch may stand there once for each of its queries
             rows = max(q.size(0), k.size(0), len(self.key)) // len(self.key)
-            here = here & (k == self.key.repeat_interleave(rows)[:, None, None, None])
+            several = self.key.view(len(self.key), -1).repeat_interleave(rows, 0)
+            here = here & (k[..., None] == several[:, None, None, None]).any(-1)
         elif self.key is not None:
             here = here & (k == self.key)
         self.hits.count(here)

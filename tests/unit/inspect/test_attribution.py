@@ -88,12 +88,24 @@ def test_input_times_gradient_is_the_slope(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in MIXED])
 def test_leaving_out_is_cutting(name: str) -> None:
     one, choice = example(name)
-    found = leave_one_out(one, choice)
+    words = [Word("a", 0, 1, (0,)), Word("b", 1, 2, (2, 3)), Word("c", 2, 3, (1, 2, 3))]
+    found = leave_one_out(one, choice, words=dict.fromkeys(one.sides, words))
     for side in one.sides:
-        for at in (0, 2, 3):
-            token = TokenAt(at, None if one.target is None else side)  # type: ignore[arg-type]
-            measured = effect(one.model, lambda: one.probability(choice), token)
-            assert_close(float(found.tokens[side][at]), -float(measured.change), rtol=1e-3, atol=1e-6)
+        told = found.words(side, words)
+        for at in (0, 2, 3, *words):
+            tokens = at.tokens if isinstance(at, Word) else (at,)
+            cuts = [TokenAt(token, None if one.target is None else side) for token in tokens]  # type: ignore[arg-type]
+            measured = effect(one.model, lambda: one.probability(choice), *cuts)
+            own = told[words.index(at)] if isinstance(at, Word) else found.tokens[side][at]
+            assert_close(float(own), -float(measured.change), rtol=1e-3, atol=1e-6)
+
+
+def test_what_was_left_out_one_by_one_is_not_added_up() -> None:
+    one, choice = example("transformer")
+    found, whole = leave_one_out(one, choice), Word("a", 0, 1, (0, 1))
+    assert float(found.words("source", [Word("a", 0, 1, (1,))])[0]) == float(found.tokens["source"][1])
+    with pytest.raises(UsageError, match="does not add up"):
+        found.words("source", [whole])
 
 
 def test_pictures_have_attributions_too() -> None:
