@@ -123,11 +123,14 @@ class Perturb(_Settings):
     `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
     `noise`   white noise of up to this share of the sound's own strength is added.
     `shift`   up to so many seconds of silence stand before.
+    `tilt`    low tones are made stronger beside high ones, or weaker, as another microphone or mouth would: a sample
+              gets up to this share, above 0 or below, of the one before it.
     """
 
     speed: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)
     shift: float = Field(default=0.0, ge=0)
+    tilt: float = Field(default=0.0, ge=0, lt=1)
 
 
 class TextsOfTables(_Settings):

@@ -94,9 +94,11 @@ class Waves:
 
 
 def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int = 1) -> Floats:
-    """A sound at another speed, with noise, and with silence before it; it keeps at least `least` samples."""
+    """A sound at another speed, tilted, with noise, and with silence before it; it keeps at least `least` samples."""
     if how.speed:
         samples = sped(samples, 1 + how.speed * draws.uniform(-1, 1), least)
+    if how.tilt:
+        samples = samples + np.float32(how.tilt * draws.uniform(-1, 1)) * np.pad(samples[:-1], (1, 0))
     if how.noise:
         strength = how.noise * draws.random() * float(samples.std())
         samples = samples + np.float32(strength) * draws.standard_normal(len(samples), np.float32)

@@ -110,3 +110,14 @@ def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
     assert all(4000 / 1.2 - 1 <= len(one) <= most for one in made)
     assert len({len(one) for one in made}) > 10
     assert perturbed(wave, Perturb(), 8000, draws()) is wave
+
+
+def test_a_tilt_weighs_low_tones_against_high_ones() -> None:
+    low, high = (np.sin(np.arange(800, dtype=np.float32) * step) for step in (0.05, 3.0))
+    how, found = Perturb(tilt=0.9), []
+    for seed in range(40):
+        one, other = (perturbed(wave, how, 8000, draws(seed)) for wave in (low, high))
+        assert one.dtype == np.float32 and len(one) == 800
+        found.append(float(np.log(one.std() / low.std()) - np.log(other.std() / high.std())))
+    assert min(found) < -1.5 and max(found) > 1.5  # either way, and the same tilt for both
+    assert np.allclose(perturbed(low, how, 8000, draws(7)), perturbed(low, how, 8000, draws(7)), rtol=0, atol=0)
