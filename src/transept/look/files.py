@@ -55,6 +55,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     """
     told, box = stage.told(), Box(ROOM)
     told["paths"] = [told["model"], told["against"]]  # where they lie on this machine is nobody's business
+    told["checkpoints"] = told["checkpoints"] and "checkpoints"
     for scene in told["scenes"]:
         if scene["branches"]:
             try:

@@ -49,6 +49,7 @@ class Stage:
             "is": described(self.loaded.spec),
             "against": other,
             "film": None if self.film is None else self.film.updates,
+            "checkpoints": None if self.film is None or self.film.folder is None else str(self.film.folder.resolve()),
             "verbs": verbs,
             "reads": reads(self.loaded),
             "scenes": [self.scene(number) for number in self._scenes],

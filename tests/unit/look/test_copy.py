@@ -20,6 +20,7 @@ from transept.look.files import alone
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
+from unit.look.test_comparing import other
 from unit.look.test_page import HOSTILE
 
 Page = Any
@@ -77,6 +78,7 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a matrix of means": (writer, "the cat", "#view=matrix&layer=1", "the matrix"),
     "a matrix less another": (translator, "a small house", "#view=matrix&layer=3&head=0&other=5.1", "the matrix"),
     "across": (translator, "a small house", "#layer=3&head=1&pin=3", "what a word looks at"),
+    "two heads": (writer, "the cat sat", "#view=compare&layer=1&head=0&other=0.3&pin=2", "the comparison"),
     "heads": (translator, "a small house", "#view=heads", "the heads"),
     "a step": (translator, "a small house", "#view=stage&step=2&layer=5", "what it looked at"),
     "a step of a decoder alone": (writer, "the cat", "#view=stage&step=2&layer=1", "what it looked at"),
@@ -119,6 +121,23 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> 
         rows = agrees(page, "what the frame looks at")
         mean = stage.weights(number, 1)[:, 7].mean(0)
         np.testing.assert_allclose([float(share) for *_, share in rows], mean, rtol=0, atol=1e-6)
+
+
+def test_the_python_of_two_texts_and_of_two_models_gives_their_numbers(page: Page) -> None:
+    stage = Stage(translator().loaded, other())
+    stage.open("a small house")
+    stage.open("the house")
+    with Shown(stage) as root:
+        for layer, trunk in ((0, "encoder"), (3, "decoder")):
+            page.goto(f"{root}#view=compare&layer={layer}&head=1&pin=2&twin=1&other=2:&pieces=true")
+            agrees(page, "the comparison")
+            assert f'"{trunk}")' in copied(page, "Copy the Python for how near they are")
+            agrees(page, "how near they are")
+        page.goto(f"{root}#view=compare&layer=3&pin=1&other=1:&pieces=true")
+        rows = agrees(page, "the comparison")
+        assert all(float(a) - float(b) == pytest.approx(float(d), abs=2e-6) for _, a, b, d in rows)
+        drawing = ElementTree.fromstring(copied(page, "Copy the comparison as SVG"))
+        assert {rows[0][0], "A − B"} <= {one.text for one in drawing.iter(f"{MARK}text")}
 
 
 def test_a_forced_translation_is_made_again_from_what_it_begins_with(page: Page) -> None:

@@ -17,12 +17,32 @@ export function literal(text) {
 
 const list = (numbers) => `[${numbers.join(", ")}]`;
 
-// What the page shows, as an example: `example`.
-export function opening({ scene, told }, imports = []) {
+const CHECKPOINT = /[\\/]checkpoints[\\/]\d+$/;
+const OPENED = ["from pathlib import Path", ""];
+const MOMENTS = "from transept.cli.moments import opened";
+
+const kept = ({ told }, scene) => CHECKPOINT.test(told.paths[scene.of]);
+
+function loaded(context, scene) {
+  const path = literal(context.told.paths[scene.of]);
+  return `model = ${kept(context, scene) ? `opened(Path(${path}), "cpu")` : `transept.load(${path})`}`;
+}
+
+function explained(scene) {
   const own = scene.sides.length > 1 ? scene.target.slice(0, -1) : scene.target; // the last token is written, and never read
   const target = scene.target.length ? `, target=${list(own)}` : "";
-  return ["import transept", ...imports, "", `model = transept.load(${literal(told.paths[scene.of])})`,
-    `example = model.explain(${literal(scene.title)}${target})`]; // prettier-ignore
+  return `example = model.explain(${literal(scene.title)}${target})`;
+}
+
+const imported = (context, scenes, imports) => {
+  const moments = scenes.some((scene) => kept(context, scene));
+  return [...(moments ? OPENED : []), "import transept", ...(moments ? [MOMENTS] : []), ...imports, ""];
+};
+
+// What the page shows, as an example: `example`.
+export function opening(context, imports = []) {
+  const { scene } = context;
+  return [...imported(context, [scene], imports), loaded(context, scene), explained(scene)];
 }
 
 // Words with the tokens that they are made of.
@@ -51,9 +71,56 @@ export function row(context, asking, asked, backward) {
   const made = backward
     ? [`shares = ${whole(layer)}[:, :, ${list(asking.members)}].sum(2)  # (heads, what looks)`, picked("shares", head),
         "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].mean():.6f}", sep="\\t")']
-    : [`shares = kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", head),
+    : [...shared(context, asking),
         "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].sum():.6f}", sep="\\t")']; // prettier-ignore
   return [...opening(context, ["from transept.inspect.words import Word"]), ...words("words", asked), ...recorded([layer]), ...made, ""].join("\n");
+}
+
+// What a word of `one` and a word of `other` look at, and the difference: a line for each pair of words that stand for each
+// other. They are {context, asking, asked}: another context has another scene, or another head.
+export function compared(one, other, pairs) {
+  const side = ({ context, asking, asked }, name) => [...words("words", asked), ...recorded([context.layer]), ...shared(context, asking),
+    `${name} = [(word.text, float(shares[list(word.tokens)].sum())) for word in words]`]; // prettier-ignore
+  const [a, b] = [one.context, other.context];
+  const again = b.scene === a.scene ? [] : [...(b.scene.of === a.scene.of ? [] : [loaded(b, b.scene)]), explained(b.scene)];
+  const number = (at) => (at === null ? "None" : at);
+  return [...imported(a, [a.scene, b.scene], ["from transept.inspect.words import Word"]), loaded(a, a.scene), explained(a.scene), ...side(one, "a"), "",
+    ...again, ...side(other, "b"), "",
+    `pairs = [${pairs.map((pair) => `(${number(pair.a)}, ${number(pair.b)})`).join(", ")}]  # words that stand for each other; None: there is none`,
+    "for i, j in pairs:", "    (word, one), (other, two) = (None, None) if i is None else a[i], (None, None) if j is None else b[j]",
+    '    shown = ["" if share is None else f"{share:.6f}" for share in (one, two)]',
+    '    print(other if word is None else word, *shown, f"{(one or 0) - (two or 0):.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
+}
+
+// The shares of the heads that are shown, of a layer that was recorded: `shares`.
+const shared = ({ layer, head }, asking) => [`shares = kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", head)];
+
+// How near the vectors of two words are, layer by layer.
+export function drift(one, other, trunk) {
+  const [a, b] = [one.context, other.context];
+  const word = ({ asking }) => `[Word(${literal(asking.text)}, 0, 0, (${asking.members.join(", ")},))]`;
+  return [...opening(a, ["from transept.inspect.drift import drift", "from transept.inspect.words import Word"]), explained(b.scene).replace("example", "other"),
+    `found = drift(example, ${word(one)}, other, ${word(other)}, ${literal(trunk)})`,
+    "for depth, cosine in enumerate(found[:, 0, 0].tolist()):", '    print(depth, f"{cosine:.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
+}
+
+const reeled = ({ told }, updates, imports, body) => [...OPENED, MOMENTS, ...imports, "", `folder = Path(${literal(told.checkpoints)})`, `for update in ${list(updates)}:`,
+  '    model = opened(folder / f"{update:08d}", "cpu")', ...body.map((line) => `    ${line}`), ""].join("\n"); // prettier-ignore
+
+// What a word looks at, a line for each checkpoint.
+export function filmed(context, updates, asking, asked) {
+  const [first, ...rest] = words("words", asked);
+  const line = 'print(update, *(f"{shares[list(word.tokens)].sum():.6f}" for word in words), sep="\\t")';
+  return reeled(context, updates, ["from transept.inspect.record import record", "from transept.inspect.words import Word", "", first, ...rest],
+    [explained(context.scene), ...recorded([context.layer]).map((one) => one.replace("transept.record", "record")), ...shared(context, asking), line]); // prettier-ignore
+}
+
+// What each head of a layer is worth, and how probable what was written is, a line for each checkpoint.
+export function rising(context, updates, index, likely) {
+  const { scene } = context;
+  const numbers = ["*scene_of(seen).layers[" + index + "].scores", ...(likely ? ["likely(seen)"] : [])];
+  return reeled(context, updates, [...(likely ? ["from transept.look.film import likely"] : []), "from transept.look.reading import read", "from transept.look.scene import scene_of"],
+    [`seen = read(model, ${literal(scene.title)}, ${list(scene.target)}, 0)`, `print(update, *(f"{number:.6f}" for number in (${numbers.join(", ")},)), sep="\\t")`]); // prettier-ignore
 }
 
 // What some tokens look at on average, a line for each token of a picture or a sound.
@@ -133,8 +200,8 @@ export function why(context, output, method, sides) {
 }
 
 // Every branch of the beam.
-export const beam = ({ scene, told }) =>
-  ["import transept", "from transept.look.beam import beam", "", `model = transept.load(${literal(told.paths[scene.of])})`,
+export const beam = (context, { scene } = context) =>
+  [...imported(context, [scene], ["from transept.look.beam import beam"]), loaded(context, scene),
     `tree = beam(model, ${literal(scene.title)}, ${list(scene.target.slice(0, scene.begun))}, ${scene.most ?? "None"})`,
     "found = {end: f\"{one.score:.6f}\" for end, one in zip(tree.ends, tree.hypotheses)}  # best first, as n_best has them",
     "for number, step in enumerate(tree.steps):", "    for at, branch in enumerate(step):",
