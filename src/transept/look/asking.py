@@ -1,4 +1,4 @@
-"""What is asked of a scene beyond its maps: what changes without a link or a head, and what an output hangs on."""
+"""What is asked of a scene beyond its maps: what changes without a link or a head, what an output hangs on, and rollout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from transept.inspect.attribution import Attribution, input_x_gradient, integrat
 from transept.inspect.contributions import value_weighted
 from transept.inspect.cut import Cut, HeadAt, Link, effect
 from transept.inspect.example import Choice, Example
+from transept.inspect.rollout import layers, rolled
 from transept.inspect.streams import stream
 from transept.models import ModelLayer
 from transept.parts.attention import AttentionLayer
@@ -72,6 +73,26 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
         if not all(type(one) is int and 0 <= one < most for one in side):
             raise UsageError(f"{layer.name} has {most} {what}, not all of {side}")
     return [Link(layer.name, query, key, head) for query in queries for key in keys]
+
+
+# ------------------------------------------------------------------ attention through all layers
+
+
+def followed(read: Read, scene: Scene) -> list[Tensor]:
+    """Attention rollout after each attention of a scene, (S, T) with rows and columns as its own map has them.
+
+    Where a second stack reads the first, a row is parted: what its own side has stands in its maps of itself, what the
+    other side has in those across. UsageError where attention cannot be followed: see `inspect.rollout`.
+    """
+    steps, found = layers(read.example), list[Tensor]()
+    made: dict[str, list[Tensor]] = {}
+    for trunk, all_rolled in rolled(steps).items():
+        for step, one in zip(steps[trunk], all_rolled, strict=True):
+            made.setdefault(step.name, []).append(one)
+    for layer in scene.layers:
+        whole, (_, rows, columns) = made[layer.name].pop(0), layer.shape
+        found.append(whole[:, rows:] if layer.role == "cross" else whole[:, :columns])
+    return found
 
 
 # ------------------------------------------------------------------ why

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from transept.errors import UsageError
+from transept.errors import InvalidData, UsageError
 from transept.inspect.drift import cosines, depths
 from transept.inspect.words import Word
-from transept.look.asking import cut_of, why_of
+from transept.look.asking import cut_of, followed, why_of
 from transept.look.beam import beam, shown
 from transept.look.comparing import again, name_of, names_of, reads, trunk_of, words_of_rows
+from transept.look.dropped import LARGEST, Dropped
 from transept.look.film import Film, Moment
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
@@ -22,7 +23,7 @@ from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
 KEPT = 24  # scenes that are held at a time; the oldest goes first
-VECTORS = 4  # scenes of which the vectors of all layers are held
+VECTORS = 4  # scenes of which the vectors, or the rollouts, of all layers are held
 
 
 class Stage:
@@ -37,7 +38,8 @@ class Stage:
         self._scenes: dict[int, tuple[Read, Scene]] = {}
         self._twins: dict[int, int] = {}
         self._vectors: dict[tuple[int, str], Tensor] = {}
-        self._made, self._lock = 0, threading.Lock()
+        self._rollouts: dict[int, list[Tensor]] = {}
+        self._made, self._lock, self._dropped = 0, threading.Lock(), Dropped()
 
     def told(self) -> dict[str, Any]:
         """The model, and the scenes that there are."""
@@ -52,10 +54,27 @@ class Stage:
             "checkpoints": None if self.film is None or self.film.folder is None else str(self.film.folder.resolve()),
             "verbs": verbs,
             "reads": reads(self.loaded),
+            "largest": LARGEST,
             "scenes": [self.scene(number) for number in self._scenes],
         }
 
-    def open(self, given: str, target: Sequence[int] | None = None, most: int | None = None) -> int:
+    def drop(self, name: str, content: bytes) -> int:
+        """The number of a new scene, of a picture or a sound that is given as the content of its file.
+
+        `name` is what it is called, and no more. Errors as `read` has them.
+        """
+        if (kind := reads(self.loaded)) == "text":
+            raise UsageError("this model reads text, and no files", remedy="Write the text above, and look.")
+        if not content:
+            raise InvalidData("the file is empty", remedy=f"Choose one of {kind}.")
+        path = self._dropped.keep(name, content)
+        try:
+            return self.open(path)
+        except BaseException:
+            self._dropped.forget(path)
+            raise
+
+    def open(self, given: str, target: Sequence[int] | str | None = None, most: int | None = None) -> int:
         """The number of a new scene. Errors as `read` has them."""
         with self._lock:
             wanted = read(self.loaded, given, target, most)
@@ -69,8 +88,10 @@ class Stage:
         self._made += 1
         self._scenes[self._made] = wanted, scene_of(wanted)
         for old in list(self._scenes)[:-KEPT]:
-            del self._scenes[old]
+            gone, _ = self._scenes.pop(old)
             self._twins.pop(old, None)
+            if all(known.title != gone.title for known, _ in self._scenes.values()):
+                self._dropped.forget(gone.title)
         return self._made
 
     def scene(self, number: int) -> dict[str, Any]:
@@ -78,8 +99,13 @@ class Stage:
         wanted, scene = self._found(number)
         asked = [choice.at for choice in wanted.asked]
         of = int(number in self._twins.values())
+        told = scene.told()
+        if scene.sound is not None:
+            told["sound"] = scene.sound | {"said": [self._dropped.spoken(one) for one in scene.sound["said"]]}
+        told["title"] = self._dropped.spoken(scene.title)
         return {
             "id": number,
+            "given": wanted.title,
             "target": wanted.target,
             "begun": len(wanted.begun),
             "most": wanted.most,
@@ -88,7 +114,7 @@ class Stage:
             "branches": wanted.writes and wanted.most != 0 and not of,
             "of": of,
             "twin": self._twins.get(number),
-        } | scene.told()
+        } | told
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
@@ -181,6 +207,16 @@ class Stage:
             for old in list(self._vectors)[:-VECTORS]:
                 del self._vectors[old]
         return self._vectors[key]
+
+    def rollout(self, number: int, layer: int) -> bytes:
+        """Attention rollout after a layer, (S, T), float32: see `asking.followed`."""
+        self._layer(number, layer)
+        with self._lock:
+            if number not in self._rollouts:
+                self._rollouts[number] = followed(*self._found(number))
+                for old in list(self._rollouts)[:-VECTORS]:
+                    del self._rollouts[old]
+            return self._rollouts[number][layer].contiguous().numpy().astype("<f4").tobytes()
 
     def moment(self, number: int, update: int) -> Moment:
         """A scene at a checkpoint of the run: see `film.Film`."""

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from transept.cli.main import app
+from transept.inspect.rollout import rollout
 from transept.look.files import alone
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
@@ -103,8 +104,8 @@ def test_the_python_of_a_figure_gives_its_numbers(page: Page, case: str) -> None
         agrees(page, name)
 
 
-def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> None:
-    shown, picture = seer()
+def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page, tmp_path: Path) -> None:
+    (shown, picture), file = seer(), tmp_path / "page.html"
     stage = Stage(shown.loaded)
     number = stage.open(str(picture))
     with Shown(stage) as root:
@@ -112,8 +113,18 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> 
         rows = agrees(page, "what is looked at in the picture")
         mean = stage.weights(number, 1)[2, [3, 9]].mean(0)
         np.testing.assert_allclose([float(share) for _, share in rows], mean, rtol=0, atol=1e-6)
+        page.get_by_role("button", name="attention rollout").click()
+        page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
+        rows = agrees(page, "what is looked at in the picture")
+        wanted = rollout(stage._found(number)[0].example)["stack"][1][[3, 9]].mean(0)
+        np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=1e-6)
+        file.write_text(alone(stage)[0], encoding="utf-8")
         page.goto(f"{root}#view=why&output=1")
         agrees(page, "what it hangs on")
+        page.goto(f"{file.as_uri()}#view=picture&layer=1&pins=3,9&rollout=true")
+        page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
+        rows = table(copied(page, "Copy the numbers of what is looked at in the picture (TSV)"))
+        np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=2e-5)
     stage = Stage(listener().loaded)
     number = stage.open(str(sounded(1.0)))
     with Shown(stage) as root:

@@ -46,6 +46,11 @@ class Data {
     return this.once(`${scene.id}/map/${layer}/${head}`, () => this.exact(scene, layer, head));
   }
 
+  // Attention rollout after a layer: row s, column t stands at s T + t.
+  rollout(scene, layer) {
+    return this.once(`${scene.id}/rollout/${layer}`, () => this.rolled(scene, layer));
+  }
+
   // All that a beam search weighs.
   beam(scene) {
     return this.once(`${scene.id}/beam`, () => this.branches(scene));
@@ -110,6 +115,10 @@ class Served extends Data {
     return new Float32Array(await this.#bytes(`${scene.id}/map/${layer}/${head ?? "mean"}`));
   }
 
+  async rolled(scene, layer) {
+    return new Float32Array(await this.#bytes(`${scene.id}/rollout/${layer}`));
+  }
+
   wav(scene) {
     return this.#bytes(`${scene.id}/sound`);
   }
@@ -132,6 +141,12 @@ class Served extends Data {
 
   scene(given, target = null, most = null) {
     return this.#asked("scene", { given, target, most });
+  }
+
+  // A file as a scene: its content is sent, and its name as text.
+  drop(file) {
+    const headers = { "Content-Type": "application/octet-stream", "X-Name": encodeURIComponent(file.name.toWellFormed()) };
+    return fetch("api/file", { method: "POST", headers, body: file }).then(answered);
   }
 
   again(number) {
@@ -196,6 +211,12 @@ class Written extends Data {
     const mean = new Float32Array(S * T);
     for (let i = 0; i < weights.length; i++) mean[i % mean.length] += weights[i] / H;
     return mean;
+  }
+
+  async rolled(scene, layer) {
+    const { rolled } = scene.layers[layer];
+    if (rolled === undefined) throw new Refused("Attention is not followed in this file: it would be too large, or the model is not blocks in a row.");
+    return spread(new Uint16Array(bytesOf(rolled).buffer));
   }
 
   async wav(scene) {

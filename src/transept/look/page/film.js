@@ -6,18 +6,18 @@ import { chart } from "./chart.js";
 import { copies } from "./copy.js";
 import { drawn, el, percent, shown } from "./dom.js";
 import { arcs, tint, told as tell } from "./focus.js";
+import { every, pace } from "./pace.js";
 import * as python from "./python.js";
 import { largest, map } from "./words.js";
 
 const SIDE = 56;
 const ARCS = 5;
 const LEAST = 0.01;
-const PAUSE = 700;
 
 let playing = null;
 
 function stop() {
-  clearInterval(playing);
+  playing?.();
   playing = null;
 }
 
@@ -38,21 +38,21 @@ function draw(root, context) {
   const slider = el("input", { type: "range", min: 0, max: updates.length - 1, step: 1, value: now(), "aria-label": "Update", oninput: () => go(Number(slider.value)) });
   const counted = el("output", {});
   const step = (name, to) => el("button", { type: "button", onclick: () => (stop(), go(to())) }, name);
-  const play = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
+  const play = el("button", { type: "button", "aria-pressed": "false", data: { plays: "" }, onclick: () => {
     if (playing !== null) {
       stop();
       return paint();
     }
     if (now() === updates.length - 1) go(0);
-    playing = setInterval(() => {
+    playing = every(state, () => {
       if (!root.contains(play)) return stop();
       if (now() >= updates.length - 2) stop();
       go(now() + 1);
-    }, PAUSE);
+    });
     paint();
   } }, "Play"); // prettier-ignore
   const bar = el("div", { class: "steps reel", role: "group", "aria-label": "Checkpoints" },
-    step("Back", () => now() - 1), slider, step("Step", () => now() + 1), play, counted); // prettier-ignore
+    step("Back", () => now() - 1), slider, step("Step", () => now() + 1), play, pace(state), counted); // prettier-ignore
 
   const pinned = () => (state.now.pin !== null && state.now.pin < rows.length ? state.now.pin : null);
   const first = context.sides.rows.grid ? 0 : Math.max(0, rows.findIndex((group) => !group.parks));

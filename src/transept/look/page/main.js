@@ -14,6 +14,7 @@ import { why } from "./why.js";
 import { compare } from "./compare.js";
 import { film } from "./film.js";
 import { sceneName } from "./partner.js";
+import { receive } from "./drop.js";
 
 const VIEWS = [focus, picture, sound, stage, atlas, matrix, compare, film, why];
 const FRESH = { pin: null, pins: null, step: null, output: null, other: null, twin: null }; // what belongs to one scene
@@ -55,10 +56,13 @@ function say(text, wrong = false) {
   at("status").classList.toggle("wrong", wrong);
 }
 
-async function open(given, target, most) {
+const open = (given, target, most) => show(() => data.scene(given, target, most));
+
+// A scene that the model makes is shown as soon as it is there.
+async function show(make) {
   say("The model reads …");
   try {
-    const made = await data.scene(given, target, most);
+    const made = await make();
     const twins = made.twin === null ? [] : [await data.again(made.twin)];
     told.scenes.push(made, ...twins);
     state.set({ scene: told.scenes.indexOf(made), ...FRESH });
@@ -156,11 +160,18 @@ function move(change) {
   }
 }
 
+function playOrStop() {
+  const audio = at("view").querySelector("audio");
+  if (audio) audio.paused ? audio.play() : audio.pause();
+  else at("view").querySelector("[data-plays]")?.click();
+}
+
 const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 }, "]": { head: 1 } };
 
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea, audio") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") state.set({ pin: null, pins: null });
+  else if (event.key === " " && event.target === document.body) playOrStop();
   else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
   else return;
   event.preventDefault();
@@ -182,8 +193,9 @@ async function begin() {
     event.preventDefault();
     if (at("given").value) open(at("given").value);
   });
+  if (data.asks && told.reads !== "text") receive(at("ask"), told, (file) => show(() => data.drop(file)), say);
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin", "pins", "twin", "update"]);
+  const repaints = new Set(["pin", "pins", "twin", "update", "speed"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

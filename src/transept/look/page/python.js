@@ -31,7 +31,8 @@ function loaded(context, scene) {
 function explained(scene) {
   const own = scene.sides.length > 1 ? scene.target.slice(0, -1) : scene.target; // the last token is written, and never read
   const target = scene.target.length ? `, target=${list(own)}` : "";
-  return `example = model.explain(${literal(scene.title)}${target})`;
+  const dropped = scene.given === scene.title ? "" : "  # the file that the page was given";
+  return `example = model.explain(${literal(scene.title)}${target})${dropped}`;
 }
 
 const imported = (context, scenes, imports) => {
@@ -130,6 +131,17 @@ export function tokens(context, members) {
   return [...opening(context), ...recorded([layer]),
     `shares = kept.rows(${literal(layer.name)}, ${places(layer, members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", head),
     `for name, share in zip(example.${side}.tokens, shares, strict=True):`, '    print(name, f"{share:.6f}", sep="\t")', ""].join("\n"); // prettier-ignore
+}
+
+// The same of attention rollout up to a layer.
+export function rollout(context, members) {
+  const { scene, layer, sides } = context;
+  const trunk = scene.sides.length === 1 ? "stack" : layer.role === "encoder" ? "encoder" : "decoder";
+  const own = scene.layers.filter((one) => trunk === "stack" || (one.role === "encoder") === (trunk === "encoder"));
+  const part = trunk !== "decoder" ? "" : layer.role === "cross" ? `[:, ${layer.shape[1]} :]` : `[:, : ${layer.shape[2]}]`;
+  const side = sides.columns !== scene.sides[0] ? "target" : "source";
+  return [...opening(context, ["from transept.inspect.rollout import rollout"]), `shares = rollout(example)[${literal(trunk)}][${own.indexOf(layer)}]${part}[${list(members)}].mean(0)`,
+    `for name, share in zip(example.${side}.tokens, shares, strict=True):`, '    print(name, f"{share:.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
 }
 
 // The same in every layer of its kind: a line for each layer.
