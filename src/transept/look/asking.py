@@ -1,8 +1,9 @@
-"""What is asked of a scene beyond its maps: what changes without a link or a head, what an output hangs on, and rollout."""
+"""What is asked of a scene beyond its maps: what a cut changes, what an output hangs on, and attention followed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from transept.errors import UsageError, nearest
 from transept.heads.classes import Classes
-from transept.inspect.attribution import Attribution, input_x_gradient, integrated_gradients, leave_one_out
-from transept.inspect.contributions import value_weighted
+from transept.inspect.attribution import Attribution, agreement, input_x_gradient, integrated_gradients, leave_one_out
+from transept.inspect.contributions import contributions, value_weighted
 from transept.inspect.cut import Cut, HeadAt, Link, effect
 from transept.inspect.example import Choice, Example
+from transept.inspect.lens import lens
 from transept.inspect.rollout import layers, rolled
 from transept.inspect.streams import stream
 from transept.models import ModelLayer
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from transept.look.scene import Scene
 
 MOST = 4096  # pairs of tokens that are cut at once
+LEAST = 0.005  # shares of a way that are told
 STEPS = 200  # of integrated gradients: with 50 a trained translator's bars may miss half of what they should add up to
 
 
@@ -137,21 +140,67 @@ METHODS: dict[str, tuple[str, Callable[[Example, Choice], Attribution]]] = {
 }
 
 
-def why_of(read: Read, output: int, method: str) -> dict[str, Any]:
+def output_of(read: Read, output: int) -> Choice:
+    """An output that can be explained, by its number. UsageError where there is none."""
+    if not 0 <= output < len(read.asked):
+        raise UsageError(f"{len(read.asked)} outputs can be explained here, and not number {output}")
+    return read.asked[output]
+
+
+def ways(read: Read, output: int) -> list[list[Any]]:
+    """The way from what was read to an output, through the attentions of the stack that made it, the last first (ALTI).
+
+    Each line is [attention, row, column, share, across]: how much of the output came to the row from the column there,
+    which is one of the other stack where `across` is true. Shares below `LEAST` are left out. UsageError where the
+    trunk is not blocks in a row.
+    """
+    example, choice, found = read.example, output_of(read, output), list[list[Any]]()
+    steps = contributions(example)["stack" if example.target is None else "decoder"]
+    rows = steps[0].keys.size(0) if steps else 0
+    now = torch.eye(rows)[choice.at] if choice.at is not None else _deciding(example, torch.eye(rows))
+    for number, step in reversed(list(enumerate(steps))):
+        flows, across = now[:, None] * step.keys, step.source == "memory"
+        for row, column in (flows >= LEAST).nonzero().tolist():
+            found.append([number, row, column, round(float(flows[row, column]), 6), across])
+        now = now * step.own if across else flows.sum(0)
+    return found
+
+
+def agreed(read: Read, output: int, against: int | None = None) -> dict[str, Any]:
+    """How far the methods order what was read alike: `table` has Spearman's correlation of every two of `methods`."""
+    choice = replace(output_of(read, output), against=against)
+    found = [find(read.example, choice) for _, find in METHODS.values()]
+    return {"methods": list(METHODS), "table": [[agreement(one, other) for other in found] for one in found]}
+
+
+@torch.no_grad()
+def said_of(read: Read, output: int, spoken: Callable[[int], str]) -> list[list[Any]]:
+    """What each depth of the stack would have said in place of an output, from what entered (0) to the last layer: its
+    likeliest token or class, how probable that is, and how probable the output. See `inspect.lens`.
+    """
+    choice = output_of(read, output)
+    scores = lens(read.example)
+    shares = (scores if choice.at is None else scores[:, choice.at]).softmax(-1)
+    best = shares.argmax(-1).tolist()
+    return [
+        [spoken(token), float(row[token]), float(row[choice.index])] for token, row in zip(best, shares, strict=True)
+    ]
+
+
+def why_of(read: Read, output: int, method: str, against: int | None = None) -> dict[str, Any]:
     """How much each token of each side that was read counts for an output, by one of `METHODS`.
 
+    `against` is another class, or another token that could have stood there: then it is why this one rather than that.
     `apart` is how far the numbers are from adding up to what they should, where a method has that, and `value` what is
     explained.
     """
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}.{nearest(method, METHODS)}", remedy=", ".join(METHODS))
-    if not 0 <= output < len(read.asked):
-        raise UsageError(f"{len(read.asked)} outputs can be explained here, and not number {output}")
     unit, find = METHODS[method]
-    choice = read.asked[output]
+    choice = output_of(read, output)
     with torch.no_grad():
         probability = float(read.example.probability(choice))
-    found = find(read.example, choice)
+    found = find(read.example, replace(choice, against=against))
     names = {"source": read.sides[0].name, "target": read.sides[-1].name}
     return {
         "unit": unit,

@@ -129,6 +129,7 @@ class Seen:
             "shared": self.shared,
             "begins": self.begins,
             "labels": self.labels,
+            "scores": [round(one, 6) for one in self.scores],
         }
 
     def is_like(self, other: Seen) -> bool:

@@ -11,6 +11,7 @@ import secrets
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import NoneType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -101,18 +102,26 @@ class Handler(BaseHTTPRequestHandler):
             return
         stage = self.server.stage
         number = asked.get("scene")
-        if path in ("api/cut", "api/why", "api/beam") and (not isinstance(number, int) or isinstance(number, bool)):
-            self._refuse(HTTPStatus.BAD_REQUEST, "a cut, a why and a beam are asked of a scene, by its number")
+        if path in ("api/cut", "api/why", "api/beam", "api/agree", "api/lens", "api/ways") and (
+            not isinstance(number, int) or isinstance(number, bool)
+        ):
+            self._refuse(HTTPStatus.BAD_REQUEST, "what is asked of a scene is asked by its number")
         elif path == "api/cut" and isinstance(number, int):
             self._answer(lambda: stage.cut(number, asked))
         elif path == "api/beam" and isinstance(number, int):
             self._answer(lambda: stage.beam(number))
-        elif path == "api/why" and isinstance(number, int):
-            output, method = asked.get("output"), asked.get("method")
-            if type(output) is not int or not isinstance(method, str):
-                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method}")
-                return
-            self._answer(lambda: stage.why(number, output, method))
+        elif path in ("api/why", "api/agree", "api/lens", "api/ways") and isinstance(number, int):
+            output, method, against = asked.get("output"), asked.get("method", ""), asked.get("against")
+            if type(output) is not int or not isinstance(method, str) or type(against) not in (int, NoneType):
+                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method, against}")
+            elif path == "api/why":
+                self._answer(lambda: stage.why(number, output, method, against))
+            elif path == "api/agree":
+                self._answer(lambda: stage.agree(number, output, against))
+            elif path == "api/ways":
+                self._answer(lambda: stage.ways(number, output))
+            else:
+                self._answer(lambda: stage.lens(number, output))
         elif path == "api/scene":
             given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
             if not isinstance(given, str) or not _written(target) or not isinstance(most, int | None):
@@ -208,7 +217,9 @@ def _whole(members: str) -> list[int]:
 
 
 def _written(value: object) -> bool:
-    return value is None or isinstance(value, str) or (isinstance(value, list) and all(type(one) is int for one in value))
+    return (
+        value is None or isinstance(value, str) or (isinstance(value, list) and all(type(one) is int for one in value))
+    )
 
 
 def _json(value: object) -> bytes:

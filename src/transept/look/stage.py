@@ -12,7 +12,7 @@ from torch import Tensor
 from transept.errors import InvalidData, UsageError
 from transept.inspect.drift import cosines, depths
 from transept.inspect.words import Word
-from transept.look.asking import cut_of, followed, why_of
+from transept.look.asking import agreed, cut_of, followed, said_of, ways, why_of
 from transept.look.beam import beam, shown
 from transept.look.comparing import again, name_of, names_of, reads, trunk_of, words_of_rows
 from transept.look.dropped import LARGEST, Dropped
@@ -166,10 +166,28 @@ class Stage:
             wanted, scene = self._found(number)
             return cut_of(wanted, scene, asked)
 
-    def why(self, number: int, output: int, method: str) -> dict[str, Any]:
+    def why(self, number: int, output: int, method: str, against: int | None = None) -> dict[str, Any]:
         """How much each token that was read counts for an output: see `asking.why_of`."""
         with self._lock:
-            return why_of(self._found(number)[0], output, method)
+            return why_of(self._found(number)[0], output, method, against)
+
+    def agree(self, number: int, output: int, against: int | None = None) -> dict[str, Any]:
+        """How far the methods of `why` agree: see `asking.agreed`."""
+        with self._lock:
+            return agreed(self._found(number)[0], output, against)
+
+    def ways(self, number: int, output: int) -> list[list[Any]]:
+        """How what was read reached an output: see `asking.ways`."""
+        with self._lock:
+            return ways(self._found(number)[0], output)
+
+    def lens(self, number: int, output: int) -> list[list[Any]]:
+        """What each layer would have said: see `asking.said_of`."""
+        wanted = self._found(number)[0]
+        other = self.against is not None and number in self._twins.values()
+        labels = (self.against if other and self.against is not None else self.loaded).labels
+        with self._lock:
+            return said_of(wanted, output, wanted.spoken if wanted.writes else labels.__getitem__)
 
     def drift(
         self, number: int, layer: int, members: Sequence[int], other: int, others: Sequence[int]

@@ -88,6 +88,13 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a beam": (translator, "a small house", "#view=stage&beam=true", "the beam"),
     "a beam of a decoder alone": (writer, "the cat", "#view=stage&beam=true", "the beam"),
     "left out": (translator, "a small house", "#view=why&output=4", "what it hangs on"),
+    "what each layer says": (writer, "the cat", "#view=why&output=2", "what each layer says"),
+    "the way through the layers": (
+        translator,
+        "a small house",
+        "#view=why&output=4&way=true",
+        "the way through the layers",
+    ),
     "gradients": (writer, "the cat", "#view=why&output=2&method=integrated", "what it hangs on"),
     "slopes": (translator, "a small house", "#view=why&output=4&method=gradient&pieces=true", "what it hangs on"),
     "values": (translator, "a small house", "#view=why&output=4&method=attention", "what it hangs on"),
@@ -119,8 +126,10 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page, tmp
         wanted = rollout(stage._found(number)[0].example)["stack"][1][[3, 9]].mean(0)
         np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=1e-6)
         file.write_text(alone(stage)[0], encoding="utf-8")
-        page.goto(f"{root}#view=why&output=1")
+        page.goto(f"{root}#view=why&output=1&method=gradient&against={stage.scene(number)['indices'][0]}")
+        page.get_by_text("the logit is the difference of the two").wait_for()
         agrees(page, "what it hangs on")
+        agrees(page, "what each layer says")
         page.goto(f"{file.as_uri()}#view=picture&layer=1&pins=3,9&rollout=true")
         page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
         rows = table(copied(page, "Copy the numbers of what is looked at in the picture (TSV)"))

@@ -174,8 +174,23 @@ class Served extends Data {
   }
 
   // What an output hangs on, a number for each token of each side.
-  why(scene, output, method) {
-    return this.once(`${scene.id}/why/${output}/${method}`, () => this.#asked("why", { scene: scene.id, output, method }));
+  why(scene, output, method, against) {
+    return this.once(`${scene.id}/why/${output}/${method}/${against}`, () => this.#asked("why", { scene: scene.id, output, method, against }));
+  }
+
+  // How far the methods agree on that: {methods, table}.
+  agree(scene, output, against) {
+    return this.once(`${scene.id}/agree/${output}/${against}`, () => this.#asked("agree", { scene: scene.id, output, against }));
+  }
+
+  // The way to it through the attentions, the last first: [attention, row, column, share, across].
+  ways(scene, output) {
+    return this.once(`${scene.id}/ways/${output}`, () => this.#asked("ways", { scene: scene.id, output }));
+  }
+
+  // What each layer would have said there: [text, its probability, that of the output].
+  lens(scene, output) {
+    return this.once(`${scene.id}/lens/${output}`, () => this.#asked("lens", { scene: scene.id, output }));
   }
 }
 

@@ -17,7 +17,7 @@ import { sceneName } from "./partner.js";
 import { receive } from "./drop.js";
 
 const VIEWS = [focus, picture, sound, stage, atlas, matrix, compare, film, why];
-const FRESH = { pin: null, pins: null, step: null, output: null, other: null, twin: null }; // what belongs to one scene
+const FRESH = { pin: null, pins: null, step: null, output: null, against: null, other: null, twin: null }; // what belongs to one scene
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -100,12 +100,23 @@ function drawTools(one, { layer, head: chosen }, view) {
       shows.has("direction") && toggle("is looked at by", now.backward, (backward) => state.set({ backward })),
       shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
       shows.has("parked") && toggle("tint ends and marks too", now.parked, (parked) => state.set({ parked })),
+      el("button", { type: "button", title: "The address of what is shown now", onclick: link }, "copy link"),
     ].filter(Boolean));
   const label = layer.labels?.[chosen];
   const head = chosen === null ? "mean of all heads" : `head ${chosen + 1}`;
   at("where").hidden = !shows.has("heads");
   at("where").textContent = `${spokenLayer(layer)}, ${head}`;
   if (label) at("where").append(" ", el("span", { class: "label" }, label));
+}
+
+// The address has all that is chosen.
+async function link() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    say(`Copied: the link to what is shown${data.asks ? ", for this machine, as long as the page is served" : ""}.`);
+  } catch {
+    say("The browser keeps its clipboard closed: take the link from the address bar.");
+  }
 }
 
 function drawScenes() {
@@ -195,7 +206,7 @@ async function begin() {
   });
   if (data.asks && told.reads !== "text") receive(at("ask"), told, (file) => show(() => data.drop(file)), say);
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin", "pins", "twin", "update", "speed"]);
+  const repaints = new Set(["pin", "pins", "twin", "update", "speed", "top"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

@@ -201,14 +201,30 @@ const METHODS = {
 };
 
 // What an output hangs on. `sides` are [side, words].
-export function why(context, output, method, sides) {
+export function why(context, output, method, against, sides) {
   const { scene } = context;
   const [from, call] = METHODS[method];
   const at = scene.asked[output] === null ? "None" : scene.asked[output];
   const told = sides.flatMap(([side, groups]) => [...words(side, groups)]);
   return [...opening(context, [from, "from transept.inspect.example import Choice", "from transept.inspect.words import Word"]),
-    `choice = Choice(${scene.indices[output]}, ${at})`, `found = ${call}`, ...told,
+    `choice = Choice(${scene.indices[output]}, ${at}${against === null ? "" : `, against=${against}`})`, `found = ${call}`, ...told,
     ...sides.flatMap(([side]) => [`for word, number in zip(${side}, found.words(${literal(side)}, ${side}), strict=True):`, '    print(word.text, f"{number:.6f}", sep="\\t")']), ""].join("\n"); // prettier-ignore
+}
+
+// What each layer would have said in place of an output.
+export function lens(context, output) {
+  const { asked, indices } = context.scene;
+  return [...opening(context, ["from transept.inspect.lens import lens"]), `scores = lens(example)${asked[output] === null ? "" : `[:, ${asked[output]}]`}`,
+    "for depth, shares in enumerate(scores.softmax(-1)):", `    print(depth, int(shares.argmax()), f"{shares.max():.6f}", f"{shares[${indices[output]}]:.6f}", sep="\\t")`, ""].join("\n"); // prettier-ignore
+}
+
+// The way to an output through the attentions.
+export function ways(context, output) {
+  const { scene } = context;
+  const target = scene.target.length ? list(scene.target) : "None";
+  return [...imported(context, [scene], ["from transept.look.asking import ways", "from transept.look.reading import read"]), loaded(context, scene),
+    `seen = read(model, ${literal(scene.title)}, ${target}, 0)`, `for attention, row, column, share, across in ways(seen, ${output}):`,
+    '    print(attention, row, column, f"{share:.6f}", across, sep="\\t")', ""].join("\n"); // prettier-ignore
 }
 
 // Every branch of the beam.
