@@ -95,6 +95,10 @@ def test_a_translation_is_stepped_through_and_forced(page: Page) -> None:
         page.locator(".caption", has_text=f" is looked at by {said(told, weights[:, 1])}").wait_for()
         page.locator("#views button").first.focus()
         page.locator(".caption", has_text="when it was written, looked at").wait_for()
+        page.locator(".lines .line").nth(1).locator(".token").nth(4).hover()
+        best = int(weights[4].argmax())
+        source = told["sides"][0]["texts"][best].replace(" ", "␣")
+        page.locator(".caption", has_text=f"looked at {source} {100 * weights[4, best]:.0f} %").wait_for()
         page.get_by_label("Speed").select_option("4 ×")
         page.evaluate("document.activeElement.blur()")
         page.keyboard.press(" ")
@@ -185,9 +189,19 @@ def test_heads_are_sorted_filtered_and_seen_large(page: Page) -> None:
         page.get_by_label("Order").select_option("most worth a look first")
         best = max(heads, key=lambda key: told["layers"][key[0]]["scores"][key[1]])
         until(page, f"document.querySelectorAll('.sorted .cell').length === {len(heads)}")
-        shown = str(page.locator(".sorted .cell").first.get_attribute("aria-label"))
-        assert f"layer {told['layers'][best[0]]['number']}" in shown
-        assert f"head {best[1] + 1}" in shown
+        first = str(page.locator(".sorted .cell").first.get_attribute("aria-label"))
+        assert f"layer {told['layers'][best[0]]['number']}" in first
+        assert f"head {best[1] + 1}" in first
+        page.get_by_label("Order").select_option("most useful first, measured")
+        page.get_by_text("by how much the loss of what was written grows without it").wait_for()
+        uses = []
+        for at, head in heads:
+            cut = stage.cut(told["id"], {"layer": at, "head": head})
+            uses.append(float(np.log(np.divide(cut["before"], cut["after"])).mean()))
+        shown = page.locator(".sorted button.off").all_inner_texts()
+        np.testing.assert_allclose(
+            [float(text.replace("−", "-")) for text in shown], sorted(uses, reverse=True), rtol=0, atol=6e-4
+        )
         label = told["layers"][0]["labels"][0]
         page.get_by_label("Show", exact=True).select_option(label)
         count = sum(told["layers"][at]["labels"][head] == label for at, head in heads)

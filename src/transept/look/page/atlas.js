@@ -9,7 +9,7 @@ import * as python from "./python.js";
 const [SIDE, LARGE] = [56, 224]; // pixels
 const SHORT = { encoder: "enc", decoder: "dec", cross: "src" };
 const ALIKE = 0.9; // how far two maps go together, from which on they are outlined
-const ORDERS = { "": "by layer", narrow: "narrowest first", broad: "broadest first", far: "farthest first", near: "nearest first", worth: "most worth a look first" };
+const ORDERS = { "": "by layer", narrow: "narrowest first", broad: "broadest first", far: "farthest first", near: "nearest first", worth: "most worth a look first", useful: "most useful first, measured" };
 
 // A map as a picture: a pixel for each pair, the hue as strong as the root of the share.
 export function painted(canvas, shares, rows, columns) {
@@ -91,7 +91,7 @@ function cell(context, layer, index, head) {
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
         onclick: () => context.switchOff(index, head, off) }, "off") // prettier-ignore
     : null;
-  return Object.assign(found, { node: el("div", { class: "slot" }, node, off), button: node, canvas, bar, name });
+  return Object.assign(found, { node: el("div", { class: "slot" }, node, off), button: node, off, index, canvas, bar, name });
 }
 
 function draw(root, given) {
@@ -175,7 +175,9 @@ function draw(root, given) {
     python: () => python.spreads(given, scene.layers.map((layer) => ({ layer, ...sided(layer) }))),
   });
   const labels = [...new Set(all.map(({ label }) => label).filter(Boolean))].sort();
-  const orders = Object.entries(ORDERS).filter(([name]) => name !== "worth" || all.some(({ worth }) => worth));
+  const cuts = data.asks && scene.asked.length > 0;
+  const there = { worth: all.some(({ worth }) => worth), useful: cuts };
+  const orders = Object.entries(ORDERS).filter(([name]) => there[name] ?? true);
   const choice = (name, values, told) => {
     const select = el("select", { "aria-label": told, onchange: () => state.set({ [name]: select.value }) }, ...values.map(([value, text]) => el("option", { value, selected: value === state.now[name] }, text)));
     return el("label", {}, `${told} `, select);
@@ -184,15 +186,28 @@ function draw(root, given) {
   const chosen = el("div", { class: "chips" }, choice("order", orders, "Order"), ...(labels.length ? [choice("label", [["", "all"], ...labels.map((label) => [label, label])], "Show")] : []),
     el("small", {}, `${shownHeads} of ${all.length} heads`)); // prettier-ignore
 
+  // What the loss of what was written grows by without each head.
+  async function weigh(holder) {
+    for (const [k, one] of all.entries()) {
+      if (!holder.isConnected) return;
+      result.textContent = `Head ${k + 1} of ${all.length} is switched off …`;
+      const { before, after } = await data.cut(scene, { layer: one.index, head: one.head });
+      one.use = before.reduce((sum, p, i) => sum + Math.log(Math.max(p, 1e-30) / Math.max(after[i], 1e-30)), 0) / before.length;
+      one.off.textContent = signed(one.use, 3);
+    }
+    result.textContent = "Below each head: by how much the loss of what was written grows without it, in nats.";
+  }
+
   // One after another, whatever layer they are of. Each must be there before it can be placed.
   async function arrange(holder) {
     for (const row of rows) await row.fill();
-    const by = { narrow: (one) => one.spread, broad: (one) => -one.spread, near: (one) => one.reach, far: (one) => -one.reach, worth: (one) => -one.worth }[state.now.order];
+    if (state.now.order === "useful") await weigh(holder);
+    const by = { narrow: (one) => one.spread, broad: (one) => -one.spread, near: (one) => one.reach, far: (one) => -one.reach, worth: (one) => -one.worth, useful: (one) => -one.use }[state.now.order];
     if (holder.isConnected) holder.append(...[...all].sort((one, other) => by(one) - by(other)).map(({ node }) => node));
   }
-  const sorted = state.now.order && Object.hasOwn(ORDERS, state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
+  const sorted = state.now.order && orders.some(([name]) => name === state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
   if (sorted) blocks.splice(0, blocks.length, el("section", { class: "atlas" }, sorted));
-  root.replaceChildren(chosen, ...(context.data.asks && scene.asked.length ? [result] : []), pointed, ...blocks, copied, enlarged);
+  root.replaceChildren(chosen, ...(cuts ? [result] : []), pointed, ...blocks, copied, enlarged);
   if (sorted) {
     seen.disconnect();
     arrange(sorted).catch((error) => given.say(error.message, true));

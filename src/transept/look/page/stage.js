@@ -52,7 +52,7 @@ function draw(root, context) {
   const from = read.texts.map((text, t) => el("button", { type: "button", class: `token${read.words[t] === null ? " parks" : ""}`, tabindex: t ? -1 : 0,
     onpointerenter: () => users(t), onfocus: () => users(t), onpointerleave: () => users(null), onblur: () => users(null) }, shown(text))); // prettier-ignore
   const to = scene.target.map((_, at) => el("button", { type: "button", class: `token${at === step ? " from" : ""}${at > step ? " ahead" : ""}`,
-    "aria-pressed": String(at === step), onclick: () => state.set({ step: at }) }, shown(written.texts[skipped + at]))); // prettier-ignore
+    "aria-pressed": String(at === step), onclick: () => state.set({ step: at }), onpointerenter: () => preview(at), onpointerleave: () => users(null) }, shown(written.texts[skipped + at]))); // prettier-ignore
   const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
   const board = el("div", { class: "lines apart" }, svg, el("div", { class: "line" }, el("span", { class: "side" }, "looked at"), ...from),
     el("div", { class: "line" }, el("span", { class: "side" }, "written"), ...to)); // prettier-ignore
@@ -91,6 +91,17 @@ function draw(root, context) {
     found.forEach((share, at) => to[at].style.setProperty("--share", (0.85 * Math.sqrt(share)).toFixed(3)));
     ribbons(largest(found, RIBBONS).map((at) => [to[at], from[t], found[at]]));
     tell(found, (at) => written.texts[skipped + at], `${shown(read.texts[t])} is looked at by`);
+  }
+
+  // What another token looked at, while it is pointed at: a click goes there.
+  async function preview(at) {
+    if (at === step || row(at) < 0) return;
+    asked = `${at}`;
+    const lines = await data.looked(scene, layer, [row(at)], false);
+    if (asked !== `${at}` || !board.isConnected) return; // the pointer has gone on
+    const found = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+    ribbons(largest(found, RIBBONS).map((t) => [to[at], from[t], found[t]]));
+    tell(found, (t) => read.texts[t], `${shown(written.texts[skipped + at])}, when it was written, looked at`);
   }
   const looked = () => known && tell(shares, (t) => read.texts[t], `${shown(written.texts[skipped + step])}, when it was written, looked at`);
 
