@@ -151,7 +151,7 @@ def ways(read: Read, output: int) -> list[list[Any]]:
     """The way from what was read to an output, through the attentions of the stack that made it, the last first (ALTI).
 
     Each line is [attention, row, column, share, across]: how much of the output came to the row from the column there,
-    which is one of the other stack where `across` is true. Shares below `LEAST` are left out. UsageError where the
+    which is one of the other stack where `across` is true, and the row itself where it stayed. Shares below `LEAST` are left out. UsageError where the
     trunk is not blocks in a row.
     """
     example, choice, found = read.example, output_of(read, output), list[list[Any]]()
@@ -162,7 +162,13 @@ def ways(read: Read, output: int) -> list[list[Any]]:
         flows, across = now[:, None] * step.keys, step.source == "memory"
         for row, column in (flows >= LEAST).nonzero().tolist():
             found.append([number, row, column, round(float(flows[row, column]), 6), across])
-        now = now * step.own if across else flows.sum(0)
+        if across:
+            now = now * step.own
+            found += [
+                [number, row, row, round(float(now[row]), 6), False] for row in (now >= LEAST).nonzero()[:, 0].tolist()
+            ]
+        else:
+            now = flows.sum(0)
     return found
 
 

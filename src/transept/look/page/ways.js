@@ -7,7 +7,7 @@ import { largest } from "./words.js";
 
 const [WIDE, HIGH, FOOT, EDGE] = [46, 58, 84, 74]; // pixels of a token, a step, the names below, the names beside
 const MOST = 80; // tokens
-const FIRST = 5; // per cent
+const FIRST = 3; // per cent
 
 // The attentions of the stack that wrote it: those of `scene` in their order.
 const steps = (scene) => scene.layers.filter(({ role }) => scene.sides.length === 1 || role !== "encoder");
@@ -45,8 +45,8 @@ function told({ scene }, lines, output) {
     if (known) known.share += share;
     else found.push({ name, column, across, share });
   }
-  const best = largest(found.map(({ share }) => share), 3).map((i) => `${shown(found[i].name)} ${percent(found[i].share)}`);
-  return `Of ${shown(output)} most came from ${best.join(", ")}.`;
+  const best = largest(found.map(({ share }) => share), 3).map((i) => `“${shown(found[i].name)}” ${percent(found[i].share)}`);
+  return `Of “${shown(output)}” most came from ${best.join(", ")}.`;
 }
 
 // The graph of an output, which the model is asked for.
@@ -63,6 +63,8 @@ export function ways(context, output, text) {
       drawing.replaceChildren(graph(context, lines, Number(slider.value), text));
     };
     paint();
+    const [[, row]] = lines; // the last attention's: where it is written
+    requestAnimationFrame(() => (drawing.scrollLeft = EDGE + WIDE * (row + (scene.sides.length > 1 ? scene.sides[0].texts.length + 1 : 0)) - drawing.clientWidth / 2));
     const names = steps(scene);
     holder.replaceChildren(caption, el("label", { class: "slide" }, "lines from ", slider, counted), drawing, copies(context, "the way through the layers", {
       nodes: () => [caption, drawing],
