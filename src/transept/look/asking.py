@@ -33,8 +33,9 @@ STEPS = 200  # of integrated gradients: with 50 a trained translator's bars may 
 def cut_of(read: Read, scene: Scene, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The probability of every output that can be explained, before a cut and after.
 
-    asked: `layer`, and `head`, or `queries` and `keys` (numbers of tokens), whose links are cut in this head, or in all
-    of them where `head` is None. `instead` is what would stand there without it, where that is another.
+    asked: `layer`, and `head`, or `queries` and `keys` (numbers of tokens), whose links are cut in this head, in those
+    of a list, or in all of them where `head` is None. `instead` is what would stand there without it, where that is
+    another.
     """
     if not read.asked:
         raise UsageError("nothing was chosen here that could become less probable: this model writes no text or class")
@@ -62,20 +63,21 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
     if type(at) is not int or not 0 <= at < len(scene.layers):
         raise UsageError(f"the scene has {len(scene.layers)} attentions, and no number {at}")
     layer = scene.layers[at]
-    if head is not None and type(head) is not int:
-        raise UsageError("a head is a number, or none for all of them")
+    heads = head if isinstance(head, list) else [head]
+    if not heads or not all(type(one) is int for one in heads if one is not None) or (None in heads and len(heads) > 1):
+        raise UsageError("a head is a number, a list of several, or none for all of them")
     if queries is None and keys is None:
         if head is None:
             raise UsageError("a cut is of a head, or of the links from queries to keys")
-        return [HeadAt(layer.name, head)]
+        return [HeadAt(layer.name, one) for one in heads]
     if not isinstance(queries, list) or not isinstance(keys, list):
         raise UsageError("links are cut from a list of tokens to a list of tokens, by their numbers")
-    if not 0 < (count := len(queries) * len(keys)) <= MOST:
+    if not 0 < (count := len(queries) * len(keys) * len(heads)) <= MOST:
         raise UsageError(f"links are cut from tokens to tokens, at most {MOST:,} of them, not {count:,}")
     for side, most, what in ((queries, layer.size, "rows"), (keys, layer.shape[2], "columns")):
         if not all(type(one) is int and 0 <= one < most for one in side):
             raise UsageError(f"{layer.name} has {most} {what}, not all of {side}")
-    return [Link(layer.name, query, key, head) for query in queries for key in keys]
+    return [Link(layer.name, query, key, one) for one in heads for query in queries for key in keys]
 
 
 # ------------------------------------------------------------------ attention through all layers
@@ -151,8 +153,8 @@ def ways(read: Read, output: int) -> list[list[Any]]:
     """The way from what was read to an output, through the attentions of the stack that made it, the last first (ALTI).
 
     Each line is [attention, row, column, share, across]: how much of the output came to the row from the column there,
-    which is one of the other stack where `across` is true, and the row itself where it stayed. Shares below `LEAST` are left out. UsageError where the
-    trunk is not blocks in a row.
+    which is one of the other stack where `across` is true, and the row itself where it stayed. Shares below `LEAST` are
+    left out. UsageError where the trunk is not blocks in a row.
     """
     example, choice, found = read.example, output_of(read, output), list[list[Any]]()
     steps = contributions(example)["stack" if example.target is None else "decoder"]

@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
             case ["api", "scene", number, "map", layer, head]:
-                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else int(head)))
+                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else _whole(head)))
             case ["api", "scene", number, "sound"]:
                 self._answer(lambda: stage.sound(int(number)))
             case ["api", "scene", number, "rollout", layer]:

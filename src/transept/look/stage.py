@@ -120,12 +120,13 @@ class Stage:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
         return self._layer(number, layer).packed(exact)
 
-    def map(self, number: int, layer: int, head: int | None) -> bytes:
-        """The map of one head, or the mean of all, (S, T), float32."""
+    def map(self, number: int, layer: int, heads: Sequence[int] | None) -> bytes:
+        """The mean of the maps of some heads, or of all, (S, T), float32."""
         asked = self._layer(number, layer)
-        if head is not None and not 0 <= head < asked.shape[0]:
-            raise UsageError(f"{asked.name} has {asked.shape[0]} heads, and no number {head}")
-        return asked.one(head).astype("<f4").tobytes()
+        for head in heads or ():
+            if not 0 <= head < asked.shape[0]:
+                raise UsageError(f"{asked.name} has {asked.shape[0]} heads, and no number {head}")
+        return asked.one(heads).astype("<f4").tobytes()
 
     def beam(self, number: int) -> dict[str, Any]:
         """All that a beam search weighs for the input of a scene: see `beam.beam`."""

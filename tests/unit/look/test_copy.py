@@ -72,6 +72,8 @@ def agrees(page: Page, name: str, numbered: str | None = None) -> list[list[str]
 CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a word": (filler, TEXT, "#layer=1&pin=2", "what a word looks at"),
     "a head of pieces": (filler, "played cats", "#layer=0&head=1&pin=2&pieces=true", "what a word looks at"),
+    "some heads": (filler, TEXT, "#layer=1&several=0,2&pin=2", "the layers"),
+    "a matrix of some heads": (writer, "the cat", "#view=matrix&layer=1&several=1,2,3", "the matrix"),
     "what looks at a word": (filler, "played cats", "#layer=0&backward=true&pin=2", "what a word looks at"),
     "the layers of a word": (filler, "played cats", "#layer=0&pin=1", "the layers"),
     "the layers that look at one": (writer, "the cat", "#layer=1&head=2&pin=1&backward=true", "the layers"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from transept.errors import UsageError
 from transept.inspect.attribution import input_x_gradient
 from transept.inspect.contributions import contributions
 from transept.inspect.lens import lens
@@ -43,6 +44,18 @@ def test_a_word_tells_what_it_looks_at(page: Page) -> None:
         until(page, "!location.hash.includes('pin')")
         page.keyboard.press("]")
         page.locator("#where", has_text="encoder layer 2, head 1").wait_for()
+        page.get_by_role("button", name="head 3", exact=True).click(modifiers=["Shift"])
+        page.locator("#where", has_text="encoder layer 2, mean of heads 1, 3").wait_for()
+        page.get_by_role("button", name="head 4", exact=True).focus()
+        page.keyboard.press("Shift+Enter")
+        page.locator("#where", has_text="mean of heads 1, 3, 4").wait_for()
+        page.locator(".token", has_text="cat").first.click()
+        page.get_by_text("mean of heads 1, 3, 4: cat looks at").wait_for()
+        some = stage.weights(number, 1)[[0, 2, 3]].mean(0)
+        assert page.locator(".token", has_text="sat").get_attribute("title") == f"{100 * some[2, 3]:.1f} %"
+        page.get_by_role("button", name="head 4", exact=True).click()
+        page.locator("#where", has_text="encoder layer 2, head 4").wait_for()
+        assert "several" not in page.url
         page.get_by_role("button", name="copy link").click()
         page.get_by_text("Copied: the link").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == page.url
@@ -218,6 +231,11 @@ def test_heads_are_sorted_filtered_and_seen_large(page: Page) -> None:
         assert sorted(found) == sorted([*like[1:], False])
         page.get_by_role("tab", name="Heads").focus()
         assert page.locator(".enlarged").is_hidden()
+        for at in (0, 1):
+            page.locator(".cell").nth(at).click(modifiers=["Shift"])
+        until(page, "document.querySelectorAll('.cell[aria-pressed=true]').length === 2")
+        page.get_by_role("tab", name="Words").click()
+        page.locator("#where", has_text="mean of heads 1, 2").wait_for()
 
 
 def test_a_page_opens_on_the_best_head(page: Page) -> None:
@@ -248,6 +266,10 @@ def test_a_link_and_a_head_are_cut_and_the_change_is_measured(page: Page) -> Non
         assert source[int(weights.argmax())].strip() == name.strip("␣ ")
         button.click()
         moved = stage.cut(number, {"layer": layer, "head": 0, "queries": [3], "keys": [int(weights.argmax())]})
+        links = {"layer": layer, "queries": [3], "keys": [1, 2]}
+        assert stage.cut(number, links | {"head": [0, 1]}) == stage.cut(number, links | {"head": None})  # it has two
+        with pytest.raises(UsageError, match="a list of several"):
+            stage.cut(number, links | {"head": [0, None]})
         result = page.locator(".cutting p")
         result.get_by_text("→").first.wait_for()
         text = result.inner_text()

@@ -85,7 +85,8 @@ function cell(context, layer, index, head) {
   const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
     onpointerenter: () => point(true), onfocus: () => point(true), onpointerleave: () => point(false), onblur: () => point(false),
-    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
+    "aria-pressed": String(context.several !== null && context.layer === layer && context.several.includes(head)),
+    onclick: (event) => event.shiftKey ? context.choose(index, head, true) : state.set({ layer: index, head, several: null, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
     el("b", { "aria-hidden": "true" }, `${SHORT[layer.role]} ${layer.number}.${head + 1}`), canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
@@ -220,7 +221,7 @@ export const atlas = {
   name: "heads",
   title: "Heads",
   tools: ["pieces"],
-  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things.",
+  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things. With Shift several heads of a layer are chosen, of which other views show the mean.",
   fits: () => true,
   draw,
 };

@@ -60,7 +60,7 @@ function moved(context, cosines, word, other, width) {
 }
 
 function draw(root, context) {
-  const { scene, layer, heads, head, data, state, same, scenes } = context;
+  const { scene, layer, heads, data, state, same, scenes } = context;
   const B = partner(context);
   const unit = sideOf(scene, layer.columns).grid ? "place" : "word";
   const whole = congruent(context, B.scene);
@@ -75,7 +75,7 @@ function draw(root, context) {
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
   const between = el("div", { class: "between" },
-    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, placeName(context, layer, head))),
+    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, `${context.spokenLayer(layer)}, ${context.which}`)),
     el("p", {}, el("b", { class: "less" }, "B"), " ", ...(candidates.length > 1 ? [which, " "] : []), where)); // prettier-ignore
 
   const auto = (i) => (whole ? i : twin(rows, rowsB, i));
@@ -116,7 +116,7 @@ function draw(root, context) {
   }
 
   let [wanted, painted] = [null, null];
-  const halves = () => [[context, rows[painted.i], columns], [{ ...context, scene: B.scene, layer: B.layer, head: B.head }, rowsB[painted.j], columnsB]]
+  const halves = () => [[context, rows[painted.i], columns], [{ ...context, scene: B.scene, layer: B.layer, head: B.head, several: B.several }, rowsB[painted.j], columnsB]]
     .map(([own, asking, asked]) => ({ context: own, asking, asked })); // prettier-ignore
   const copied = copies(context, "the comparison", {
     nodes: () => [board, caption, first],

@@ -41,7 +41,7 @@ class Data {
     return this.once(`${scene.id}/${layer}`, () => this.packed(scene, layer).then(spread));
   }
 
-  // The map of one head, or the mean of all where it is null: row s, column t stands at s T + t. Exact.
+  // The map of one head, the mean of a list of them, or of all where it is null: row s, column t stands at s T + t. Exact.
   map(scene, layer, head) {
     return this.once(`${scene.id}/map/${layer}/${head}`, () => this.exact(scene, layer, head));
   }
@@ -222,9 +222,9 @@ class Written extends Data {
   async exact(scene, layer, head) {
     const [H, S, T] = scene.layers[layer].shape;
     const weights = await this.weights(scene, layer);
-    if (head !== null) return weights.subarray(head * S * T, (head + 1) * S * T);
-    const mean = new Float32Array(S * T);
-    for (let i = 0; i < weights.length; i++) mean[i % mean.length] += weights[i] / H;
+    if (head !== null && !Array.isArray(head)) return weights.subarray(head * S * T, (head + 1) * S * T);
+    const [mean, heads] = [new Float32Array(S * T), head ?? [...Array(H).keys()]];
+    for (const h of heads) for (let i = 0; i < mean.length; i++) mean[i] += weights[h * S * T + i] / heads.length;
     return mean;
   }
 

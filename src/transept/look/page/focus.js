@@ -14,8 +14,8 @@ const LEAST = 0.01;
 
 // What one word looks at, in a sentence that is always true.
 export function told(context, from, shares, others, backward) {
-  const { layer, heads, spokenLayer } = context;
-  const place = `${spokenLayer(layer)}, ${heads.length === 1 ? `head ${heads[0] + 1}` : "mean of all heads"}`;
+  const { layer, which, spokenLayer } = context;
+  const place = `${spokenLayer(layer)}, ${which}`;
   const best = largest(shares, others.length).filter((i) => !others[i].parks && shares[i] >= LEAST).slice(0, 3);
   const words = best.map((i) => `${shown(others[i].text)} ${percent(shares[i])}`);
   const parked = others.reduce((sum, { parks }, i) => sum + (parks ? shares[i] : 0), 0);
@@ -161,7 +161,8 @@ function draw(root, context) {
     if (wanted !== i) return; // the pointer has gone on
     const found = alike(scene, layer).map((one, r) => {
       const every = [...Array(one.shape[0]).keys()];
-      const chosen = context.head === null || context.head >= every.length ? every : [context.head];
+      const { heads, head, several } = context;
+      const chosen = (head !== null || several) && heads.every((h) => h < every.length) ? heads : every;
       return gathered(lines[r], { all: every.length, chosen }, asked, backward);
     });
     const shares = found[alike(scene, layer).indexOf(layer)];

@@ -42,6 +42,25 @@ function placeOf(one, view = viewOf(one)) {
   return { layer, head: head !== null && head < layer.shape[0] ? head : null };
 }
 
+// Which heads are shown where no single one is: some, or null for all of them.
+function severalOf(layer, head) {
+  const told = head === null && state.now.several !== null ? state.now.several.split(",").map(Number) : [];
+  const found = [...new Set(told)].filter((one) => Number.isInteger(one) && one >= 0 && one < layer.shape[0]).sort((a, b) => a - b);
+  return found.length > 1 ? found : null;
+}
+
+// A head alone; or, with a key held down, beside those that are chosen, or no more.
+function choose(index, head, more) {
+  const layer = scene().layers[index];
+  const now = placeOf(scene());
+  const held = now.layer !== layer ? [] : severalOf(layer, now.head) ?? (now.head === null ? [] : [now.head]);
+  const next = held.includes(head) ? held.filter((one) => one !== head) : [...held, head];
+  if (!more || head === null || next.length < 2) state.set({ layer: index, head: more && head !== null ? next[0] ?? null : head, several: null });
+  else state.set({ layer: index, head: null, several: String(next.sort((a, b) => a - b)) });
+}
+
+const spokenHeads = (head, several) => (head !== null ? `head ${head + 1}` : several ? `mean of heads ${several.map((one) => one + 1).join(", ")}` : "mean of all heads");
+
 function viewOf(one) {
   const views = fitting(one);
   return views.find(({ name }) => name === state.now.view) ?? views[0];
@@ -88,12 +107,14 @@ function drawTools(one, { layer, head: chosen }, view) {
   const [heads] = layer.shape;
   const { now } = state;
   const index = one.layers.indexOf(layer);
+  const several = severalOf(layer, chosen);
   const shows = new Set(view.tools);
   const chips = [null, ...Array(heads).keys()].map((head) =>
-    toggle(head === null ? "mean" : String(head + 1), chosen === head, () => state.set({ layer: index, head }), {
+    el("button", { type: "button", "aria-pressed": String(head === null ? chosen === null && !several : chosen === head || Boolean(several?.includes(head))),
+      onclick: (event) => choose(index, head, event.shiftKey || event.ctrlKey || event.metaKey),
       "aria-label": head === null ? "the mean of all heads" : `head ${head + 1}`,
-      title: layer.labels?.[head] ?? null,
-    }));
+      title: head === null ? null : [layer.labels?.[head], "with Shift: beside the others"].filter(Boolean).join("; "),
+    }, head === null ? "mean" : String(head + 1)));
   at("tools").replaceChildren(
     ...[
       shows.has("heads") && heads > 1 && el("div", { role: "group", "aria-label": "Heads", class: "chips" }, "Heads", ...chips),
@@ -103,9 +124,8 @@ function drawTools(one, { layer, head: chosen }, view) {
       el("button", { type: "button", title: "The address of what is shown now", onclick: link }, "copy link"),
     ].filter(Boolean));
   const label = layer.labels?.[chosen];
-  const head = chosen === null ? "mean of all heads" : `head ${chosen + 1}`;
   at("where").hidden = !shows.has("heads");
-  at("where").textContent = `${spokenLayer(layer)}, ${head}`;
+  at("where").textContent = `${spokenLayer(layer)}, ${spokenHeads(chosen, several)}`;
   if (label) at("where").append(" ", el("span", { class: "label" }, label));
 }
 
@@ -142,9 +162,10 @@ async function draw() {
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
     if (turn !== drawing) return;
     const { now } = state;
-    const heads = head === null ? [...Array(layer.shape[0]).keys()] : [head];
+    const several = severalOf(layer, head);
+    const heads = head === null ? several ?? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say, told, scenes: told.scenes,
+      scene: one, layer, weights, heads, head, several, which: spokenHeads(head, several), choose, state, data, open, spokenLayer, say, told, scenes: told.scenes,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -167,7 +188,7 @@ function move(change) {
   }
   if (change.head) {
     const next = (head ?? -1) + change.head;
-    if (next < layer.shape[0]) state.set({ layer: index, head: next < 0 ? null : next });
+    if (next < layer.shape[0]) state.set({ layer: index, head: next < 0 ? null : next, several: null });
   }
 }
 

@@ -14,7 +14,7 @@ const MEANS = 28; // pixels of the bars below
 const ORDERS = { "": "as written", columns: "columns: most looked at first", rows: "rows: narrowest first" };
 
 function draw(root, context) {
-  const { layer, head, spokenLayer, state, scene, data } = context;
+  const { layer, head, several, spokenLayer, state, scene, data } = context;
   let { rows, columns } = context;
   const [R, C] = [rows.length, columns.length];
   let shares = new Float32Array(R * C);
@@ -232,7 +232,7 @@ function draw(root, context) {
     el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = null;
   root.resized = fit;
-  const own = data.map(scene, scene.layers.indexOf(layer), head).then((found) => merged(found, layer.shape[2], rows, columns));
+  const own = data.map(scene, scene.layers.indexOf(layer), several ?? head).then((found) => merged(found, layer.shape[2], rows, columns));
   const ready = Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
     if (!canvas.isConnected) return; // another view was chosen meanwhile
     shares = taken ? mine.map((share, i) => share - taken[i]) : mine;

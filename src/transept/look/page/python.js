@@ -63,14 +63,14 @@ const whole = (layer) => {
   const name = literal(layer.name);
   return layer.shared ? `kept[${name}][0, :, ${layer.begins} : ${layer.begins + layer.shape[1]}]` : `kept[${name}][0]`;
 };
-const ofHeads = (head) => (head === null ? "mean(0)  # the mean of all heads" : null);
-const picked = (name, head) => (head === null ? `${name} = ${name}.${ofHeads(head)}` : `${name} = ${name}[${head}]  # head ${head + 1}`);
+const picked = (name, { head, several }) => (head !== null ? `${name} = ${name}[${head}]  # head ${head + 1}`
+  : several ? `${name} = ${name}[${list(several)}].mean(0)  # the mean of heads ${several.map((one) => one + 1).join(", ")}` : `${name} = ${name}.mean(0)  # the mean of all heads`); // prettier-ignore
 
 // What one word looks at, or what looks at it: a line for each word.
 export function row(context, asking, asked, backward) {
-  const { layer, head } = context;
+  const { layer } = context;
   const made = backward
-    ? [`shares = ${whole(layer)}[:, :, ${list(asking.members)}].sum(2)  # (heads, what looks)`, picked("shares", head),
+    ? [`shares = ${whole(layer)}[:, :, ${list(asking.members)}].sum(2)  # (heads, what looks)`, picked("shares", context),
         "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].mean():.6f}", sep="\\t")']
     : [...shared(context, asking),
         "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].sum():.6f}", sep="\\t")']; // prettier-ignore
@@ -94,7 +94,7 @@ export function compared(one, other, pairs) {
 }
 
 // The shares of the heads that are shown, of a layer that was recorded: `shares`.
-const shared = ({ layer, head }, asking) => [`shares = kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", head)];
+const shared = (context, asking, { layer } = context) => [`shares = kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", context)];
 
 // How near the vectors of two words are, layer by layer.
 export function drift(one, other, trunk) {
@@ -126,10 +126,10 @@ export function rising(context, updates, index, likely) {
 
 // What some tokens look at on average, a line for each token of a picture or a sound.
 export function tokens(context, members) {
-  const { layer, head, sides } = context;
+  const { layer, sides } = context;
   const side = context.scene.sides.length > 1 && sides.columns !== context.scene.sides[0] ? "target" : "source";
   return [...opening(context), ...recorded([layer]),
-    `shares = kept.rows(${literal(layer.name)}, ${places(layer, members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", head),
+    `shares = kept.rows(${literal(layer.name)}, ${places(layer, members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", context),
     `for name, share in zip(example.${side}.tokens, shares, strict=True):`, '    print(name, f"{share:.6f}", sep="\t")', ""].join("\n"); // prettier-ignore
 }
 
@@ -146,10 +146,11 @@ export function rollout(context, members) {
 
 // The same in every layer of its kind: a line for each layer.
 export function depth(context, asking, asked, backward) {
-  const { scene, layer, head } = context;
+  const { scene, layer, head, several } = context;
   const layers = alike(scene, layer);
   const names = layers.map((one) => {
-    const heads = head !== null && head < one.shape[0] ? "" : ".mean(0, keepdim=True)";
+    const some = several?.every((h) => h < one.shape[0]);
+    const heads = head !== null && head < one.shape[0] ? "" : `${some ? `[${list(several)}]` : ""}.mean(0, keepdim=True)`;
     const at = heads ? 0 : head;
     const maps = backward ? `${whole(one)}[:, :, ${list(asking.members)}].sum(2)` : `kept.rows(${literal(one.name)}, ${places(one, asking.members)})[0].mean(1)`;
     return `    (${one.number}, ${maps}${heads}[${at}]),`;
@@ -162,11 +163,11 @@ export function depth(context, asking, asked, backward) {
 
 // A map of words; less another one where there is one.
 export function map(context, rows, columns, other = null) {
-  const { layer, head } = context;
+  const { layer } = context;
   const layers = other ? [layer, other.layer] : [layer];
-  const less = other ? [`other = merge(${whole(other.layer)}, rows, columns)  # of ${literal(other.layer.name)}`, picked("other", other.head), "shares = shares - other"] : [];
+  const less = other ? [`other = merge(${whole(other.layer)}, rows, columns)  # of ${literal(other.layer.name)}`, picked("other", other), "shares = shares - other"] : [];
   return [...opening(context, [WORDS]), ...words("rows", rows), ...words("columns", columns), ...recorded(new Set(layers.map(({ name }) => name)).size > 1 ? layers : [layer]),
-    `shares = merge(${whole(layer)}, rows, columns)  # (heads, rows, columns)`, picked("shares", head), ...less,
+    `shares = merge(${whole(layer)}, rows, columns)  # (heads, rows, columns)`, picked("shares", context), ...less,
     "for word, line in zip(rows, shares, strict=True):", '    print(word.text, *(f"{share:.6f}" for share in line), sep="\\t")', ""].join("\n"); // prettier-ignore
 }
 

@@ -2,7 +2,7 @@
 // which one, and which head, to look at first.
 
 const FIRST = {
-  view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, speed: 1,
+  view: "words", scene: 0, layer: null, head: null, several: null, pin: null, pieces: false, backward: false, parked: false, speed: 1,
   other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, top: 100, order: "", label: "", rollout: false, step: null, output: null, against: null, way: false,
   method: "leave-one-out",
 };
