@@ -63,7 +63,7 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
     if type(at) is not int or not 0 <= at < len(scene.layers):
         raise UsageError(f"the scene has {len(scene.layers)} attentions, and no number {at}")
     layer = scene.layers[at]
-    heads = head if isinstance(head, list) else [head]
+    heads: list[Any] = head if isinstance(head, list) else [head]
     if not heads or not all(type(one) is int for one in heads if one is not None) or (None in heads and len(heads) > 1):
         raise UsageError("a head is a number, a list of several, or none for all of them")
     if queries is None and keys is None:
