@@ -101,7 +101,7 @@ class Stage:
         of = int(number in self._twins.values())
         told = scene.told()
         if scene.sound is not None:
-            told["sound"] = scene.sound | {"said": [self._dropped.spoken(one) for one in scene.sound["said"]]}
+            told["sound"] = scene.sound | {"said": tuple(self._dropped.spoken(one) for one in scene.sound["said"])}
         told["title"] = self._dropped.spoken(scene.title)
         return {
             "id": number,

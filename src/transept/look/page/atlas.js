@@ -58,11 +58,13 @@ function direction(shares) {
   return found.map((one) => one / length);
 }
 
+const wayOf = (cell) => (cell.way ??= direction(cell.shares)); // once it is wanted
+
 // What is known of a cell once its map is there.
 function keep(cell, shares, rows, columns, spread) {
   painted(cell.canvas, shares, rows, columns);
   tellSpread(cell.bar, spread);
-  Object.assign(cell, { spread, reach: reachOf(shares, rows, columns), way: direction(shares), size: `${rows} ${columns}` });
+  Object.assign(cell, { spread, shares, rows, columns, way: null });
 }
 
 function tellSpread(bar, spread) {
@@ -109,8 +111,8 @@ function draw(root, given) {
   // The head that is pointed at, large, and those that look alike outlined; null: none is.
   context.point = (cell) => {
     for (const { button } of all) button.classList.remove("similar");
-    enlarged.hidden = !cell?.way;
-    if (!cell?.way) return;
+    enlarged.hidden = !cell?.shares;
+    if (!cell?.shares) return;
     const box = cell.canvas.getBoundingClientRect(); // it is shown in the corner that is farthest from it
     const [low, right] = [box.top > window.innerHeight / 2, box.left > window.innerWidth / 2];
     Object.assign(enlarged.style, { top: low ? "8px" : "auto", bottom: low ? "auto" : "8px", left: right ? "12px" : "auto", right: right ? "auto" : "12px" });
@@ -118,7 +120,9 @@ function draw(root, given) {
     pen.imageSmoothingEnabled = false;
     pen.clearRect(0, 0, LARGE, LARGE);
     pen.drawImage(cell.canvas, 0, 0, LARGE, LARGE);
-    const others = all.filter((other) => other !== cell && other.size === cell.size && other.way.reduce((sum, one, i) => sum + one * cell.way[i], 0) >= ALIKE);
+    const own = wayOf(cell);
+    const fitting = all.filter((other) => other !== cell && other.shares && other.rows === cell.rows && other.columns === cell.columns);
+    const others = fitting.filter((other) => wayOf(other).reduce((sum, one, i) => sum + one * own[i], 0) >= ALIKE);
     for (const { button } of others) button.classList.add("similar");
     const named = others.slice(0, 4).map(({ name }) => name).join("; ");
     pointed.textContent = `${cell.name}; entropy ${cell.spread.toFixed(2)} of its most. ${others.length ? `${others.length} look alike: ${named}${others.length > 4 ? " …" : ""}.` : "None that was drawn looks alike."}`;
@@ -203,7 +207,8 @@ function draw(root, given) {
   async function arrange(holder) {
     for (const row of rows) await row.fill();
     if (state.now.order === "useful") await weigh(holder);
-    const by = { narrow: (one) => one.spread, broad: (one) => -one.spread, near: (one) => one.reach, far: (one) => -one.reach, worth: (one) => -one.worth, useful: (one) => -one.use }[state.now.order];
+    const reach = ({ shares, rows, columns }) => reachOf(shares, rows, columns);
+    const by = { narrow: (one) => one.spread, broad: (one) => -one.spread, near: reach, far: (one) => -reach(one), worth: (one) => -one.worth, useful: (one) => -one.use }[state.now.order];
     if (holder.isConnected) holder.append(...[...all].sort((one, other) => by(one) - by(other)).map(({ node }) => node));
   }
   const sorted = state.now.order && orders.some(([name]) => name === state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
