@@ -134,7 +134,7 @@ def integrated(example: Example, choice: Choice) -> Attribution:
 
 
 # What a person picks, what it is measured in, and how it is found.
-METHODS: dict[str, tuple[str, Callable[[Example, Choice], Attribution]]] = {
+METHODS: dict[str, tuple[str, Callable[..., Attribution]]] = {
     "attention": ("share", attended),
     "gradient": ("logit", input_x_gradient),
     "integrated": ("logit", integrated),
@@ -199,8 +199,8 @@ def why_of(read: Read, output: int, method: str, against: int | None = None) -> 
     """How much each token of each side that was read counts for an output, by one of `METHODS`.
 
     `against` is another class, or another token that could have stood there: then it is why this one rather than that.
-    `apart` is how far the numbers are from adding up to what they should, where a method has that, and `value` what is
-    explained.
+    `together` are words of several tokens whose numbers do not add up: what each was measured to be. `apart` is how far
+    the numbers are from adding up to what they should, where a method has that, and `value` what is explained.
     """
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}.{nearest(method, METHODS)}", remedy=", ".join(METHODS))
@@ -208,12 +208,17 @@ def why_of(read: Read, output: int, method: str, against: int | None = None) -> 
     choice = output_of(read, output)
     with torch.no_grad():
         probability = float(read.example.probability(choice))
-    found = find(read.example, replace(choice, against=against))
     names = {"source": read.sides[0].name, "target": read.sides[-1].name}
+    words = {"source": read.sides[0].grouped(), "target": read.sides[-1].grouped()}
+    found = find(read.example, replace(choice, against=against), **({"words": words} if find is leave_one_out else {}))
     return {
         "unit": unit,
         "at": choice.at,
         "sides": {names[side]: numbers.tolist() for side, numbers in found.tokens.items()},
+        "together": {
+            names[side]: [[list(tokens), value] for tokens, value in measured.items()]
+            for side, measured in (found.together or {}).items()
+        },
         "value": found.value,
         "baseline": found.baseline,
         "apart": found.error,

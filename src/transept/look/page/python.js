@@ -195,7 +195,7 @@ export const choices = (context, place, count) =>
     "for token, share in zip(best.indices.tolist(), best.values.tolist(), strict=True):", '    print(token, f"{share:.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
 
 const METHODS = {
-  "leave-one-out": ["from transept.inspect.attribution import leave_one_out", "leave_one_out(example, choice)"],
+  "leave-one-out": ["from transept.inspect.attribution import leave_one_out", "leave_one_out(example, choice, words={WORDS})"],
   integrated: ["from transept.inspect.attribution import integrated_gradients", "integrated_gradients(example, choice, steps=200)"],
   gradient: ["from transept.inspect.attribution import input_x_gradient", "input_x_gradient(example, choice)"],
   attention: ["from transept.look.asking import attended", "attended(example, choice)"],
@@ -208,7 +208,7 @@ export function why(context, output, method, against, sides) {
   const at = scene.asked[output] === null ? "None" : scene.asked[output];
   const told = sides.flatMap(([side, groups]) => [...words(side, groups)]);
   return [...opening(context, [from, "from transept.inspect.example import Choice", "from transept.inspect.words import Word"]),
-    `choice = Choice(${scene.indices[output]}, ${at}${against === null ? "" : `, against=${against}`})`, `found = ${call}`, ...told,
+    `choice = Choice(${scene.indices[output]}, ${at}${against === null ? "" : `, against=${against}`})`, ...told, `found = ${call.replace("{WORDS}", `{${sides.map(([side]) => `"${side}": ${side}`).join(", ")}}`)}`,
     ...sides.flatMap(([side]) => [`for word, number in zip(${side}, found.words(${literal(side)}, ${side}), strict=True):`, '    print(word.text, f"{number:.6f}", sep="\\t")']), ""].join("\n"); // prettier-ignore
 }
 

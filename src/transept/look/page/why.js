@@ -118,8 +118,9 @@ function draw(root, context) {
     const shares = Object.entries(found.sides).map(([name, numbers]) => {
       const side = scene.sides.find((one) => one.name === name);
       const last = name === scene.sides[0].name && scene.sides.length > 1 ? Infinity : found.at ?? Infinity;
+      const together = new Map((found.together[name] ?? []).map(([tokens, value]) => [tokens.join(), value])); // parts do not add up to it
       const words = groups(side, now.pieces).map(({ text, members, parks }) => ({
-        text, parks, members, last: members[0] <= last, value: members.reduce((sum, i) => sum + numbers[i], 0),
+        text, parks, members, last: members[0] <= last, value: together.get(members.join()) ?? members.reduce((sum, i) => sum + numbers[i], 0),
       })).filter((word) => word.last);
       return { side, words, numbers };
     });
