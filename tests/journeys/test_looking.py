@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from safetensors.torch import load_file
 import transept
 from journeys.conftest import make_toy, run
 from transept.cli.moments import film_of, opened
+from transept.look.stage import Stage
+from unit.look.browsed import Shown
+from unit.look.conftest import browser, page  # noqa: F401
+from unit.look.test_copy import agrees
 
 UPDATES = ["30", "60", "90", "120"]
 
@@ -53,6 +58,29 @@ def test_each_moment_has_the_weights_that_were_saved(kept: Path) -> None:
         saved = load_file(kept / "checkpoints" / f"{update:08d}" / "model.safetensors")
         assert saved
         assert all(torch.equal(state[name], tensor) for name, tensor in saved.items())
+
+
+def test_the_python_of_a_film_and_of_a_checkpoint_gives_their_numbers(page: Any, kept: Path) -> None:  # noqa: F811
+    own = opened(kept, "cpu")
+    stage = Stage(own, opened(kept / "checkpoints" / "00000030", "cpu"), film_of(kept, own))
+    stage.open("1 2 3", most=4)
+    with Shown(stage) as root:
+        page.goto(f"{root}#view=film&layer=5&head=1&pin=0")
+        assert [row[0] for row in agrees(page, "the film of a word")] == UPDATES
+        curves = agrees(page, "the curves")
+        assert [row[0] for row in curves] == UPDATES
+        assert float(curves[0][-1]) < float(curves[-1][-1]), "it learned"
+        page.goto(f"{root}#view=compare&layer=5&pin=1&other=1:")
+        agrees(page, "the comparison")
+
+
+def test_a_run_without_a_model_says_how_to_make_one(own_run: Path) -> None:
+    shutil.rmtree(own_run / "model")
+    ended = run("look", own_run, "1 2 3", "--film", "--no-open")
+    assert ended.code == 3
+    assert f"`transept average {own_run}`" in ended.err
+    assert run("average", own_run).code == 0
+    assert len(film_of(own_run, opened(own_run, "cpu")).updates) > 1
 
 
 def test_a_checkpoint_stands_where_a_model_stands(kept: Path, tmp_path: Path) -> None:

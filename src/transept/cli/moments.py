@@ -51,7 +51,7 @@ def film_of(path: Path, last: Loaded) -> Film:
             where=path,
             remedy=f"Keep more while it trains: `transept train {path / 'config.yaml'} run=ANOTHER train.keep=20`.",
         )
-    return Film(updates, model_at(path, last))
+    return Film(updates, model_at(path, last), path / "checkpoints")
 
 
 def updates_of(run: Path) -> list[int]:

@@ -27,10 +27,11 @@ FINE = 1_000_000  # capacities are whole numbers: so many parts of one
 
 @dataclass(frozen=True)
 class Step:
-    """One attention of a stack: how its tokens look at themselves, (T, T), or at the memory, (T, S)."""
+    """One attention of a stack: how its tokens look at themselves, (T, T), or at the memory, (T, S), and its name."""
 
     weights: Tensor
     source: str = "self"
+    name: str = ""
 
 
 def layers(example: Example) -> dict[str, list[Step]]:
@@ -57,7 +58,7 @@ def layers(example: Example) -> dict[str, list[Step]]:
                     call = calls[name] = calls.get(name, -1) + 1
                     begins = [*kept.begins(name), kept.shape(name)[2]]
                     own = kept[name][0, :, begins[call] : begins[call + 1]]
-                    found[trunk].append(Step(own.float().mean(0).cpu(), layer.spec.source))
+                    found[trunk].append(Step(own.float().mean(0).cpu(), layer.spec.source, name))
     return found
 
 

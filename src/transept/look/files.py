@@ -55,6 +55,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     """
     told, box = stage.told(), Box(ROOM)
     told["paths"] = [told["model"], told["against"]]  # where they lie on this machine is nobody's business
+    told["checkpoints"] = told["checkpoints"] and "checkpoints"
     for scene in told["scenes"]:
         if scene["branches"]:
             try:
@@ -68,6 +69,8 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
                 layer["pooled"] = box.put(stage.small(scene["id"], number))
             packed = box.put(stage.packed(scene["id"], number, exact=True), f"{layer['name']} of scene {scene['id']}")
             layer |= {"left out": True} if packed is None else {"packed": packed}
+        if any(side["grid"] for side in scene["sides"]):
+            _rollouts(stage, scene, box)
     told["drifts"] = dict(_drifts(stage, told["scenes"], box))
     for scene in told["scenes"] if stage.film is not None else ():
         if not scene["of"]:
@@ -83,6 +86,18 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     )
     html = html.replace('<script type="module" src="page/main.js"></script>', begin)
     return html.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{ALONE}">', 1), box.left
+
+
+def _rollouts(stage: Stage, scene: Mapping[str, Any], box: Box) -> None:
+    """What the picture shows of attention that is followed through the layers, of two bytes each as maps are."""
+    for number, layer in enumerate(scene["layers"]):
+        try:
+            shares = np.frombuffer(stage.rollout(scene["id"], number), "<f4")
+        except UsageError:  # it cannot be followed: the page says so where it is asked
+            return
+        numbers = np.rint(65535 * np.sqrt(shares.clip(0, 1))).astype("<u2").tobytes()
+        if packed := box.put(numbers, f"the rollout of {layer['name']} of scene {scene['id']}"):
+            layer["rolled"] = packed
 
 
 class Box:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,10 +46,14 @@ class Moment:
 
 
 class Film:
-    """The moments of a run. `model_at` gives the model with the weights of an update; it may give one model again."""
+    """The moments of a run. `model_at` gives the model with the weights of an update; it may give one model again.
 
-    def __init__(self, updates: Sequence[int], model_at: Callable[[int], Built]) -> None:
-        self.updates = tuple(sorted(updates))
+    `folder` is where the checkpoints lie, each called by its update, so that a program can name them; None where that
+    is not known.
+    """
+
+    def __init__(self, updates: Sequence[int], model_at: Callable[[int], Built], folder: Path | None = None) -> None:
+        self.updates, self.folder = tuple(sorted(updates)), folder
         self._model_at = model_at
         self._held: tuple[int, Built] | None = None
         self._kept: dict[tuple[int, int], Moment] = {}

@@ -69,13 +69,29 @@ class Read:
         return {"encoder": (names[0], names[0]), "decoder": (written, names[-1]), "cross": (written, names[0])}[role]
 
 
-def read(loaded: Loaded, given: str, target: Sequence[int] | None = None, most: int | None = None) -> Read:
-    """An input of a model: a text, or the file of a picture or a sound. `target` are tokens that its text begins with.
+def read(loaded: Loaded, given: str, target: Sequence[int] | str | None = None, most: int | None = None) -> Read:
+    """An input of a model: a text, or the file of a picture or a sound. `target` are tokens that its text begins with,
+    or the text that its second stack is to have written: nothing is added to that.
 
     UsageError where the model takes none of these, InvalidData where the text is too long or the file is no such thing.
     """
+    if isinstance(target, str):
+        target, most = tokens_of(loaded, target), 0
     found = _read(loaded, given, target, most)
     return replace(found, begun=tuple(target or ()), most=most)
+
+
+def tokens_of(loaded: Loaded, text: str) -> list[int]:
+    """The tokens of a text as a second stack writes it: with the end behind them, where the model has one."""
+    if not isinstance(loaded.model, Seq2SeqLayer):
+        raise UsageError("this model has one stack, and no text to be given it", remedy="Write it behind what is read.")
+    (one,) = demand_tokenizer(loaded).encodings([text])
+    found = [token for token, of in zip(one.ids, one.texts, strict=True) if of is not None]
+    end = loaded.demand_search().special.eos
+    found += [] if end is None else [end]
+    if len(found) >= loaded.longest:
+        raise InvalidData(f"{len(found)} tokens, and the model takes {loaded.longest}", remedy="Shorten the text.")
+    return found
 
 
 def _read(loaded: Loaded, given: str, target: Sequence[int] | None, most: int | None) -> Read:

@@ -107,10 +107,12 @@ class Seen:
             return self.kept[self.name][0]
         return self.kept.rows(self.name, range(self.begins, self.begins + self.size))[0]
 
-    def one(self, head: int | None) -> Floats:
-        """The map of a head, or the mean of all, (S, T)."""
+    def one(self, heads: Sequence[int] | None) -> Floats:
+        """The mean of the maps of some heads, or of all, (S, T)."""
+        if heads is None:
+            return _floats(self.map().mean(0))
         rows = range(self.begins, self.begins + self.size)
-        return _floats(self.map().mean(0) if head is None else self.kept.rows(self.name, rows, head)[0])
+        return _floats(torch.stack([self.kept.rows(self.name, rows, head)[0] for head in heads]).mean(0))
 
     def some(self, rows: Sequence[int]) -> Floats:
         """Some of the rows, (H, N, T): nothing is made of the others."""
@@ -129,6 +131,7 @@ class Seen:
             "shared": self.shared,
             "begins": self.begins,
             "labels": self.labels,
+            "scores": [round(one, 6) for one in self.scores],
         }
 
     def is_like(self, other: Seen) -> bool:

@@ -11,10 +11,12 @@ import secrets
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import NoneType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from transept.errors import TranseptError, UsageError
+from transept.look.dropped import LARGEST as FILE
 from transept.look.files import POLICY, TYPES, page
 from transept.look.stage import Stage
 
@@ -78,9 +80,11 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "scene", number, "weights", layer]:
                 self._answer(lambda: stage.packed(int(number), int(layer)))
             case ["api", "scene", number, "map", layer, head]:
-                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else int(head)))
+                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else _whole(head)))
             case ["api", "scene", number, "sound"]:
                 self._answer(lambda: stage.sound(int(number)))
+            case ["api", "scene", number, "rollout", layer]:
+                self._answer(lambda: stage.rollout(int(number), int(layer)))
             case ["api", "scene", number, "small", layer]:
                 self._answer(lambda: stage.small(int(number), int(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
@@ -89,25 +93,38 @@ class Handler(BaseHTTPRequestHandler):
                 self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
     def do_POST(self) -> None:
-        if (path := self._path()) is None or (asked := self._body()) is None:
+        if (path := self._path()) is None:
+            return
+        if path == "api/file":
+            self._drop()
+            return
+        if (asked := self._body()) is None:
             return
         stage = self.server.stage
         number = asked.get("scene")
-        if path in ("api/cut", "api/why", "api/beam") and (not isinstance(number, int) or isinstance(number, bool)):
-            self._refuse(HTTPStatus.BAD_REQUEST, "a cut, a why and a beam are asked of a scene, by its number")
+        if path in ("api/cut", "api/why", "api/beam", "api/agree", "api/lens", "api/ways") and (
+            not isinstance(number, int) or isinstance(number, bool)
+        ):
+            self._refuse(HTTPStatus.BAD_REQUEST, "what is asked of a scene is asked by its number")
         elif path == "api/cut" and isinstance(number, int):
             self._answer(lambda: stage.cut(number, asked))
         elif path == "api/beam" and isinstance(number, int):
             self._answer(lambda: stage.beam(number))
-        elif path == "api/why" and isinstance(number, int):
-            output, method = asked.get("output"), asked.get("method")
-            if type(output) is not int or not isinstance(method, str):
-                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method}")
-                return
-            self._answer(lambda: stage.why(number, output, method))
+        elif path in ("api/why", "api/agree", "api/lens", "api/ways") and isinstance(number, int):
+            output, method, against = asked.get("output"), asked.get("method", ""), asked.get("against")
+            if type(output) is not int or not isinstance(method, str) or type(against) not in (int, NoneType):
+                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method, against}")
+            elif path == "api/why":
+                self._answer(lambda: stage.why(number, output, method, against))
+            elif path == "api/agree":
+                self._answer(lambda: stage.agree(number, output, against))
+            elif path == "api/ways":
+                self._answer(lambda: stage.ways(number, output))
+            else:
+                self._answer(lambda: stage.lens(number, output))
         elif path == "api/scene":
             given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
-            if not isinstance(given, str) or not _ids(target) or not isinstance(most, int | None):
+            if not isinstance(given, str) or not _written(target) or not isinstance(most, int | None):
                 self._refuse(HTTPStatus.BAD_REQUEST, "a scene is asked by {given, target, most}")
                 return
             self._answer(lambda: stage.scene(stage.open(given, target, most)))
@@ -128,14 +145,26 @@ class Handler(BaseHTTPRequestHandler):
             return None
         return rest[0]
 
+    def _content(self, kind: str, most: int, what: str) -> bytes | None:
+        """What was sent, of this kind and no longer than it may be; None where the request was refused."""
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != kind or not length.isdigit() or int(length) > most:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"{what} of at most {most:,} bytes")
+            return None
+        return self.rfile.read(int(length))
+
+    def _drop(self) -> None:
+        """A file that was dropped on the page, or chosen there, becomes a scene. Its name is in a header, as text."""
+        if (content := self._content(TYPES["bytes"], FILE, "what is dropped is a file")) is not None:
+            name, stage = unquote(self.headers.get("X-Name", "")), self.server.stage
+            self._answer(lambda: stage.scene(stage.drop(name, content)))
+
     def _body(self) -> dict[str, Any] | None:
         """What was asked; None where the request was refused."""
-        length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > LARGEST:
-            self._refuse(HTTPStatus.BAD_REQUEST, f"what is asked is JSON of at most {LARGEST:,} bytes")
+        if (content := self._content("application/json", LARGEST, "what is asked is JSON")) is None:
             return None
         try:
-            asked = json.loads(self.rfile.read(int(length)))
+            asked = json.loads(content)
         except ValueError:
             asked = None
         if not isinstance(asked, dict):
@@ -187,8 +216,10 @@ def _whole(members: str) -> list[int]:
     return [int(at) for at in members.split(",")]
 
 
-def _ids(value: object) -> bool:
-    return value is None or (isinstance(value, list) and all(type(one) is int for one in value))
+def _written(value: object) -> bool:
+    return (
+        value is None or isinstance(value, str) or (isinstance(value, list) and all(type(one) is int for one in value))
+    )
 
 
 def _json(value: object) -> bytes:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from transept.errors import UsageError
+from transept.errors import InvalidData, UsageError
 from transept.inspect.drift import cosines, depths
 from transept.inspect.words import Word
-from transept.look.asking import cut_of, why_of
+from transept.look.asking import agreed, cut_of, followed, said_of, ways, why_of
 from transept.look.beam import beam, shown
 from transept.look.comparing import again, name_of, names_of, reads, trunk_of, words_of_rows
+from transept.look.dropped import LARGEST, Dropped
 from transept.look.film import Film, Moment
 from transept.look.reading import Read, read
 from transept.look.scene import Scene, Seen, scene_of
@@ -22,7 +23,7 @@ from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
 KEPT = 24  # scenes that are held at a time; the oldest goes first
-VECTORS = 4  # scenes of which the vectors of all layers are held
+VECTORS = 4  # scenes of which the vectors, or the rollouts, of all layers are held
 
 
 class Stage:
@@ -37,7 +38,8 @@ class Stage:
         self._scenes: dict[int, tuple[Read, Scene]] = {}
         self._twins: dict[int, int] = {}
         self._vectors: dict[tuple[int, str], Tensor] = {}
-        self._made, self._lock = 0, threading.Lock()
+        self._rollouts: dict[int, list[Tensor]] = {}
+        self._made, self._lock, self._dropped = 0, threading.Lock(), Dropped()
 
     def told(self) -> dict[str, Any]:
         """The model, and the scenes that there are."""
@@ -49,12 +51,30 @@ class Stage:
             "is": described(self.loaded.spec),
             "against": other,
             "film": None if self.film is None else self.film.updates,
+            "checkpoints": None if self.film is None or self.film.folder is None else str(self.film.folder.resolve()),
             "verbs": verbs,
             "reads": reads(self.loaded),
+            "largest": LARGEST,
             "scenes": [self.scene(number) for number in self._scenes],
         }
 
-    def open(self, given: str, target: Sequence[int] | None = None, most: int | None = None) -> int:
+    def drop(self, name: str, content: bytes) -> int:
+        """The number of a new scene, of a picture or a sound that is given as the content of its file.
+
+        `name` is what it is called, and no more. Errors as `read` has them.
+        """
+        if (kind := reads(self.loaded)) == "text":
+            raise UsageError("this model reads text, and no files", remedy="Write the text above, and look.")
+        if not content:
+            raise InvalidData("the file is empty", remedy=f"Choose one of {kind}.")
+        path = self._dropped.keep(name, content)
+        try:
+            return self.open(path)
+        except BaseException:
+            self._dropped.forget(path)
+            raise
+
+    def open(self, given: str, target: Sequence[int] | str | None = None, most: int | None = None) -> int:
         """The number of a new scene. Errors as `read` has them."""
         with self._lock:
             wanted = read(self.loaded, given, target, most)
@@ -68,8 +88,10 @@ class Stage:
         self._made += 1
         self._scenes[self._made] = wanted, scene_of(wanted)
         for old in list(self._scenes)[:-KEPT]:
-            del self._scenes[old]
+            gone, _ = self._scenes.pop(old)
             self._twins.pop(old, None)
+            if all(known.title != gone.title for known, _ in self._scenes.values()):
+                self._dropped.forget(gone.title)
         return self._made
 
     def scene(self, number: int) -> dict[str, Any]:
@@ -77,8 +99,13 @@ class Stage:
         wanted, scene = self._found(number)
         asked = [choice.at for choice in wanted.asked]
         of = int(number in self._twins.values())
+        told = scene.told()
+        if scene.sound is not None:
+            told["sound"] = scene.sound | {"said": tuple(self._dropped.spoken(one) for one in scene.sound["said"])}
+        told["title"] = self._dropped.spoken(scene.title)
         return {
             "id": number,
+            "given": wanted.title,
             "target": wanted.target,
             "begun": len(wanted.begun),
             "most": wanted.most,
@@ -87,18 +114,19 @@ class Stage:
             "branches": wanted.writes and wanted.most != 0 and not of,
             "of": of,
             "twin": self._twins.get(number),
-        } | scene.told()
+        } | told
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
         """The weights of a layer, (H, S, T), as `Seen.packed` has them."""
         return self._layer(number, layer).packed(exact)
 
-    def map(self, number: int, layer: int, head: int | None) -> bytes:
-        """The map of one head, or the mean of all, (S, T), float32."""
+    def map(self, number: int, layer: int, heads: Sequence[int] | None) -> bytes:
+        """The mean of the maps of some heads, or of all, (S, T), float32."""
         asked = self._layer(number, layer)
-        if head is not None and not 0 <= head < asked.shape[0]:
-            raise UsageError(f"{asked.name} has {asked.shape[0]} heads, and no number {head}")
-        return asked.one(head).astype("<f4").tobytes()
+        for head in heads or ():
+            if not 0 <= head < asked.shape[0]:
+                raise UsageError(f"{asked.name} has {asked.shape[0]} heads, and no number {head}")
+        return asked.one(heads).astype("<f4").tobytes()
 
     def beam(self, number: int) -> dict[str, Any]:
         """All that a beam search weighs for the input of a scene: see `beam.beam`."""
@@ -139,10 +167,28 @@ class Stage:
             wanted, scene = self._found(number)
             return cut_of(wanted, scene, asked)
 
-    def why(self, number: int, output: int, method: str) -> dict[str, Any]:
+    def why(self, number: int, output: int, method: str, against: int | None = None) -> dict[str, Any]:
         """How much each token that was read counts for an output: see `asking.why_of`."""
         with self._lock:
-            return why_of(self._found(number)[0], output, method)
+            return why_of(self._found(number)[0], output, method, against)
+
+    def agree(self, number: int, output: int, against: int | None = None) -> dict[str, Any]:
+        """How far the methods of `why` agree: see `asking.agreed`."""
+        with self._lock:
+            return agreed(self._found(number)[0], output, against)
+
+    def ways(self, number: int, output: int) -> list[list[Any]]:
+        """How what was read reached an output: see `asking.ways`."""
+        with self._lock:
+            return ways(self._found(number)[0], output)
+
+    def lens(self, number: int, output: int) -> list[list[Any]]:
+        """What each layer would have said: see `asking.said_of`."""
+        wanted = self._found(number)[0]
+        other = self.against is not None and number in self._twins.values()
+        labels = (self.against if other and self.against is not None else self.loaded).labels
+        with self._lock:
+            return said_of(wanted, output, wanted.spoken if wanted.writes else labels.__getitem__)
 
     def drift(
         self, number: int, layer: int, members: Sequence[int], other: int, others: Sequence[int]
@@ -180,6 +226,16 @@ class Stage:
             for old in list(self._vectors)[:-VECTORS]:
                 del self._vectors[old]
         return self._vectors[key]
+
+    def rollout(self, number: int, layer: int) -> bytes:
+        """Attention rollout after a layer, (S, T), float32: see `asking.followed`."""
+        self._layer(number, layer)
+        with self._lock:
+            if number not in self._rollouts:
+                self._rollouts[number] = followed(*self._found(number))
+                for old in list(self._rollouts)[:-VECTORS]:
+                    del self._rollouts[old]
+            return self._rollouts[number][layer].contiguous().numpy().astype("<f4").tobytes()
 
     def moment(self, number: int, update: int) -> Moment:
         """A scene at a checkpoint of the run: see `film.Film`."""

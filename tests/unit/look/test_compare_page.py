@@ -190,6 +190,11 @@ def test_two_heads_and_their_matrices(page: Page, tmp_path: Path, served: bool) 
         page.get_by_text("Orange: more in decoder layer 1, head 4").wait_for()
         shown = cells(page)
         np.testing.assert_allclose(shown, 100 * (a - b).ravel(), rtol=0, atol=0.06)
+        page.evaluate("location.hash = 'view=matrix&layer=1&several=0,2&other=0.3'")
+        page.locator("#where", has_text="mean of heads 1, 3").wait_for()
+        page.get_by_text("Orange: more in decoder layer 1, head 4").wait_for()
+        some = (a + maps(stage, number, 1, 2)[0]) / 2
+        np.testing.assert_allclose(cells(page), 100 * (some - b).ravel(), rtol=0, atol=0.06)
 
 
 # ------------------------------------------------------------------ two models

@@ -16,10 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from transept.cli.main import app
+from transept.inspect.rollout import rollout
 from transept.look.files import alone
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
+from unit.look.test_comparing import other
 from unit.look.test_page import HOSTILE
 
 Page = Any
@@ -70,6 +72,8 @@ def agrees(page: Page, name: str, numbered: str | None = None) -> list[list[str]
 CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a word": (filler, TEXT, "#layer=1&pin=2", "what a word looks at"),
     "a head of pieces": (filler, "played cats", "#layer=0&head=1&pin=2&pieces=true", "what a word looks at"),
+    "some heads": (filler, TEXT, "#layer=1&several=0,2&pin=2", "the layers"),
+    "a matrix of some heads": (writer, "the cat", "#view=matrix&layer=1&several=1,2,3", "the matrix"),
     "what looks at a word": (filler, "played cats", "#layer=0&backward=true&pin=2", "what a word looks at"),
     "the layers of a word": (filler, "played cats", "#layer=0&pin=1", "the layers"),
     "the layers that look at one": (writer, "the cat", "#layer=1&head=2&pin=1&backward=true", "the layers"),
@@ -77,6 +81,7 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a matrix of means": (writer, "the cat", "#view=matrix&layer=1", "the matrix"),
     "a matrix less another": (translator, "a small house", "#view=matrix&layer=3&head=0&other=5.1", "the matrix"),
     "across": (translator, "a small house", "#layer=3&head=1&pin=3", "what a word looks at"),
+    "two heads": (writer, "the cat sat", "#view=compare&layer=1&head=0&other=0.3&pin=2", "the comparison"),
     "heads": (translator, "a small house", "#view=heads", "the heads"),
     "a step": (translator, "a small house", "#view=stage&step=2&layer=5", "what it looked at"),
     "a step of a decoder alone": (writer, "the cat", "#view=stage&step=2&layer=1", "what it looked at"),
@@ -85,6 +90,13 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
     "a beam": (translator, "a small house", "#view=stage&beam=true", "the beam"),
     "a beam of a decoder alone": (writer, "the cat", "#view=stage&beam=true", "the beam"),
     "left out": (translator, "a small house", "#view=why&output=4", "what it hangs on"),
+    "what each layer says": (writer, "the cat", "#view=why&output=2", "what each layer says"),
+    "the way through the layers": (
+        translator,
+        "a small house",
+        "#view=why&output=4&way=true",
+        "the way through the layers",
+    ),
     "gradients": (writer, "the cat", "#view=why&output=2&method=integrated", "what it hangs on"),
     "slopes": (translator, "a small house", "#view=why&output=4&method=gradient&pieces=true", "what it hangs on"),
     "values": (translator, "a small house", "#view=why&output=4&method=attention", "what it hangs on"),
@@ -101,8 +113,8 @@ def test_the_python_of_a_figure_gives_its_numbers(page: Page, case: str) -> None
         agrees(page, name)
 
 
-def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> None:
-    shown, picture = seer()
+def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page, tmp_path: Path) -> None:
+    (shown, picture), file = seer(), tmp_path / "page.html"
     stage = Stage(shown.loaded)
     number = stage.open(str(picture))
     with Shown(stage) as root:
@@ -110,8 +122,20 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> 
         rows = agrees(page, "what is looked at in the picture")
         mean = stage.weights(number, 1)[2, [3, 9]].mean(0)
         np.testing.assert_allclose([float(share) for _, share in rows], mean, rtol=0, atol=1e-6)
-        page.goto(f"{root}#view=why&output=1")
+        page.get_by_role("button", name="attention rollout").click()
+        page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
+        rows = agrees(page, "what is looked at in the picture")
+        wanted = rollout(stage._found(number)[0].example)["stack"][1][[3, 9]].mean(0)
+        np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=1e-6)
+        file.write_text(alone(stage)[0], encoding="utf-8")
+        page.goto(f"{root}#view=why&output=1&method=gradient&against={stage.scene(number)['indices'][0]}")
+        page.get_by_text("the logit is the difference of the two").wait_for()
         agrees(page, "what it hangs on")
+        agrees(page, "what each layer says")
+        page.goto(f"{file.as_uri()}#view=picture&layer=1&pins=3,9&rollout=true")
+        page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
+        rows = table(copied(page, "Copy the numbers of what is looked at in the picture (TSV)"))
+        np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=2e-5)
     stage = Stage(listener().loaded)
     number = stage.open(str(sounded(1.0)))
     with Shown(stage) as root:
@@ -119,6 +143,23 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page) -> 
         rows = agrees(page, "what the frame looks at")
         mean = stage.weights(number, 1)[:, 7].mean(0)
         np.testing.assert_allclose([float(share) for *_, share in rows], mean, rtol=0, atol=1e-6)
+
+
+def test_the_python_of_two_texts_and_of_two_models_gives_their_numbers(page: Page) -> None:
+    stage = Stage(translator().loaded, other())
+    stage.open("a small house")
+    stage.open("the house")
+    with Shown(stage) as root:
+        for layer, trunk in ((0, "encoder"), (3, "decoder")):
+            page.goto(f"{root}#view=compare&layer={layer}&head=1&pin=2&twin=1&other=2:&pieces=true")
+            agrees(page, "the comparison")
+            assert f'"{trunk}")' in copied(page, "Copy the Python for how near they are")
+            agrees(page, "how near they are")
+        page.goto(f"{root}#view=compare&layer=3&pin=1&other=1:&pieces=true")
+        rows = agrees(page, "the comparison")
+        assert all(float(a) - float(b) == pytest.approx(float(d), abs=2e-6) for _, a, b, d in rows)
+        drawing = ElementTree.fromstring(copied(page, "Copy the comparison as SVG"))
+        assert {rows[0][0], "A − B"} <= {one.text for one in drawing.iter(f"{MARK}text")}
 
 
 def test_a_forced_translation_is_made_again_from_what_it_begins_with(page: Page) -> None:

@@ -140,7 +140,10 @@ def test_a_cut_and_a_why_are_asked_of_a_scene(server: Server) -> None:
     for path, body, told in (
         ("api/cut", {"layer": 0, "head": 0}, "by its number"),
         ("api/why", {"scene": "1", "output": 0, "method": "gradient"}, "by its number"),
-        ("api/why", {"scene": number, "output": "0", "method": "gradient"}, "{scene, output, method}"),
+        ("api/why", {"scene": number, "output": "0", "method": "gradient"}, "{scene, output, method, against}"),
+        ("api/lens", {"scene": number, "output": 0}, "0 outputs can be explained here"),
+        ("api/ways", {"scene": number, "output": -1}, "0 outputs can be explained here"),
+        ("api/agree", {"scene": number, "output": 0, "against": "x"}, "{scene, output, method, against}"),
         ("api/cut", {"scene": number, "layer": 0, "head": 0}, "writes no text or class"),
         ("api/why", {"scene": 9999, "output": 0, "method": "gradient"}, "no scene 9999"),
     ):

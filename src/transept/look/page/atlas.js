@@ -6,7 +6,10 @@ import { measured, signed } from "./cuts.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
 
-const SIDE = 56;
+const [SIDE, LARGE] = [56, 224]; // pixels
+const SHORT = { encoder: "enc", decoder: "dec", cross: "src" };
+const ALIKE = 0.9; // how far two maps go together, from which on they are outlined
+const ORDERS = { "": "by layer", narrow: "narrowest first", broad: "broadest first", far: "farthest first", near: "nearest first", worth: "most worth a look first", useful: "most useful first, measured" };
 
 // A map as a picture: a pixel for each pair, the hue as strong as the root of the share.
 export function painted(canvas, shares, rows, columns) {
@@ -37,6 +40,33 @@ function spreadOf(shares, rows, columns) {
   return columns > 1 ? sum / (rows * Math.log(columns)) : 0;
 }
 
+// How far the rows look, as a share of the length.
+function reachOf(shares, rows, columns) {
+  let [sum, all] = [0, 0];
+  for (let i = 0; i < shares.length; i++) {
+    sum += shares[i] * Math.abs((Math.floor(i / columns) + 0.5) / rows - ((i % columns) + 0.5) / columns);
+    all += shares[i];
+  }
+  return sum / (all || 1);
+}
+
+// A map as a direction, so that the product of two is their correlation.
+function direction(shares) {
+  const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  const found = Float32Array.from(shares, (share) => share - mean);
+  const length = Math.sqrt(found.reduce((sum, one) => sum + one * one, 0)) || 1;
+  return found.map((one) => one / length);
+}
+
+const wayOf = (cell) => (cell.way ??= direction(cell.shares)); // once it is wanted
+
+// What is known of a cell once its map is there.
+function keep(cell, shares, rows, columns, spread) {
+  painted(cell.canvas, shares, rows, columns);
+  tellSpread(cell.bar, spread);
+  Object.assign(cell, { spread, shares, rows, columns, way: null });
+}
+
 function tellSpread(bar, spread) {
   bar.style.width = `${100 * spread}%`;
   bar.parentElement.title = `entropy ${spread.toFixed(2)} of its most`;
@@ -44,26 +74,27 @@ function tellSpread(bar, spread) {
 
 // Maps of long texts come as small pictures, of tokens: the largest share of each place.
 function reduced({ spreads, shares }, { small: [R, C] }, cells) {
-  cells.forEach(({ canvas, bar }, head) => {
-    painted(canvas, shares.subarray(head * R * C, (head + 1) * R * C), R, C);
-    tellSpread(bar, spreads[head]);
-  });
+  cells.forEach((cell, head) => keep(cell, shares.subarray(head * R * C, (head + 1) * R * C), R, C, spreads[head]));
 }
 
 function cell(context, layer, index, head) {
   const { state, spokenLayer } = context;
+  const found = { layer, head, label: layer.labels?.[head] ?? "", worth: layer.scores?.[head] ?? 0 };
+  const point = (on) => context.point(on ? found : null);
   const canvas = el("canvas", { class: "thumb", style: { width: `${SIDE}px`, height: `${SIDE}px` } });
   const bar = el("i");
   const label = layer.labels?.[head] ?? "";
   const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
-    onclick: () => state.set({ layer: index, head, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
-    canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
+    onpointerenter: () => point(true), onfocus: () => point(true), onpointerleave: () => point(false), onblur: () => point(false),
+    "aria-pressed": String(context.several !== null && context.layer === layer && context.several.includes(head)),
+    onclick: (event) => event.shiftKey ? context.choose(index, head, true) : state.set({ layer: index, head, several: null, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
+    el("b", { "aria-hidden": "true" }, `${SHORT[layer.role]} ${layer.number}.${head + 1}`), canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
         onclick: () => context.switchOff(index, head, off) }, "off") // prettier-ignore
     : null;
-  return { node: el("div", { class: "slot" }, node, off), canvas, bar };
+  return Object.assign(found, { node: el("div", { class: "slot" }, node, off), button: node, off, index, canvas, bar, name });
 }
 
 function draw(root, given) {
@@ -73,6 +104,29 @@ function draw(root, given) {
     if (change !== null) off.textContent = signed(change, 3);
   } }; // prettier-ignore
   const { scene, state, data } = context;
+  const all = []; // every cell
+  const enlarged = el("canvas", { class: "enlarged", hidden: true, width: LARGE, height: LARGE, "aria-hidden": "true" });
+  const pointed = el("p", { class: "caption", "aria-live": "polite" }, "Point at a head to see it large, and which others do the same.");
+
+  // The head that is pointed at, large, and those that look alike outlined; null: none is.
+  context.point = (cell) => {
+    for (const { button } of all) button.classList.remove("similar");
+    enlarged.hidden = !cell?.shares;
+    if (!cell?.shares) return;
+    const box = cell.canvas.getBoundingClientRect(); // it is shown in the corner that is farthest from it
+    const [low, right] = [box.top > window.innerHeight / 2, box.left > window.innerWidth / 2];
+    Object.assign(enlarged.style, { top: low ? "8px" : "auto", bottom: low ? "auto" : "8px", left: right ? "12px" : "auto", right: right ? "auto" : "12px" });
+    const pen = enlarged.getContext("2d");
+    pen.imageSmoothingEnabled = false;
+    pen.clearRect(0, 0, LARGE, LARGE);
+    pen.drawImage(cell.canvas, 0, 0, LARGE, LARGE);
+    const own = wayOf(cell);
+    const fitting = all.filter((other) => other !== cell && other.shares && other.rows === cell.rows && other.columns === cell.columns);
+    const others = fitting.filter((other) => wayOf(other).reduce((sum, one, i) => sum + one * own[i], 0) >= ALIKE);
+    for (const { button } of others) button.classList.add("similar");
+    const named = others.slice(0, 4).map(({ name }) => name).join("; ");
+    pointed.textContent = `${cell.name}; entropy ${cell.spread.toFixed(2)} of its most. ${others.length ? `${others.length} look alike: ${named}${others.length > 4 ? " …" : ""}.` : "None that was drawn looks alike."}`;
+  };
   let filled = Promise.resolve();
   const rows = [];
   const seen = new IntersectionObserver((entries) => {
@@ -92,12 +146,13 @@ function draw(root, given) {
           if (layer.small) return reduced(await data.small(scene, index), layer, cells);
           const weights = await data.weights(scene, index);
           const [from, to] = [layer.rows, layer.columns].map((name) => groups(scene.sides.find((side) => side.name === name), state.now.pieces));
-          cells.forEach(({ canvas, bar }, head) => {
+          cells.forEach((cell, head) => {
             const shares = map(weights, layer.shape, [head], from, to);
-            painted(canvas, shares, from.length, to.length);
-            tellSpread(bar, spreadOf(shares, from.length, to.length));
+            keep(cell, shares, from.length, to.length, spreadOf(shares, from.length, to.length));
           });
         };
+        for (const one of cells) one.node.hidden = state.now.label !== "" && one.label !== state.now.label;
+        all.push(...cells);
         seen.observe(row);
         rows.push(row);
         return row;
@@ -124,7 +179,45 @@ function draw(root, given) {
     },
     python: () => python.spreads(given, scene.layers.map((layer) => ({ layer, ...sided(layer) }))),
   });
-  root.replaceChildren(...(context.data.asks && scene.asked.length ? [result] : []), ...blocks, copied);
+  const labels = [...new Set(all.map(({ label }) => label).filter(Boolean))].sort();
+  const cuts = data.asks && scene.asked.length > 0;
+  const there = { worth: all.some(({ worth }) => worth), useful: cuts };
+  const orders = Object.entries(ORDERS).filter(([name]) => there[name] ?? true);
+  const choice = (name, values, told) => {
+    const select = el("select", { "aria-label": told, onchange: () => state.set({ [name]: select.value }) }, ...values.map(([value, text]) => el("option", { value, selected: value === state.now[name] }, text)));
+    return el("label", {}, `${told} `, select);
+  }; // prettier-ignore
+  const shownHeads = all.filter(({ node }) => !node.hidden).length;
+  const chosen = el("div", { class: "chips" }, choice("order", orders, "Order"), ...(labels.length ? [choice("label", [["", "all"], ...labels.map((label) => [label, label])], "Show")] : []),
+    el("small", {}, `${shownHeads} of ${all.length} heads`)); // prettier-ignore
+
+  // What the loss of what was written grows by without each head.
+  async function weigh(holder) {
+    for (const [k, one] of all.entries()) {
+      if (!holder.isConnected) return;
+      result.textContent = `Head ${k + 1} of ${all.length} is switched off …`;
+      const { before, after } = await data.cut(scene, { layer: one.index, head: one.head });
+      one.use = before.reduce((sum, p, i) => sum + Math.log(Math.max(p, 1e-30) / Math.max(after[i], 1e-30)), 0) / before.length;
+      one.off.textContent = signed(one.use, 3);
+    }
+    result.textContent = "Below each head: by how much the loss of what was written grows without it, in nats.";
+  }
+
+  // One after another, whatever layer they are of. Each must be there before it can be placed.
+  async function arrange(holder) {
+    for (const row of rows) await row.fill();
+    if (state.now.order === "useful") await weigh(holder);
+    const reach = ({ shares, rows, columns }) => reachOf(shares, rows, columns);
+    const by = { narrow: (one) => one.spread, broad: (one) => -one.spread, near: reach, far: (one) => -reach(one), worth: (one) => -one.worth, useful: (one) => -one.use }[state.now.order];
+    if (holder.isConnected) holder.append(...[...all].sort((one, other) => by(one) - by(other)).map(({ node }) => node));
+  }
+  const sorted = state.now.order && orders.some(([name]) => name === state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
+  if (sorted) blocks.splice(0, blocks.length, el("section", { class: "atlas" }, sorted));
+  root.replaceChildren(chosen, ...(cuts ? [result] : []), pointed, ...blocks, copied, enlarged);
+  if (sorted) {
+    seen.disconnect();
+    arrange(sorted).catch((error) => given.say(error.message, true));
+  }
   root.repaint = root.resized = null;
   root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
 }
@@ -133,7 +226,7 @@ export const atlas = {
   name: "heads",
   title: "Heads",
   tools: ["pieces"],
-  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things.",
+  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things. With Shift several heads of a layer are chosen, of which other views show the mean.",
   fits: () => true,
   draw,
 };

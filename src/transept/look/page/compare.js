@@ -2,9 +2,11 @@
 
 import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
+import { copies } from "./copy.js";
 import { alike } from "./data.js";
 import { el, percent, shown } from "./dom.js";
 import { tint } from "./focus.js";
+import * as python from "./python.js";
 import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
 import { gathered, groups } from "./words.js";
 
@@ -58,7 +60,7 @@ function moved(context, cosines, word, other, width) {
 }
 
 function draw(root, context) {
-  const { scene, layer, heads, head, data, state, same, scenes } = context;
+  const { scene, layer, heads, data, state, same, scenes } = context;
   const B = partner(context);
   const unit = sideOf(scene, layer.columns).grid ? "place" : "word";
   const whole = congruent(context, B.scene);
@@ -73,7 +75,7 @@ function draw(root, context) {
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
   const between = el("div", { class: "between" },
-    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, placeName(context, layer, head))),
+    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, `${context.spokenLayer(layer)}, ${context.which}`)),
     el("p", {}, el("b", { class: "less" }, "B"), " ", ...(candidates.length > 1 ? [which, " "] : []), where)); // prettier-ignore
 
   const auto = (i) => (whole ? i : twin(rows, rowsB, i));
@@ -113,7 +115,15 @@ function draw(root, context) {
     focused?.focus();
   }
 
-  let wanted = null;
+  let [wanted, painted] = [null, null];
+  const halves = () => [[context, rows[painted.i], columns], [{ ...context, scene: B.scene, layer: B.layer, head: B.head, several: B.several }, rowsB[painted.j], columnsB]]
+    .map(([own, asking, asked]) => ({ context: own, asking, asked })); // prettier-ignore
+  const copied = copies(context, "the comparison", {
+    nodes: () => [board, caption, first],
+    table: () => [[unit, "A", "B", "A − B"], ...painted.found.map(({ text, a, b, d }) => [text, a ?? "", b ?? "", d])],
+    python: () => python.compared(...halves(), painted.found.map(({ at }) => at)),
+  });
+  copied.hidden = true;
   async function paint() {
     const turn = (wanted = {});
     const i = pinned();
@@ -131,7 +141,7 @@ function draw(root, context) {
       for (const { other } of boards) other?.tokens.forEach((token) => tint(token, 0));
       caption.textContent = `B has no ${shown(rows[i].text)}: choose one of its words to compare with.`;
       for (const node of [first, drift]) node.replaceChildren();
-      rest.hidden = true;
+      rest.hidden = copied.hidden = true;
       return;
     }
     const share = async (one, at, own, members, chosen, to) => {
@@ -163,7 +173,9 @@ function draw(root, context) {
     });
     const sorted = [...found].sort((one, other) => Math.abs(other.d) - Math.abs(one.d));
     first.replaceChildren(table(sorted.slice(0, FIRST), "Shares in per cent, the largest differences first", unit));
+    painted = { i, j, found };
     rest.hidden = found.length <= FIRST;
+    copied.hidden = false;
     rest.replaceChildren(rest.firstChild, el("div", { class: "table" }, table(found, `Shares in per cent, in the order of the ${unit}s`, unit)));
     await vectors(turn, i, j);
   }
@@ -174,13 +186,20 @@ function draw(root, context) {
     if (B.scene.of !== scene.of) return drift.replaceChildren(title, el("p", { class: "axes" }, "Vectors of two models stand in no common space, so that no line is drawn."));
     try {
       const cosines = await data.drift(scene, layer, B.scene, { members: rows[i].members, others: rowsB[j].members, at: [i, j], pieces: state.now.pieces });
-      if (turn === wanted) drift.replaceChildren(title, ...moved(context, cosines, rows[i].text, rowsB[j].text, Math.min(root.clientWidth, 640)));
+      if (turn !== wanted) return;
+      const parts = moved(context, cosines, rows[i].text, rowsB[j].text, Math.min(root.clientWidth, 640));
+      const trunk = scene.sides.length === 1 ? "stack" : layer.role === "encoder" ? "encoder" : "decoder";
+      drift.replaceChildren(title, ...parts, copies(context, "how near they are", {
+        nodes: () => [parts[0], parts[1]],
+        table: () => [["after layer", "cosine"], ...cosines.map((value, depth) => [String(depth), value])],
+        python: () => python.drift(...halves(), trunk),
+      }));
     } catch (error) {
       if (turn === wanted) drift.replaceChildren(title, el("p", { class: "wrong" }, error.message));
     }
   }
 
-  root.replaceChildren(between, board, caption, first, rest, drift);
+  root.replaceChildren(between, board, caption, first, rest, copied, drift);
   const failed = (error) => {
     caption.classList.add("wrong");
     caption.textContent = error.message;

@@ -56,15 +56,15 @@ export async function measured(context, what, rows, node, name) {
 // Buttons that cut the links from a word to those that it looks at most, and what that changes.
 // links: {text, share, queries, keys}, tokens of the rows and the columns.
 export function cutter(context, from, links, backward) {
-  const { scene, layer, head, data } = context;
+  const { scene, layer, head, several, data } = context;
   if (!data.asks || !scene.asked.length || !links.length) return [];
   const result = el("p", { "aria-live": "polite" });
-  const where = head === null ? "in all heads" : `in head ${head + 1}`;
+  const where = head !== null ? `in head ${head + 1}` : several ? `in heads ${several.map((one) => one + 1).join(", ")}` : "in all heads";
   const shared = layer.shared ? ", in every layer that shares its weights" : "";
   const buttons = links.map(({ text, share, queries, keys }) => {
     const [one, other] = backward ? [text, from] : [from, text];
     const name = `Without ${shown(one)} → ${shown(other)} ${where}${shared}`;
-    const cut = () => measured(context, { layer: scene.layers.indexOf(layer), head, queries, keys }, queries, result, name);
+    const cut = () => measured(context, { layer: scene.layers.indexOf(layer), head: several ?? head, queries, keys }, queries, result, name);
     return el("button", { type: "button", onclick: cut, "aria-label": `Cut this link: ${shown(one)} → ${shown(other)}` }, shown(text), el("small", {}, percent(share)));
   });
   return [el("div", { class: "chips", role: "group", "aria-label": "Cut a link" }, `Cut the link ${where} ${backward ? "to" : "from"} ${shown(from)} ${backward ? "from" : "to"}`, ...buttons), result];

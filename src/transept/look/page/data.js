@@ -41,9 +41,14 @@ class Data {
     return this.once(`${scene.id}/${layer}`, () => this.packed(scene, layer).then(spread));
   }
 
-  // The map of one head, or the mean of all where it is null: row s, column t stands at s T + t. Exact.
+  // The map of one head, the mean of a list of them, or of all where it is null: row s, column t stands at s T + t. Exact.
   map(scene, layer, head) {
     return this.once(`${scene.id}/map/${layer}/${head}`, () => this.exact(scene, layer, head));
+  }
+
+  // Attention rollout after a layer: row s, column t stands at s T + t.
+  rollout(scene, layer) {
+    return this.once(`${scene.id}/rollout/${layer}`, () => this.rolled(scene, layer));
   }
 
   // All that a beam search weighs.
@@ -110,6 +115,10 @@ class Served extends Data {
     return new Float32Array(await this.#bytes(`${scene.id}/map/${layer}/${head ?? "mean"}`));
   }
 
+  async rolled(scene, layer) {
+    return new Float32Array(await this.#bytes(`${scene.id}/rollout/${layer}`));
+  }
+
   wav(scene) {
     return this.#bytes(`${scene.id}/sound`);
   }
@@ -132,6 +141,12 @@ class Served extends Data {
 
   scene(given, target = null, most = null) {
     return this.#asked("scene", { given, target, most });
+  }
+
+  // A file as a scene: its content is sent, and its name as text.
+  drop(file) {
+    const headers = { "Content-Type": "application/octet-stream", "X-Name": encodeURIComponent(file.name.toWellFormed()) };
+    return fetch("api/file", { method: "POST", headers, body: file }).then(answered);
   }
 
   again(number) {
@@ -159,8 +174,23 @@ class Served extends Data {
   }
 
   // What an output hangs on, a number for each token of each side.
-  why(scene, output, method) {
-    return this.once(`${scene.id}/why/${output}/${method}`, () => this.#asked("why", { scene: scene.id, output, method }));
+  why(scene, output, method, against) {
+    return this.once(`${scene.id}/why/${output}/${method}/${against}`, () => this.#asked("why", { scene: scene.id, output, method, against }));
+  }
+
+  // How far the methods agree on that: {methods, table}.
+  agree(scene, output, against) {
+    return this.once(`${scene.id}/agree/${output}/${against}`, () => this.#asked("agree", { scene: scene.id, output, against }));
+  }
+
+  // The way to it through the attentions, the last first: [attention, row, column, share, across].
+  ways(scene, output) {
+    return this.once(`${scene.id}/ways/${output}`, () => this.#asked("ways", { scene: scene.id, output }));
+  }
+
+  // What each layer would have said there: [text, its probability, that of the output].
+  lens(scene, output) {
+    return this.once(`${scene.id}/lens/${output}`, () => this.#asked("lens", { scene: scene.id, output }));
   }
 }
 
@@ -192,10 +222,16 @@ class Written extends Data {
   async exact(scene, layer, head) {
     const [H, S, T] = scene.layers[layer].shape;
     const weights = await this.weights(scene, layer);
-    if (head !== null) return weights.subarray(head * S * T, (head + 1) * S * T);
-    const mean = new Float32Array(S * T);
-    for (let i = 0; i < weights.length; i++) mean[i % mean.length] += weights[i] / H;
+    if (head !== null && !Array.isArray(head)) return weights.subarray(head * S * T, (head + 1) * S * T);
+    const [mean, heads] = [new Float32Array(S * T), head ?? [...Array(H).keys()]];
+    for (const h of heads) for (let i = 0; i < mean.length; i++) mean[i] += weights[h * S * T + i] / heads.length;
     return mean;
+  }
+
+  async rolled(scene, layer) {
+    const { rolled } = scene.layers[layer];
+    if (rolled === undefined) throw new Refused("Attention is not followed in this file: it would be too large, or the model is not blocks in a row.");
+    return spread(new Uint16Array(bytesOf(rolled).buffer));
   }
 
   async wav(scene) {

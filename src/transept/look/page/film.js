@@ -3,19 +3,21 @@
 import { painted } from "./atlas.js";
 import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
+import { copies } from "./copy.js";
 import { drawn, el, percent, shown } from "./dom.js";
 import { arcs, tint, told as tell } from "./focus.js";
+import { every, pace } from "./pace.js";
+import * as python from "./python.js";
 import { largest, map } from "./words.js";
 
 const SIDE = 56;
 const ARCS = 5;
 const LEAST = 0.01;
-const PAUSE = 700;
 
 let playing = null;
 
 function stop() {
-  clearInterval(playing);
+  playing?.();
   playing = null;
 }
 
@@ -36,21 +38,21 @@ function draw(root, context) {
   const slider = el("input", { type: "range", min: 0, max: updates.length - 1, step: 1, value: now(), "aria-label": "Update", oninput: () => go(Number(slider.value)) });
   const counted = el("output", {});
   const step = (name, to) => el("button", { type: "button", onclick: () => (stop(), go(to())) }, name);
-  const play = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
+  const play = el("button", { type: "button", "aria-pressed": "false", data: { plays: "" }, onclick: () => {
     if (playing !== null) {
       stop();
       return paint();
     }
     if (now() === updates.length - 1) go(0);
-    playing = setInterval(() => {
+    playing = every(state, () => {
       if (!root.contains(play)) return stop();
       if (now() >= updates.length - 2) stop();
       go(now() + 1);
-    }, PAUSE);
+    });
     paint();
   } }, "Play"); // prettier-ignore
   const bar = el("div", { class: "steps reel", role: "group", "aria-label": "Checkpoints" },
-    step("Back", () => now() - 1), slider, step("Step", () => now() + 1), play, counted); // prettier-ignore
+    step("Back", () => now() - 1), slider, step("Step", () => now() + 1), play, pace(state), counted); // prettier-ignore
 
   const pinned = () => (state.now.pin !== null && state.now.pin < rows.length ? state.now.pin : null);
   const first = context.sides.rows.grid ? 0 : Math.max(0, rows.findIndex((group) => !group.parks));
@@ -126,8 +128,8 @@ function draw(root, context) {
     try {
       const { moment, weights } = await seen(k);
       if (turn !== wanted) return;
-      const i = pinned() ?? over ?? first;
-      const shares = map(weights, layer.shape, heads, [rows[i]], columns);
+      const i = here();
+      const shares = shared(i, weights);
       const tinted = shares.map((share, c) => (columns[c].parks && !state.now.parked ? 0 : share));
       const most = Math.max(...tinted, 1e-9);
       const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
@@ -168,11 +170,42 @@ function draw(root, context) {
     }
   }
 
+  // Each moment that can be read: [update, what was seen there].
+  async function reel() {
+    const found = [];
+    for (const [k, update] of updates.entries()) {
+      const moment = await seen(k).catch(() => null); // what is wrong is told where it is gone to
+      if (moment) found.push([update, moment]);
+    }
+    return found;
+  }
+  const shared = (i, weights) => map(weights, layer.shape, heads, [rows[i]], columns);
+  const here = () => pinned() ?? over ?? first;
+  const runs = told.checkpoints !== null; // else nobody knows where the checkpoints lie
+  const updated = async () => (await reel()).map(([update]) => update);
+  const copied = copies(context, "the film of a word", {
+    nodes: async () => (await reel(), [board, caption, strip]),
+    table: async () => [["update", ...columns.map(({ text }) => text)], ...(await reel()).map(([update, { weights }]) => [String(update), ...shared(here(), weights)])],
+    python: runs ? async () => python.filmed(context, await updated(), rows[here()], columns) : null,
+  });
+  const copiedCurves = copies(context, "the curves", {
+    nodes: async () => (await reel(), curves(), [curve, odds]),
+    table: async () => {
+      const moments = await reel();
+      const names = [...Array(moments[0]?.[1].moment.scores[index].length ?? 0).keys()].map((h) => `head ${h + 1}`);
+      return [["update", ...names, "probability"], ...moments.map(([update, { moment }]) => [String(update), ...moment.scores[index], moment.probability ?? ""])];
+    },
+    python: runs ? async () => {
+      const moments = await reel();
+      return python.rising(context, moments.map(([update]) => update), index, moments.some(([, { moment }]) => moment.probability !== null));
+    } : null, // prettier-ignore
+  });
+
   board.addEventListener("pointerleave", () => {
     over = null;
     if (pinned() === null) paint();
   });
-  root.replaceChildren(bar, board, caption, strip, curve, odds);
+  root.replaceChildren(bar, board, caption, strip, copied, curve, odds, copiedCurves);
   root.repaint = paint;
   root.resized = paint;
   paint().then(unroll);

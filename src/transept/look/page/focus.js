@@ -14,8 +14,8 @@ const LEAST = 0.01;
 
 // What one word looks at, in a sentence that is always true.
 export function told(context, from, shares, others, backward) {
-  const { layer, heads, spokenLayer } = context;
-  const place = `${spokenLayer(layer)}, ${heads.length === 1 ? `head ${heads[0] + 1}` : "mean of all heads"}`;
+  const { layer, which, spokenLayer } = context;
+  const place = `${spokenLayer(layer)}, ${which}`;
   const best = largest(shares, others.length).filter((i) => !others[i].parks && shares[i] >= LEAST).slice(0, 3);
   const words = best.map((i) => `${shown(others[i].text)} ${percent(shares[i])}`);
   const parked = others.reduce((sum, { parks }, i) => sum + (parks ? shares[i] : 0), 0);
@@ -100,6 +100,25 @@ export function walk({ node, tokens }) {
   });
 }
 
+// Of the shares those that make up so much of their sum, the largest first; the others are 0.
+export function topmost(shares, percent) {
+  if (percent >= 100) return shares;
+  const kept = new Set();
+  let left = (shares.reduce((sum, share) => sum + share, 0) * percent) / 100;
+  for (const i of largest(shares, shares.length)) {
+    if (left <= 1e-9) break;
+    left -= shares[i];
+    kept.add(i);
+  }
+  return shares.map((share, i) => (kept.has(i) ? share : 0));
+}
+
+// Words of a decoder that come later, and that one cannot see; backward, those before it, which cannot see it.
+export function hidden(layer, from, others, shares, backward) {
+  const late = (one, other) => one.members[0] > other.members.at(-1);
+  return others.map((other, c) => layer.role === "decoder" && shares[c] === 0 && (backward ? late(from, other) : late(other, from)));
+}
+
 // Only where it changes: of many words most stay as they are.
 export function tint(token, share) {
   if (token.share === share) return;
@@ -142,18 +161,21 @@ function draw(root, context) {
     if (wanted !== i) return; // the pointer has gone on
     const found = alike(scene, layer).map((one, r) => {
       const every = [...Array(one.shape[0]).keys()];
-      const chosen = context.head === null || context.head >= every.length ? every : [context.head];
+      const { heads, head, several } = context;
+      const chosen = (head !== null || several) && heads.every((h) => h < every.length) ? heads : every;
       return gathered(lines[r], { all: every.length, chosen }, asked, backward);
     });
     const shares = found[alike(scene, layer).indexOf(layer)];
     painted = { from: asking[i], shares, found };
-    const tinted = shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share));
+    const tinted = topmost(shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share)), state.now.top);
+    const unseen = hidden(layer, asking[i], asked, shares, backward);
     const most = Math.max(...tinted, 1e-9);
     const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
     arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]])); // places are read before anything is written
     other.tokens.forEach((token, c) => {
       tint(token, Math.round(Math.sqrt(tinted[c] / most) * 34) / 40);
-      token.title = `${percent(shares[c], 1)}`;
+      token.title = unseen[c] ? (backward ? "stands before it, and cannot see it" : "comes later, and is not seen") : `${percent(shares[c], 1)}`;
+      if (token.classList.contains("unseen") !== unseen[c]) token.classList.toggle("unseen", unseen[c]);
     });
     one.tokens.forEach((token, c) => {
       if (token.classList.contains("from") !== (c === i)) token.classList.toggle("from", c === i);
@@ -189,7 +211,13 @@ function draw(root, context) {
     python: () => python.depth(context, painted.from, asked, backward),
   });
   const strip_ = el("div", { class: "strip" }, canvas);
-  root.replaceChildren(board, caption, parking, copied, cutting, el("h2", {}, "Layer by layer"), strip_, copiedStrip);
+  const shownTop = el("output", {}, `${state.now.top} %`);
+  const slider = el("input", { type: "range", min: 10, max: 100, step: 5, value: state.now.top, "aria-label": "Show the largest shares that make up so much", oninput: () => {
+    shownTop.textContent = `${slider.value} %`;
+    state.set({ top: Number(slider.value) });
+  } }); // prettier-ignore
+  const threshold = el("label", { class: "slide" }, "show the top ", slider, shownTop);
+  root.replaceChildren(board, caption, parking, threshold, copied, cutting, el("h2", {}, "Layer by layer"), strip_, copiedStrip);
   root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
   root.resized = root.repaint;
   root.repaint();

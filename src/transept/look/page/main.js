@@ -14,9 +14,10 @@ import { why } from "./why.js";
 import { compare } from "./compare.js";
 import { film } from "./film.js";
 import { sceneName } from "./partner.js";
+import { receive } from "./drop.js";
 
 const VIEWS = [focus, picture, sound, stage, atlas, matrix, compare, film, why];
-const FRESH = { pin: null, pins: null, step: null, output: null, other: null, twin: null }; // what belongs to one scene
+const FRESH = { pin: null, pins: null, step: null, output: null, against: null, other: null, twin: null }; // what belongs to one scene
 const ROLES = { encoder: "encoder", decoder: "decoder", cross: "decoder → source" };
 
 const at = (id) => document.getElementById(id);
@@ -41,6 +42,25 @@ function placeOf(one, view = viewOf(one)) {
   return { layer, head: head !== null && head < layer.shape[0] ? head : null };
 }
 
+// Which heads are shown where no single one is: some, or null for all of them.
+function severalOf(layer, head) {
+  const told = head === null && state.now.several !== null ? state.now.several.split(",").map(Number) : [];
+  const found = [...new Set(told)].filter((one) => Number.isInteger(one) && one >= 0 && one < layer.shape[0]).sort((a, b) => a - b);
+  return found.length > 1 ? found : null;
+}
+
+// A head alone; or, with a key held down, beside those that are chosen, or no more.
+function choose(index, head, more) {
+  const layer = scene().layers[index];
+  const now = placeOf(scene());
+  const held = now.layer !== layer ? [] : severalOf(layer, now.head) ?? (now.head === null ? [] : [now.head]);
+  const next = held.includes(head) ? held.filter((one) => one !== head) : [...held, head];
+  if (!more || head === null || next.length < 2) state.set({ layer: index, head: more && head !== null ? next[0] ?? null : head, several: null });
+  else state.set({ layer: index, head: null, several: String(next.sort((a, b) => a - b)) });
+}
+
+const spokenHeads = (head, several) => (head !== null ? `head ${head + 1}` : several ? `mean of heads ${several.map((one) => one + 1).join(", ")}` : "mean of all heads");
+
 function viewOf(one) {
   const views = fitting(one);
   return views.find(({ name }) => name === state.now.view) ?? views[0];
@@ -55,10 +75,13 @@ function say(text, wrong = false) {
   at("status").classList.toggle("wrong", wrong);
 }
 
-async function open(given, target, most) {
+const open = (given, target, most) => show(() => data.scene(given, target, most));
+
+// A scene that the model makes is shown as soon as it is there.
+async function show(make) {
   say("The model reads …");
   try {
-    const made = await data.scene(given, target, most);
+    const made = await make();
     const twins = made.twin === null ? [] : [await data.again(made.twin)];
     told.scenes.push(made, ...twins);
     state.set({ scene: told.scenes.indexOf(made), ...FRESH });
@@ -84,24 +107,36 @@ function drawTools(one, { layer, head: chosen }, view) {
   const [heads] = layer.shape;
   const { now } = state;
   const index = one.layers.indexOf(layer);
+  const several = severalOf(layer, chosen);
   const shows = new Set(view.tools);
   const chips = [null, ...Array(heads).keys()].map((head) =>
-    toggle(head === null ? "mean" : String(head + 1), chosen === head, () => state.set({ layer: index, head }), {
+    el("button", { type: "button", "aria-pressed": String(head === null ? chosen === null && !several : chosen === head || Boolean(several?.includes(head))),
+      onclick: (event) => choose(index, head, event.shiftKey || event.ctrlKey || event.metaKey),
       "aria-label": head === null ? "the mean of all heads" : `head ${head + 1}`,
-      title: layer.labels?.[head] ?? null,
-    }));
+      title: head === null ? null : [layer.labels?.[head], "with Shift: beside the others"].filter(Boolean).join("; "),
+    }, head === null ? "mean" : String(head + 1)));
   at("tools").replaceChildren(
     ...[
       shows.has("heads") && heads > 1 && el("div", { role: "group", "aria-label": "Heads", class: "chips" }, "Heads", ...chips),
       shows.has("direction") && toggle("is looked at by", now.backward, (backward) => state.set({ backward })),
       shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
       shows.has("parked") && toggle("tint ends and marks too", now.parked, (parked) => state.set({ parked })),
+      el("button", { type: "button", title: "The address of what is shown now", onclick: link }, "copy link"),
     ].filter(Boolean));
   const label = layer.labels?.[chosen];
-  const head = chosen === null ? "mean of all heads" : `head ${chosen + 1}`;
   at("where").hidden = !shows.has("heads");
-  at("where").textContent = `${spokenLayer(layer)}, ${head}`;
+  at("where").textContent = `${spokenLayer(layer)}, ${spokenHeads(chosen, several)}`;
   if (label) at("where").append(" ", el("span", { class: "label" }, label));
+}
+
+// The address has all that is chosen.
+async function link() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    say(`Copied: the link to what is shown${data.asks ? ", for this machine, as long as the page is served" : ""}.`);
+  } catch {
+    say("The browser keeps its clipboard closed: take the link from the address bar.");
+  }
 }
 
 function drawScenes() {
@@ -127,9 +162,10 @@ async function draw() {
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
     if (turn !== drawing) return;
     const { now } = state;
-    const heads = head === null ? [...Array(layer.shape[0]).keys()] : [head];
+    const several = severalOf(layer, head);
+    const heads = head === null ? several ?? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, state, data, open, spokenLayer, say, told, scenes: told.scenes,
+      scene: one, layer, weights, heads, head, several, which: spokenHeads(head, several), choose, state, data, open, spokenLayer, say, told, scenes: told.scenes,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -152,8 +188,14 @@ function move(change) {
   }
   if (change.head) {
     const next = (head ?? -1) + change.head;
-    if (next < layer.shape[0]) state.set({ layer: index, head: next < 0 ? null : next });
+    if (next < layer.shape[0]) state.set({ layer: index, head: next < 0 ? null : next, several: null });
   }
+}
+
+function playOrStop() {
+  const audio = at("view").querySelector("audio");
+  if (audio) audio.paused ? audio.play() : audio.pause();
+  else at("view").querySelector("[data-plays]")?.click();
 }
 
 const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 }, "]": { head: 1 } };
@@ -161,6 +203,7 @@ const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea, audio") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") state.set({ pin: null, pins: null });
+  else if (event.key === " " && event.target === document.body) playOrStop();
   else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
   else return;
   event.preventDefault();
@@ -182,8 +225,9 @@ async function begin() {
     event.preventDefault();
     if (at("given").value) open(at("given").value);
   });
+  if (data.asks && told.reads !== "text") receive(at("ask"), told, (file) => show(() => data.drop(file)), say);
   at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
-  const repaints = new Set(["pin", "pins", "twin", "update"]);
+  const repaints = new Set(["pin", "pins", "twin", "update", "speed", "top"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);

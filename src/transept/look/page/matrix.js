@@ -10,9 +10,12 @@ import { beside, besideName, congruent, lessened, partner, placeName, places, sp
 import { legible } from "./svg.js";
 
 const LABELS = 96;
+const MEANS = 28; // pixels of the bars below
+const ORDERS = { "": "as written", columns: "columns: most looked at first", rows: "rows: narrowest first" };
 
 function draw(root, context) {
-  const { layer, head, rows, columns, spokenLayer, state, scene, data } = context;
+  const { layer, head, several, spokenLayer, state, scene, data } = context;
+  let { rows, columns } = context;
   const [R, C] = [rows.length, columns.length];
   let shares = new Float32Array(R * C);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
@@ -26,6 +29,7 @@ function draw(root, context) {
   let [zoom, left, top] = [0, 0, 0]; // CSS pixels of a cell; the corner that is shown, in cells
   let [wide, high] = [0, 0];
   let waiting = false;
+  let [means, ends] = [new Float32Array(C), null]; // how much each column is looked at; where what a row sees ends
 
   function fill() {
     Object.assign(picture, { width: C, height: R });
@@ -36,12 +40,53 @@ function draw(root, context) {
     const packed = ([r, g, b], strength) => ((255 * strength) << 24) | (b << 16) | (g << 8) | r;
     for (let i = 0; i < shares.length; i++) numbers[i] = packed(shares[i] < 0 ? less : plus, Math.sqrt(Math.min(Math.abs(shares[i]), 1)));
     pen.putImageData(image, 0, 0);
+    means = new Float32Array(C);
+    for (let i = 0; i < shares.length; i++) means[i % C] += shares[i] / R;
+    if (layer.role === "decoder" && state.now.order !== "columns") ends = rows.map(({ members }, r) => {
+      let end = C;
+      while (end > 0 && columns[end - 1].members[0] > members.at(-1) && shares[r * C + end - 1] === 0) end--;
+      return end;
+    }); // prettier-ignore
+  }
+
+  // What comes later, and cannot be seen.
+  function hatch(pen, shownR, shownC) {
+    if (!ends) return;
+    pen.save();
+    pen.beginPath();
+    for (let r = Math.floor(top); r < Math.min(R, top + shownR); r++) {
+      const [x, y] = [LABELS + Math.max(ends[r] - left, 0) * zoom, LABELS + Math.max(r - top, 0) * zoom];
+      const [x2, y2] = [LABELS + shownC * zoom, LABELS + Math.min(r + 1 - top, shownR) * zoom];
+      if (x2 > x) pen.rect(x, y, x2 - x, y2 - y);
+    }
+    pen.clip();
+    pen.beginPath();
+    for (let x = LABELS - shownR * zoom; x < LABELS + shownC * zoom; x += 8) {
+      pen.moveTo(x, LABELS + shownR * zoom);
+      pen.lineTo(x + shownR * zoom, LABELS);
+    }
+    pen.strokeStyle = colour("--line");
+    pen.stroke();
+    pen.restore();
+  }
+
+  // How much each column is looked at, the mean of the rows.
+  function below(pen, shownR, shownC) {
+    if (differs) return;
+    const most = means.reduce((one, other) => Math.max(one, other), 1e-9);
+    pen.fillStyle = colour("--quiet");
+    for (let c = Math.floor(left); c < Math.min(C, left + shownC); c++) {
+      const [x, x2] = [Math.max(c - left, 0) * zoom, Math.min(c + 1 - left, shownC) * zoom];
+      const tall = ((MEANS - 6) * means[c]) / most;
+      pen.fillRect(LABELS + x, LABELS + shownR * zoom + MEANS - tall, Math.max(x2 - x - (zoom > 4 ? 1 : 0), 0.5), tall);
+    }
+    pen.fillText("mean", LABELS - 6 - pen.measureText("mean").width, LABELS + shownR * zoom + MEANS - 4);
   }
 
   function paint() {
     waiting = false;
-    const pen = sized(canvas, wide + LABELS, high + LABELS);
-    pen.clearRect(0, 0, wide + LABELS, high + LABELS);
+    const pen = sized(canvas, wide + LABELS, high + LABELS + MEANS);
+    pen.clearRect(0, 0, wide + LABELS, high + LABELS + MEANS);
     pen.imageSmoothingEnabled = false;
     const [shownC, shownR] = [Math.min(C - left, wide / zoom), Math.min(R - top, high / zoom)];
     pen.drawImage(picture, left, top, shownC, shownR, LABELS, LABELS, shownC * zoom, shownR * zoom);
@@ -60,19 +105,24 @@ function draw(root, context) {
       pen.fillText(shown(columns[c].text).slice(0, 14), 0, 0, LABELS - 10);
       pen.restore();
     }
+    hatch(pen, shownR, shownC);
+    pen.textAlign = "left";
+    below(pen, shownR, shownC);
     pen.strokeStyle = colour("--line");
     pen.strokeRect(LABELS - 0.5, LABELS - 0.5, shownC * zoom + 1, shownR * zoom + 1);
   }
 
   // The whole map, wherever it is looked at.
   const cell = Math.min(14, 1200 / Math.max(R, C));
-  canvas.extent = () => [0, 0, LABELS + C * cell, LABELS + R * cell];
+  canvas.extent = () => [0, 0, LABELS + C * cell, LABELS + R * cell + (differs ? 0 : MEANS)];
   canvas.vector = () => {
     const every = Math.ceil(11 / cell);
     const font = { "font-size": Math.min(11, Math.max(cell - 1, 8)), "font-family": "system-ui, sans-serif", fill: colour("--text") };
     const name = ({ text }) => legible([...shown(text)].slice(0, 14).join(""));
     const named = (list, told) => list.flatMap((group, i) => (i % every ? [] : [drawn("text", { ...font, ...told(LABELS + (i + 0.5) * cell + 4) }, name(group))]));
-    return [drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", "image-rendering": "pixelated" }),
+    const [foot, most] = [LABELS + R * cell + MEANS, means.reduce((one, other) => Math.max(one, other), 1e-9)];
+    const bars = differs ? [] : [drawn("path", { fill: colour("--quiet"), d: [...means].map((mean, c) => `M${(LABELS + c * cell).toFixed(1)},${foot}v${(-(MEANS - 6) * mean / most).toFixed(2)}h${(0.9 * cell).toFixed(2)}V${foot}z`).join("") })];
+    return [...bars, drawn("image", { href: picture.toDataURL(), x: LABELS, y: LABELS, width: C * cell, height: R * cell, preserveAspectRatio: "none", "image-rendering": "pixelated" }),
       ...named(rows, (y) => ({ x: LABELS - 6, y, "text-anchor": "end" })), ...named(columns, (x) => ({ transform: `translate(${x} ${LABELS - 6}) rotate(-90)` }))]; // prettier-ignore
   };
 
@@ -81,6 +131,10 @@ function draw(root, context) {
     top = Math.max(0, Math.min(top, R - high / zoom));
     if (!waiting) requestAnimationFrame(paint);
     waiting = true;
+    if (table.open) {
+      clearTimeout(settled);
+      settled = setTimeout(write, 250);
+    }
   }
 
   function fit() {
@@ -104,7 +158,8 @@ function draw(root, context) {
     if (!cell) return;
     const [r, c] = cell;
     const share = shares[r * C + c];
-    told.textContent = `${shown(rows[r].text)} → ${shown(columns[c].text)}: ${differs && share > 0 ? "+" : ""}${percent(share, 2)}`;
+    const mean = differs ? "" : `; ${shown(columns[c].text)} has ${percent(means[c], 2)} on average`;
+    told.textContent = ends && c >= ends[r] ? `${shown(rows[r].text)} → ${shown(columns[c].text)}: comes later, and is not seen` : `${shown(rows[r].text)} → ${shown(columns[c].text)}: ${differs && share > 0 ? "+" : ""}${percent(share, 2)}${mean}`;
   }
 
   let drag = null;
@@ -144,26 +199,47 @@ function draw(root, context) {
   });
 
   const table = el("details", {}, el("summary", {}, "The numbers"));
-  table.addEventListener("toggle", () => {
-    if (table.open && table.children.length === 1) table.append(numbers(rows, columns, shares));
-  });
+  let settled = null;
+  const write = () => table.replaceChildren(table.firstChild, numbers(rows, columns, shares, [Math.floor(top), Math.floor(left)], [Math.ceil(top + high / zoom), Math.ceil(left + wide / zoom)]));
+  table.addEventListener("toggle", () => table.open && write());
+
+  // Rows or columns in another order, where one is wanted.
+  function sort() {
+    const { order } = state.now;
+    if (!order || !Object.hasOwn(ORDERS, order)) return;
+    const spread = (r) => shares.subarray(r * C, (r + 1) * C).reduce((sum, share) => (share > 0 ? sum - share * Math.log(share) : sum), 0);
+    const sums = new Float32Array(C);
+    for (let i = 0; i < shares.length; i++) sums[i % C] += shares[i];
+    const keys = order === "rows" ? rows.map((_, r) => spread(r)) : [...sums].map((sum) => -sum);
+    const turned = [...keys.keys()].sort((one, other) => keys[one] - keys[other]);
+    const own = shares;
+    if (order === "rows") {
+      shares = Float32Array.from(own, (_, i) => own[turned[Math.floor(i / C)] * C + (i % C)]);
+      rows = turned.map((r) => rows[r]);
+    } else {
+      shares = Float32Array.from(own, (_, i) => own[Math.floor(i / C) * C + turned[i % C]]);
+      columns = turned.map((c) => columns[c]);
+    }
+  }
+  const ordered = el("select", { onchange: () => state.set({ order: ordered.value }) }, ...Object.entries(ORDERS).map(([value, text]) => el("option", { value, selected: value === state.now.order }, text)));
   const copied = copies(context, "the matrix", {
     nodes: async () => (await ready, [canvas]),
     table: async () => (await ready, [["looks ↓ at →", ...columns.map(({ text }) => text)], ...rows.map(({ text }, r) => [text, ...shares.subarray(r * C, (r + 1) * C)])]),
     python: B === null || B.scene === scene ? () => python.map(context, rows, columns, B) : null, // a program is of one text
   });
   root.replaceChildren(
-    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Less ", other), " ", key),
+    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Order ", ordered), " ", el("label", {}, "Less ", other), " ", key),
     el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = null;
   root.resized = fit;
-  const own = data.map(scene, scene.layers.indexOf(layer), head).then((found) => merged(found, layer.shape[2], rows, columns));
+  const own = data.map(scene, scene.layers.indexOf(layer), several ?? head).then((found) => merged(found, layer.shape[2], rows, columns));
   const ready = Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
     if (!canvas.isConnected) return; // another view was chosen meanwhile
     shares = taken ? mine.map((share, i) => share - taken[i]) : mine;
     differs = Boolean(taken);
     key.hidden = B === null;
     key.textContent = taken ? `Blue: more here. Orange: more in ${whose(context, B)}.` : "The words of the two differ, and their matrices have no difference: Compare shows a word at a time.";
+    sort();
     fill();
     fit();
   }).catch((error) => context.say(error.message, true));
@@ -185,12 +261,14 @@ function choices(context, B) {
 
 const MOST = 64;
 
-function numbers(rows, columns, shares) {
-  const cells = columns.slice(0, MOST);
-  const body = rows.slice(0, MOST).map((row, r) =>
-    el("tr", {}, el("th", { scope: "row" }, shown(row.text)), ...cells.map((_, c) => el("td", {}, (100 * shares[r * columns.length + c]).toFixed(1)))));
-  const left = rows.length > MOST || columns.length > MOST ? [el("p", {}, `The first ${MOST} rows and columns.`)] : [];
-  return el("div", { class: "table" }, ...left, el("table", {}, el("caption", {}, "Shares in per cent"),
+// What is in view, from one corner to the other, as a table.
+function numbers(rows, columns, shares, [top, left], [bottom, right]) {
+  const cells = columns.slice(left, Math.min(right, left + MOST));
+  const body = rows.slice(top, Math.min(bottom, top + MOST)).map((row, r) =>
+    el("tr", {}, el("th", { scope: "row" }, shown(row.text)), ...cells.map((_, c) => el("td", {}, (100 * shares[(top + r) * columns.length + left + c]).toFixed(1)))));
+  const some = body.length < rows.length || cells.length < columns.length;
+  const said = some ? [el("p", {}, `Rows ${top + 1} to ${top + body.length} of ${rows.length}, columns ${left + 1} to ${left + cells.length} of ${columns.length}: what is in view, at most ${MOST} of each.`)] : [];
+  return el("div", { class: "table" }, ...said, el("table", {}, el("caption", {}, "Shares in per cent"),
     el("thead", {}, el("tr", {}, el("td"), ...cells.map((column) => el("th", { scope: "col" }, shown(column.text))))), el("tbody", {}, ...body))); // prettier-ignore
 }
 

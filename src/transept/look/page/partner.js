@@ -31,7 +31,7 @@ function natural(scenes, scene, layer) {
 }
 
 // Which scene, layer and heads are compared with those that are shown.
-export function partner({ scenes, scene, layer, head, state }) {
+export function partner({ scenes, scene, layer, head, several, state }) {
   const told = state.now.other?.match(SPELT);
   let index = told?.[1] !== undefined ? Number(told[1]) : told?.[2] !== undefined ? scenes.indexOf(scene) : natural(scenes, scene, layer);
   if (!beside(scenes, scene, layer).some((one) => one.index === index)) index = scenes.indexOf(scene);
@@ -43,8 +43,9 @@ export function partner({ scenes, scene, layer, head, state }) {
   let which = follows ? head : told[3] === undefined ? null : Number(told[3]);
   if (follows && one === scene) which = head === null ? 0 : null;
   if (which !== null && which >= there.shape[0]) which = null;
-  const heads = which === null ? [...Array(there.shape[0]).keys()] : [which];
-  return { index, scene: one, layer: there, at: one.layers.indexOf(there), head: which, heads, follows, kin };
+  const some = follows && one !== scene && several?.every((h) => h < there.shape[0]) ? several : null;
+  const heads = which === null ? some ?? [...Array(there.shape[0]).keys()] : [which];
+  return { index, scene: one, layer: there, at: one.layers.indexOf(there), head: which, several: some, heads, follows, kin };
 }
 
 export const placeName = (context, layer, head) => `${context.spokenLayer(layer)}, ${head === null ? "mean of all heads" : `head ${head + 1}`}`;
@@ -81,9 +82,9 @@ export function congruent(context, other) {
 }
 
 // The map of the partner, rows by columns as those that are shown; null where the words differ.
-export async function lessened(context, { scene, layer, at, head }) {
+export async function lessened(context, { scene, layer, at, head, several }) {
   const sides = congruent(context, scene);
-  return sides && merged(await context.data.map(scene, at, head), layer.shape[2], sides.rows, sides.columns);
+  return sides && merged(await context.data.map(scene, at, several ?? head), layer.shape[2], sides.rows, sides.columns);
 }
 
 // Words of two lines that stand for each other, in their order: {a, b}, null where there is none. The two of `held` do.

@@ -8,6 +8,7 @@ import * as python from "./python.js";
 import { gathered, largest } from "./words.js";
 
 const SIDE = 420;
+const ROLLOUT = "The maps of all layers up to this one, each the mean of its heads and half of what stays, multiplied (Abnar & Zuidema 2020): an estimate of where a place's vector comes from, which says nothing of the values";
 
 const numbers = (text) => [...new Set((text.match(/\d+/g) ?? []).map(Number))];
 
@@ -38,12 +39,21 @@ function draw(root, context) {
     return el("i", { class: kind, style: { left: part(column / columns), top: part(row / rows), width: part(1 / columns), height: part(1 / rows) } });
   }
 
+  async function looked(from) {
+    const lines = await data.looked(scene, layer, from, false);
+    return gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+  }
+
+  async function followed(from) {
+    const whole = await data.rollout(scene, scene.layers.indexOf(layer));
+    return Float64Array.from(groups, (_, t) => from.reduce((sum, s) => sum + whole[s * groups.length + t] / from.length, 0));
+  }
+
   async function paint(from) {
     wanted = from;
     frames.replaceChildren(...(asking.grid ? [...pins.filter((s) => s >= before).map((s) => frame(s, "pin")), ...from.filter((s) => s >= before && !pins.includes(s)).map((s) => frame(s, "here"))] : []));
-    const lines = await data.looked(scene, layer, from, false);
+    const shares = await (state.now.rollout ? followed(from) : looked(from));
     if (wanted !== from || !canvas.isConnected) return; // the pointer has gone on
-    const shares = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
     painted = { from, shares };
     const pen = canvas.getContext("2d");
     const [red, green, blue] = hue();
@@ -55,7 +65,7 @@ function draw(root, context) {
     const aside = shares.slice(0, before).reduce((sum, one) => sum + one, 0);
     parked.style.width = percent(aside, 2).replace(" ", "");
     const who = from.length > 1 ? `the mean of ${from.length}, ${from.map(name).join("; ")},` : name(from[0]);
-    caption.textContent = `${context.spokenLayer(layer)}: ${who} looks at ${best
+    caption.textContent = `${state.now.rollout ? "Attention rollout up to " : ""}${context.spokenLayer(layer)}: ${who} ${state.now.rollout ? "comes from" : "looks at"} ${best
       .map((t) => `${place.texts[t]} (${percent(shares[t], 1)})`).join(", ")}${before ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
     canvas.setAttribute("aria-label", caption.textContent);
   }
@@ -112,9 +122,10 @@ function draw(root, context) {
   const copied = copies(context, "what is looked at in the picture", {
     nodes: () => [board, caption],
     table: () => [["place", "share"], ...place.texts.map((text, t) => [text, painted.shares[t]])],
-    python: () => python.tokens(context, painted.from),
+    python: () => (state.now.rollout ? python.rollout(context, painted.from) : python.tokens(context, painted.from)),
   });
-  root.replaceChildren(el("div", { class: "chips" }, ...choices, el("label", { class: "slide" }, "colour ", shading), toggle("smooth", state.now.smooth, (smooth) => state.set({ smooth }))),
+  root.replaceChildren(el("div", { class: "chips" }, ...choices, el("label", { class: "slide" }, "colour ", shading), toggle("smooth", state.now.smooth, (smooth) => state.set({ smooth })),
+      toggle("attention rollout", state.now.rollout, (rollout) => state.set({ rollout }), { title: ROLLOUT })),
     board, ...(parking ? [parking] : []), caption, copied, ...answers); // prettier-ignore
   root.repaint = root.resized = null;
   show(pins);

@@ -127,8 +127,7 @@ function draw(root, context) {
     paintShares(painted);
     const best = largest(shares, 3);
     const near = shares.slice(Math.max(frame - NEAR, 0), frame + NEAR + 1).reduce((sum, one) => sum + one, 0);
-    const which = heads.length === 1 ? `head ${heads[0] + 1}` : "mean of all heads";
-    caption.textContent = `${spokenLayer(layer)}, ${which}: the frame at ${called(frame)} looks at ${best.map((t) => `${called(t)} ${percent(shares[t], 1)}`).join(", ")}; ${percent(near)} lies within ${(NEAR * step).toFixed(1)} s of it.`;
+    caption.textContent = `${spokenLayer(layer)}, ${context.which}: the frame at ${called(frame)} looks at ${best.map((t) => `${called(t)} ${percent(shares[t], 1)}`).join(", ")}; ${percent(near)} lies within ${(NEAR * step).toFixed(1)} s of it.`;
   }
   const show = (frame) => paint(frame).catch((error) => say(error.message, true));
 

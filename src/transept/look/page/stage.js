@@ -4,33 +4,36 @@ import { cutter } from "./cuts.js";
 import { copies } from "./copy.js";
 import { alike } from "./data.js";
 import { drawn, el, percent, shown, toggle, wide } from "./dom.js";
+import { walk } from "./focus.js";
+import { every, pace } from "./pace.js";
 import * as python from "./python.js";
 import { tree } from "./tree.js";
 import { gathered, largest } from "./words.js";
 
 const RIBBONS = 4;
 const CUTS = 5;
-const PAUSE = 700;
 
 let playing = null;
 
+function stop() {
+  playing?.();
+  playing = null;
+}
+
 // A step at a time from here, or from the start where this is the end; again stops it.
-function play(go, step, own) {
+function play(state, go, step, own) {
   if (playing !== null) {
-    clearInterval(playing);
-    playing = null;
+    stop();
     go(step);
     return;
   }
   let at = step >= own - 1 ? -1 : step;
-  playing = setInterval(() => {
+  playing = every(state, () => {
+    if (!document.querySelector("#view .apart")) return stop(); // another view was chosen
     at += 1;
-    if (at >= own - 1) {
-      clearInterval(playing);
-      playing = null;
-    }
+    if (at >= own - 1) stop();
     go(at);
-  }, PAUSE);
+  });
   go(Math.max(at, 0));
 }
 
@@ -46,25 +49,61 @@ function draw(root, context) {
   const groups = read.texts.map((text, t) => ({ text, members: [t] }));
   let shares = read.texts.map(() => 0);
 
-  const from = read.texts.map((text, t) => el("span", { class: `token${read.words[t] === null ? " parks" : ""}` }, shown(text)));
+  const from = read.texts.map((text, t) => el("button", { type: "button", class: `token${read.words[t] === null ? " parks" : ""}`, tabindex: t ? -1 : 0,
+    onpointerenter: () => users(t), onfocus: () => users(t), onpointerleave: () => users(null), onblur: () => users(null) }, shown(text))); // prettier-ignore
   const to = scene.target.map((_, at) => el("button", { type: "button", class: `token${at === step ? " from" : ""}${at > step ? " ahead" : ""}`,
-    "aria-pressed": String(at === step), onclick: () => state.set({ step: at }) }, shown(written.texts[skipped + at]))); // prettier-ignore
+    "aria-pressed": String(at === step), onclick: () => state.set({ step: at }), onpointerenter: () => preview(at), onpointerleave: () => users(null) }, shown(written.texts[skipped + at]))); // prettier-ignore
   const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
   const board = el("div", { class: "lines apart" }, svg, el("div", { class: "line" }, el("span", { class: "side" }, "looked at"), ...from),
     el("div", { class: "line" }, el("span", { class: "side" }, "written"), ...to)); // prettier-ignore
+  walk({ node: board.children[1], tokens: from });
+  const using = el("p", { class: "caption", "aria-live": "polite" });
+  const tell = (shares, texts, before) => {
+    const best = largest(shares, RIBBONS).filter((i) => shares[i] >= 0.01).map((i) => `${shown(texts(i))} ${percent(shares[i])}`);
+    using.textContent = `${before} ${best.join(", ") || "no token"}.`;
+  };
 
-  function ribbons() {
+  // What the token looked at; or, of one that is read, those that looked at it: pairs of tokens with their share.
+  function ribbons(pairs = largest(shares, RIBBONS).map((t) => [to[step], from[t], shares[t]])) {
     const base = board.getBoundingClientRect();
     svg.setAttribute("viewBox", `0 0 ${base.width} ${base.height}`);
-    if (!to[step]) return;
-    const box = to[step].getBoundingClientRect();
-    const [x, y] = [box.left + box.width / 2 - base.left, box.top - base.top];
-    svg.replaceChildren(...largest(shares, RIBBONS).filter((t) => shares[t] > 0.02).map((t) => {
-      const other = from[t].getBoundingClientRect();
+    svg.replaceChildren(...pairs.filter(([one, , share]) => one && share > 0.02).map(([one, two, share]) => {
+      const [box, other] = [one, two].map((token) => token.getBoundingClientRect());
+      const [x, y] = [box.left + box.width / 2 - base.left, box.top - base.top];
       const [x2, y2] = [other.left + other.width / 2 - base.left, other.bottom - base.top];
-      return drawn("path", { d: `M${x},${y} C${x},${(y + y2) / 2} ${x2},${(y + y2) / 2} ${x2},${y2}`, "stroke-width": 1 + 14 * shares[t], "stroke-opacity": 0.2 + 0.5 * shares[t] });
+      return drawn("path", { d: `M${x},${y} C${x},${(y + y2) / 2} ${x2},${(y + y2) / 2} ${x2},${y2}`, "stroke-width": 1 + 14 * share, "stroke-opacity": 0.2 + 0.5 * share });
     }));
   }
+
+  let asked = null;
+  // Which of the written tokens look at one that is read; null: none is pointed at any more.
+  async function users(t) {
+    asked = t;
+    for (const token of to) token.style.removeProperty("--share");
+    if (t === null) {
+      ribbons();
+      return looked();
+    }
+    const lines = await data.looked(scene, layer, [t], true);
+    if (asked !== t || !board.isConnected) return; // the pointer has gone on
+    const all = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, [...Array(layer.shape[1]).keys()].map((s) => ({ members: [s] })), true);
+    const found = scene.target.map((_, at) => (row(at) >= 0 ? all[row(at)] : 0));
+    found.forEach((share, at) => to[at].style.setProperty("--share", (0.85 * Math.sqrt(share)).toFixed(3)));
+    ribbons(largest(found, RIBBONS).map((at) => [to[at], from[t], found[at]]));
+    tell(found, (at) => written.texts[skipped + at], `${shown(read.texts[t])} is looked at by`);
+  }
+
+  // What another token looked at, while it is pointed at: a click goes there.
+  async function preview(at) {
+    if (at === step || row(at) < 0) return;
+    asked = `${at}`;
+    const lines = await data.looked(scene, layer, [row(at)], false);
+    if (asked !== `${at}` || !board.isConnected) return; // the pointer has gone on
+    const found = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+    ribbons(largest(found, RIBBONS).map((t) => [to[at], from[t], found[t]]));
+    tell(found, (t) => read.texts[t], `${shown(written.texts[skipped + at])}, when it was written, looked at`);
+  }
+  const looked = () => known && tell(shares, (t) => read.texts[t], `${shown(written.texts[skipped + step])}, when it was written, looked at`);
 
   const choices = known ? scene.choices[row(step)] ?? [] : [];
   const list = el("ol", { class: "choices", "aria-label": "What could stand here" }, ...choices.map(([id, text, probability]) => {
@@ -72,7 +111,7 @@ function draw(root, context) {
     const name = `${shown(text)}, ${percent(probability, probability < 0.01 ? 3 : 1)}`;
     const body = [el("span", { class: "bar" }, el("i", wide(probability))), el("span", {}, shown(text)), el("small", {}, percent(probability, probability < 0.01 ? 3 : 1))];
     if (taken || !data.asks) return el("li", { class: taken ? "taken" : "", "aria-label": name }, ...body);
-    const force = () => open(scene.title, [...scene.target.slice(0, step), id]);
+    const force = () => open(scene.given, [...scene.target.slice(0, step), id]);
     return el("li", {}, el("button", { type: "button", "aria-label": `${name}: write this, and go on`, title: "Write this instead, and let the model go on", onclick: force }, ...body));
   }));
 
@@ -86,7 +125,10 @@ function draw(root, context) {
       token.title = percent(shares[t], 1);
       token.style.setProperty("--share", (0.85 * Math.sqrt(shares[t])).toFixed(3));
     });
-    ribbons();
+    if (asked === null) {
+      ribbons();
+      looked();
+    }
     const links = largest(shares, CUTS).filter((t) => shares[t] >= 0.01).map((t) => ({ text: read.texts[t], share: shares[t], queries: [row(step)], keys: [t] }));
     cutting.replaceChildren(...cutter(context, written.texts[skipped + step], links, false));
   }
@@ -96,11 +138,11 @@ function draw(root, context) {
     el("button", { type: "button", onclick: () => go(0), disabled: step <= 0 }, "First"),
     el("button", { type: "button", onclick: () => go(step - 1), disabled: step <= 0 }, "Back"),
     el("button", { type: "button", onclick: () => go(step + 1), disabled: step >= own - 1 }, "Step"),
-    el("button", { type: "button", "aria-pressed": String(playing !== null), onclick: () => play(go, step, own) }, playing ? "Stop" : "Play"),
-    el("span", {}, own ? `token ${step + 1} of ${own}` : "nothing was written")); // prettier-ignore
+    el("button", { type: "button", "aria-pressed": String(playing !== null), data: { plays: "" }, onclick: () => play(state, go, step, own) }, playing ? "Stop" : "Play"),
+    el("span", {}, own ? `token ${step + 1} of ${own}` : "nothing was written"), pace(state)); // prettier-ignore
 
   const copied = known && copies(context, "what it looked at", {
-    nodes: () => [board],
+    nodes: () => [board, using],
     table: () => [["looked at", "share"], ...read.texts.map((text, t) => [text, shares[t]])],
     python: () => python.row(context, { members: [row(step)] }, groups, false),
   });
@@ -109,10 +151,17 @@ function draw(root, context) {
     table: () => [["id", "token", "probability"], ...choices.map(([id, ...rest]) => [String(id), ...rest])],
     python: () => python.choices(context, row(step), choices.length),
   });
+  const given = el("input", { required: true, autocomplete: "off", spellcheck: "false", "aria-label": "A text that it is to have written" });
+  const reference = data.asks && scene.sides.length > 1
+    ? el("form", { class: "reference", onsubmit: (event) => {
+        event.preventDefault();
+        open(scene.given, given.value);
+      } }, "Had it written ", given, el("button", { type: "submit", title: "The model reads this text as its own, and nothing is searched" }, "Read it"))
+    : null; // prettier-ignore
   const beam = scene.branches
     ? [el("h2", {}, "The beam ", toggle(state.now.beam ? "hide" : "show", state.now.beam, (beam) => state.set({ beam }), { "aria-label": "Show the beam" })), state.now.beam ? tree(context) : null]
     : [];
-  root.replaceChildren(board, bar, ...[copied].filter(Boolean), cutting,
+  root.replaceChildren(board, using, bar, ...[copied, reference].filter(Boolean), cutting,
     el("div", { class: "beside" }, el("section", {}, el("h2", {}, "What could stand here"), list, copiedList || null), el("section", {}, ...beam))); // prettier-ignore
   root.repaint = null;
   root.resized = ribbons;

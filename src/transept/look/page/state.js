@@ -2,11 +2,11 @@
 // which one, and which head, to look at first.
 
 const FIRST = {
-  view: "words", scene: 0, layer: null, head: null, pin: null, pieces: false, backward: false, parked: false, scale: "root",
-  other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, step: null, output: null,
+  view: "words", scene: 0, layer: null, head: null, several: null, pin: null, pieces: false, backward: false, parked: false, speed: 1,
+  other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, top: 100, order: "", label: "", rollout: false, step: null, output: null, against: null, way: false,
   method: "leave-one-out",
 };
-const NUMBERS = ["scene", "layer", "pin", "step", "head", "output", "opacity", "twin", "update"];
+const NUMBERS = ["scene", "layer", "pin", "step", "head", "output", "opacity", "twin", "update", "speed", "top", "against"];
 const PARSED = Object.fromEntries(NUMBERS.map((name) => [name, Number]));
 
 export class State {

@@ -38,7 +38,7 @@ function board(context, { steps, found, stops }, caption) {
     const rank = finals.get(`${s} ${b}`);
     const told = `step ${s + 1}: ${shown(text)}, sum ${minus(total, 2)}, ${rank === undefined ? STATES[state] : `found as number ${rank + 1}`}`;
     const goes = data.asks && !stops.includes(token);
-    const force = () => open(scene.title, [...forcing, ...way(steps, s, b).map(([i, j]) => steps[i][j][0])]);
+    const force = () => open(scene.given, [...forcing, ...way(steps, s, b).map(([i, j]) => steps[i][j][0])]);
     return el("button", { type: "button", class: `branch ${state}${rank === undefined ? "" : " found"}`, tabindex: -1, "aria-label": goes ? `${told}: write this, and go on` : told,
       style: { left: `${columns[s].left}px`, top: `${HIGH * b}px`, width: `${columns[s].width}px` }, data: { step: s, branch: b },
       onclick: goes && force, onfocus: () => tell(s, b), onpointerenter: () => tell(s, b) },

@@ -1,7 +1,8 @@
 // Why: what one written token, or a class, hangs on, a signed bar for each word that was read.
 
-import { el, shown } from "./dom.js";
+import { el, percent, shown, toggle, wide } from "./dom.js";
 import { hue } from "./atlas.js";
+import { fits, ways } from "./ways.js";
 import { groups } from "./words.js";
 import { outputs, signed } from "./cuts.js";
 import { copies } from "./copy.js";
@@ -41,8 +42,33 @@ function places(side, numbers, scene) {
   return el("div", { class: "board", style: { width: `${SIDE}px`, height: `${(SIDE * rows) / columns}px` } }, ...photo, canvas);
 }
 
-function told({ unit, value, baseline, apart, probability }, text) {
+// How far the methods order the words alike.
+function agreement({ methods, table }) {
+  const name = (method) => METHODS[method][0];
+  const strength = (value) => ({ background: `color-mix(in srgb, ${value < 0 ? "var(--other)" : "var(--hue)"} ${Math.round(40 * Math.abs(value))}%, transparent)` });
+  return el("div", { class: "table" }, el("table", { class: "agreement" }, el("caption", {}, "Spearman's correlation of two methods over all that was read: 1 is the same order, 0 none in common"),
+    el("thead", {}, el("tr", {}, el("td"), ...methods.map((method) => el("th", { scope: "col" }, name(method))))),
+    el("tbody", {}, ...methods.map((method, i) => el("tr", {}, el("th", { scope: "row" }, name(method)), ...table[i].map((value) => el("td", { style: strength(value) }, signed(value)))))))); // prettier-ignore
+}
+
+// What each layer would have said in its place, the last on top as in the rail.
+function strip(lines, text) {
+  const row = ([said, best, own], depth) => el("tr", { class: said === text ? "same" : null }, el("th", { scope: "row" }, depth === 0 ? "what entered" : String(depth)), el("td", {}, el("bdi", {}, shown(said))), el("td", {}, best.toFixed(3)),
+    el("td", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", wide(own)))), el("td", {}, own.toFixed(3)));
+  return el("table", { class: "lens" }, el("thead", {}, el("tr", {}, ...["after layer", "would say", "P", "", `P(${shown(text)})`].map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))))),
+    el("tbody", {}, ...lines.map(row).reverse())); // prettier-ignore
+}
+
+// What else could stand there: [index, text].
+function rivals(scene, chosen) {
+  const [at, own] = [scene.asked[chosen], scene.indices[chosen]];
+  const all = at === null ? scene.answers.map(([text], k) => [scene.indices[k], text]) : scene.choices[at] ?? [];
+  return all.filter(([index]) => index !== own);
+}
+
+function told({ unit, value, baseline, apart, probability }, text, rival) {
   const parts = [`P(${shown(text)}) = ${probability.toFixed(3)}.`];
+  if (rival && unit !== "share") parts.push(`Blue speaks for ${shown(text)}, orange for ${shown(rival)}: the ${unit} is the difference of the two.`);
   if (apart !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${apart.toFixed(3)}.`);
   if (apart !== null && apart > LARGE * Math.abs(value - baseline)) parts.push("That is much: trust these bars little.");
   if (apart === null) parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
@@ -56,27 +82,53 @@ function draw(root, context) {
   const method = now.method in METHODS ? now.method : "leave-one-out";
   const chosen = Math.min(now.output ?? (scene.answers.length ? 0 : texts.length - 1), texts.length - 1);
   const tokens = texts.map((text, k) =>
-    el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k }) }, shown(text)));
+    el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k, against: null }) }, shown(text)));
   const select = el("select", { "aria-label": "By", onchange: () => state.set({ method: select.value }) },
     ...Object.entries(METHODS).map(([name, [title]]) => el("option", { value: name, selected: name === method }, title))); // prettier-ignore
+  const others = rivals(scene, chosen);
+  const rival = others.find(([index]) => index === now.against) ?? null;
+  const against = el("select", { "aria-label": "Rather than", onchange: () => state.set({ against: against.value === "" ? null : Number(against.value) }) },
+    el("option", { value: "", selected: rival === null }, "anything else"), ...others.map(([index, text]) => el("option", { value: index, selected: index === now.against }, shown(text)))); // prettier-ignore
+  const shows = fits(scene);
+  const show = shows && toggle("The way through the layers", now.way, (way) => state.set({ way }));
+  const [depths, meter] = [el("section", { class: "depths" }), el("section", {})];
+  const measure = el("button", { type: "button", onclick: () => {
+    measure.disabled = true;
+    meter.replaceChildren(el("p", { role: "status" }, "The model is asked by every method …"));
+    data.agree(scene, chosen, now.against).then((found) => meter.replaceChildren(agreement(found)), (error) => meter.replaceChildren(el("p", { class: "wrong" }, error.message)));
+  } }, "How far do the methods agree?"); // prettier-ignore
   const result = el("p", { class: "result", "aria-live": "polite" }, "The model is asked …");
   const bars = el("div");
   root.replaceChildren(el("div", { class: "why" },
     el("div", { class: "line", role: "group", "aria-label": "What is explained" }, el("span", { class: "side" }, scene.answers.length ? "class" : "written"), ...tokens),
-    el("p", {}, el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, METHODS[method][1]))); // prettier-ignore
+    el("p", {}, el("label", {}, "rather than ", against), " ", el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, METHODS[method][1]), el("p", { class: "chips" }, measure, ...(shows ? [show] : [])), meter, ...(shows && now.way ? [ways(context, chosen, texts[chosen])] : []), depths)); // prettier-ignore
   root.repaint = root.resized = null;
-  data.why(scene, chosen, method).then((found) => {
+  const foretold = () => data.lens(scene, chosen).then((lines) => {
+    const table = strip(lines, texts[chosen]);
+    depths.replaceChildren(el("h2", {}, "What each layer would have said, were it the last"), el("div", { class: "table" }, table), copies(context, "what each layer says", {
+      nodes: () => [table],
+      table: () => [["after layer", "would say", "probability", "probability of the output"], ...lines.map(([text, ...shares], depth) => [String(depth), text, ...shares])],
+      python: () => python.lens(context, chosen),
+    }));
+  }, (error) => depths.replaceChildren(el("h2", {}, "What each layer would have said"), el("p", { class: "axes" }, error.message))); // prettier-ignore
+  data.why(scene, chosen, method, rival && rival[0]).then((found) => {
     if (!result.isConnected) return; // another was chosen
-    result.textContent = told(found, texts[chosen]);
+    foretold();
+    result.textContent = told(found, texts[chosen], rival && rival[1]);
     const shares = Object.entries(found.sides).map(([name, numbers]) => {
       const side = scene.sides.find((one) => one.name === name);
       const last = name === scene.sides[0].name && scene.sides.length > 1 ? Infinity : found.at ?? Infinity;
+      const together = new Map((found.together[name] ?? []).map(([tokens, value]) => [tokens.join(), value])); // parts do not add up to it
       const words = groups(side, now.pieces).map(({ text, members, parks }) => ({
-        text, parks, members, last: members[0] <= last, value: members.reduce((sum, i) => sum + numbers[i], 0),
+        text, parks, members, last: members[0] <= last, value: together.get(members.join()) ?? members.reduce((sum, i) => sum + numbers[i], 0),
       })).filter((word) => word.last);
       return { side, words, numbers };
     });
     const most = Math.max(...shares.flatMap(({ words }) => words.map(({ value }) => Math.abs(value))), 1e-12);
+    if (shares.length > 1) {
+      const lengths = shares.map(({ words }) => words.reduce((sum, { value }) => sum + Math.abs(value), 0));
+      result.textContent += ` Of the bars' length what was read has ${percent(lengths[0] / (lengths[0] + lengths[1] || 1))}, what stood before ${percent(lengths[1] / (lengths[0] + lengths[1] || 1))}.`;
+    }
     const titles = { source: "What was read", given: "What stood before", text: "What was read", picture: "What was seen" };
     bars.replaceChildren(...shares.flatMap(({ side, words, numbers }) => [
       el("h2", {}, titles[side.name] ?? side.name),
@@ -85,7 +137,7 @@ function draw(root, context) {
     const copied = copies(context, "what it hangs on", {
       nodes: () => [result, ...[...bars.children].filter((one) => one !== copied)],
       table: () => [["side", "word", found.unit], ...shares.flatMap(({ side, words }) => words.map(({ text, value }) => [side.name, text, value]))],
-      python: () => python.why(context, chosen, method, shares.map(({ side, words }) => [side.name === "given" ? "target" : "source", words])),
+      python: () => python.why(context, chosen, method, rival && rival[0], shares.map(({ side, words }) => [side.name === "given" ? "target" : "source", words])),
     });
     bars.append(copied);
   }).catch((error) => {
