@@ -152,10 +152,14 @@ def edit(part: Whole, change: Callable[[Part], Part]) -> Whole:
     return made
 
 
-def part_from_dict(data: object, path: str = "spec") -> Part:
+Unsaid = Mapping[str, Mapping[str, Any]]
+
+
+def part_from_dict(data: object, path: str = "spec", unsaid: Unsaid | None = None) -> Part:
     """A description from plain data. Unknown kinds and fields are refused with the nearest name.
 
-    Raises InvalidConfig whose message holds the path of the field, such as `spec.encoder.block.parts[0].heads`.
+    `unsaid` has, by the name of a kind, what fields that are not given are, where that is not their default. Raises
+    InvalidConfig whose message holds the path of the field, such as `spec.encoder.block.parts[0].heads`.
     """
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise InvalidConfig(f"{path}: a description is an object with a 'kind', not {data!r:.60}")
@@ -165,6 +169,7 @@ def part_from_dict(data: object, path: str = "spec") -> Part:
         raise InvalidConfig(f"{path}: there is no part called {name!r}.{nearest(name, Part.kinds)}")
     known = {field.name: field for field in fields(cast(Any, kind))}
     given: dict[str, object] = {}
+    unsaid = unsaid or {}
     for key, value in data.items():
         if key == "kind":
             continue
@@ -173,7 +178,8 @@ def part_from_dict(data: object, path: str = "spec") -> Part:
             raise InvalidConfig(f"{path}: {name} has no field {key!r}.{nearest(key, known)}")
         if field in given:
             raise InvalidConfig(f"{path}: {name}.{field} is given twice")
-        given[field] = _read(value, f"{path}.{key}")
+        given[field] = _read(value, f"{path}.{key}", unsaid)
+    given = {**unsaid.get(name, {}), **given}
     for wanted in known.values():
         if wanted.name not in given and wanted.default is MISSING and wanted.default_factory is MISSING:
             raise InvalidConfig(f"{path}: {name} needs the field {wanted.name!r}")
@@ -183,10 +189,12 @@ def part_from_dict(data: object, path: str = "spec") -> Part:
         raise InvalidConfig(f"{path}: {error.what}") from None
 
 
-def _read(value: object, path: str) -> object:
+def _read(value: object, path: str, unsaid: Unsaid) -> object:
     if isinstance(value, dict):
-        return part_from_dict(value, path)
-    return tuple(_read(item, f"{path}[{i}]") for i, item in enumerate(value)) if isinstance(value, list) else value
+        return part_from_dict(value, path, unsaid)
+    if isinstance(value, list):
+        return tuple(_read(item, f"{path}[{i}]", unsaid) for i, item in enumerate(value))
+    return value
 
 
 def to_json(part: Part) -> str:
@@ -194,8 +202,9 @@ def to_json(part: Part) -> str:
     return json.dumps({"transept": VERSION, "spec": part.to_dict()}, indent=2, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> Part:
-    """The description in a document. Raises InvalidConfig on malformed, newer or unknown content."""
+def from_json(text: str, unsaid: Unsaid | None = None) -> Part:
+    """The description in a document; `unsaid` as in `part_from_dict`. Raises InvalidConfig on malformed, newer or unknown
+    content."""
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -207,7 +216,7 @@ def from_json(text: str) -> Part:
             f"the description has version {version!r}, and this Transept reads 1 to {VERSION}",
             remedy="A newer Transept wrote it: update, or write it again with this one.",
         )
-    return part_from_dict(document["spec"])
+    return part_from_dict(document["spec"], unsaid=unsaid)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -38,6 +38,7 @@ HEADS: dict[str, bert.Heading] = {
 }
 HF_MODELS = {"big_bird": tuple(HEADS)}
 HF_WORDS = {"pattern": "blocks: first, or blocks: full"}
+UNSAID = {"Tokens": {"drops": "before"}}
 
 SIZES: dict[str, dict[str, Any]] = {  # appendix E
     "base": {"width": 768, "hidden": 3072, "heads": 12, "depth": 12, "dropout": 0.1, "attention_dropout": 0.1},

@@ -11,6 +11,7 @@ and may have
 
     filed       the description, `Look` -> that which the weights bear out, and a sentence where it is another one
     whole       the description -> whether theirs computes it on rows of all its positions alone
+    UNSAID      what a description that an older version wrote leaves out, where that is not now's default
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

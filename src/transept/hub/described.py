@@ -15,7 +15,7 @@ from transept.heads.head import Head
 from transept.hub.files import member, present, read_json
 from transept.names import Names
 from transept.parts.stack import Stack
-from transept.spec import from_json
+from transept.spec import Unsaid, from_json
 from transept.topology import Topology
 
 CONFIG, SPEC = "config.json", "transept.json"
@@ -50,7 +50,7 @@ def described(root: Path, config: dict[str, Any], look: Look) -> Described:
         known = [theirs for module in readable() for theirs in module.HF_MODELS] + [OWN_TYPE]
         reason = "no model_type says what the model is" if kind is None else f"models of type {kind!r:.60} are not read"
         raise InvalidConfig(reason, where=root / CONFIG, remedy=f"Transept reads {', '.join(known)}.")
-    spec = _own_spec(root)
+    spec = _own_spec(root, getattr(family, "UNSAID", {}))
     if family is None:
         if spec is None:
             raise InvalidData(f"{SPEC} is missing, which describes the model", where=root, remedy=present(root))
@@ -73,12 +73,12 @@ def described(root: Path, config: dict[str, Any], look: Look) -> Described:
     return Described(found, family.names(found), "; ".join(filter(None, (assumed, note))), assumed, choices)
 
 
-def _own_spec(root: Path) -> Topology | None:
+def _own_spec(root: Path, unsaid: Unsaid) -> Topology | None:
     if not (root / SPEC).is_symlink() and not (root / SPEC).exists():
         return None
     path = member(root, SPEC)
     read_json(path)  # its size, its encoding, its numbers
-    spec = at(path, from_json, path.read_text(encoding="utf-8"))
+    spec = at(path, from_json, path.read_text(encoding="utf-8"), unsaid)
     if not isinstance(spec, Topology):
         raise InvalidConfig(f"it describes a {type(spec).__name__}, not a whole model", where=path)
     return spec

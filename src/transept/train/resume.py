@@ -93,13 +93,13 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
 
 
 def _of_the_model(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """What may be another in a model that goes on, which is its dropout; InvalidConfig for all else."""
+    """What may be another in a model that goes on, which is its dropout and where it is; InvalidConfig for all else."""
     if before is None:  # a checkpoint of a version that did not keep it
         return []
     if "kind" in before:  # fields that came since then have their defaults
         before = part_from_dict(before, "model").to_dict()
     changed = differences(before, now, "model")
-    fixed = [change for change in changed if not change.partition(" was ")[0].endswith("dropout")]
+    fixed = [change for change in changed if not change.partition(" was ")[0].endswith(("dropout", ".drops"))]
     if fixed:
         more = f" (and {len(fixed) - 1} more)" if len(fixed) > 1 else ""
         raise InvalidConfig(

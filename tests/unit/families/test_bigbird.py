@@ -1,5 +1,7 @@
 """BigBird: drawn blocks beside Hugging Face's, rows that end early, what is refused. Parity is elsewhere."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from parity.subjects import VOCAB, config_of, imported, oracles
 from transept.errors import InvalidConfig
 from transept.families import bert, bigbird
 from transept.families.bigbird import declare, from_hf, to_hf
+from transept.hub.directory import read, read_spec, save
 from transept.parts.pattern_blocks import RandomBlocks
 from transept.spec import edit, replace
 
@@ -130,3 +133,21 @@ def test_embeddings_are_dropped_before_their_norm() -> None:
         x = embed(torch.randint(5, 20, (4, 9))).x
         assert torch.allclose(x.mean(-1), torch.zeros(4, 9), rtol=0, atol=1e-5) == normalised
         assert bool((x == 0).any()) != normalised
+
+
+@pytest.mark.parametrize("head", ["masked", "classes"])
+def test_a_description_from_before_drops_was_a_word_still_loads(head: str, tmp_path: Path) -> None:
+    """BigBird's embeddings were dropped out behind their norm then, and nothing in the file says so."""
+    spec = declare(**SHAPE | {"head": head, "blocks": "first", "dropout": 0.1})
+    save(tmp_path / "m", spec.build())
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["model_type"] == "big_bird"
+    path = tmp_path / "m" / "transept.json"
+    document = json.loads(path.read_text())
+    assert document["spec"]["embed"].pop("drops") == "before"
+    path.write_text(json.dumps(document))
+    assert read_spec(tmp_path / "m") == spec
+    assert read(tmp_path / "m").model.spec == spec
+    document["spec"]["embed"]["drops"] = "after"  # what is said is not overruled
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidConfig, match=r"embed\.drops is after"):
+        read_spec(tmp_path / "m")

@@ -18,6 +18,7 @@ from torch import Tensor
 from toy_task import ToyModel, ToyTask, config
 
 from transept.errors import Interrupted, InvalidConfig, InvalidData
+from transept.inputs.tokens import Tokens
 from transept.spec import Part
 from transept.train import checkpoint, loop, update
 from transept.train.checkpoint import FILES, Checkpoints
@@ -353,6 +354,16 @@ def test_a_field_that_came_since_the_run_began_is_no_other_model() -> None:
     assert now.compared(before | {"spec": {"kind": "Mix", "heads": 2}}) == []
     with pytest.raises(InvalidConfig, match=r"model\.heads was 4, is 2 now"):
         now.compared(before | {"spec": {"kind": "Mix", "heads": 4}})
+
+
+def test_where_dropout_is_may_have_changed_since_the_run_began() -> None:
+    """As between versions in which a family's embeddings were dropped out behind their norm, and ahead of it."""
+    fixed = {"seed": 1, "batch_tokens": 2, "accumulate": 1}
+    now = Identity("data", "layout", fixed, Tokens(9, drops="before").to_dict(), {}, {})
+    before = {"fingerprint": "data", "layout": "layout", "settings": fixed, "surroundings": {}}
+    assert now.compared(before | {"spec": {"kind": "Tokens", "vocab": 9}}) == ["model.drops was after, is before now"]
+    with pytest.raises(InvalidConfig, match=r"model\.scale was 2\.0, is 1\.0 now"):
+        now.compared(before | {"spec": Tokens(9, scale=2.0, drops="before").to_dict()})
 
 
 def test_a_setting_that_came_since_the_run_began_is_told_only_where_it_is_not_the_usual() -> None:
