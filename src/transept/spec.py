@@ -203,8 +203,10 @@ def to_json(part: Part) -> str:
 
 
 def from_json(text: str, unsaid: Unsaid | None = None) -> Part:
-    """The description in a document; `unsaid` as in `part_from_dict`. Raises InvalidConfig on malformed, newer or unknown
-    content."""
+    """The description in a document; `unsaid` as in `part_from_dict`.
+
+    Raises InvalidConfig on malformed, newer or unknown content.
+    """
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:

@@ -28,7 +28,7 @@ from transept.parts.loss import Loss
 from transept.spec import replace as changed
 from transept.tasks.batched import Batches
 from transept.tasks.begun import Begun, declared_model, opened, refused, taken, tuned
-from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch
@@ -165,7 +165,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
             does="It finds the answer to a question in a text.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats an end", where, found.loss)],
             texts=[Text(split, spoken(data.questions.source), len(data), "questions") for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             example="Who wrote this?",
         )
 

@@ -29,7 +29,7 @@ from transept.inputs.seen import Seen
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.attending import Baseline, attentive_loss, draws
-from transept.tasks.card import notes, recorded
+from transept.tasks.card import notes, recorded, sampled
 from transept.tasks.describing import Pictured, described, measure_captions
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import SPECIAL, Measured, judging
@@ -224,7 +224,7 @@ class Captioning:
             recorded(told, found, where, notes(told, self.recipe.search)),
             does="It describes pictures.",
             texts=[Text(split, data.names(), len(data), "pictures") for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             example="picture.png",
         )
 

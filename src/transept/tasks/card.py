@@ -15,8 +15,11 @@ from transept.hub.card import Measure, Record, Text
 from transept.models import Seq2SeqLayer
 from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
+from transept.tasks.task import samples_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from transept.tasks.translation import Translation
 
 
@@ -33,7 +36,7 @@ def record_of(task: Translation, model: Seq2SeqLayer, told: Mapping[str, Any]) -
         does=f"It translates {' into '.join(languages)}." if len(languages) == 2 else "It turns one text into another.",
         languages=languages,
         texts=[Text("train", names(task.train), len(task.train)), Text("valid", where, len(task.valid))],
-        samples=[(sample["source"], sample["output"]) for sample in task.samples(model)],
+        samples=sampled(task, model),
         example=example(task),
     )
 
@@ -56,6 +59,12 @@ def recorded(told: Mapping[str, Any], found: Measured, where: str, notes: Sequen
         versions=told["versions"],
         notes=list(notes),
     )
+
+
+def sampled(task: Any, model: nn.Module) -> list[tuple[str, str]]:
+    """What goes in and what comes out, of each sample of a task."""
+    found = samples_of(task, model, task.recipe.train.samples)
+    return [(sample["source"], sample["output"]) for sample in found]
 
 
 def example(task: Translation) -> str:

@@ -26,7 +26,7 @@ from transept.models import Model
 from transept.parts.loss import Loss, Smoothing
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, count_of, declared_model, opened, refused, scoring, taken, tuned
-from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import measure_classes, one_stack, task_loss
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Examples
@@ -239,7 +239,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             does=f"It {kind} of {self.unit}.",
             measures=[*made.measures[:-1], Measure(loss, where, found.loss)],
             texts=[Text(split, data.names(), len(data), self.unit) for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             example={"see": "picture.png", "hear": "sound.wav"}.get(self.verb, ""),
         )
 

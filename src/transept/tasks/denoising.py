@@ -262,7 +262,7 @@ class Denoising(TextTask[DenoisingRecipe]):
         does = "It writes what sentinels stand for." if self.by_spans else "It writes text again that has noise in it."
         longest = self.spec.limit() or max(LONGEST, self.length)
         generation = Generation(self.recipe.search, self.special, self.tokenizer.pad, longest)
-        card = self.card(model, record, does, shown=False)
+        card = self.card(model, record, does, typed=False)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
 

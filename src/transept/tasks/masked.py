@@ -298,7 +298,7 @@ class Masked(TextTask[MaskedRecipe]):
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
         plain = self.spec.build().to(_one_stack(model).device).eval()
         plain.load_state_dict(model.state_dict())
-        card = self.card(model, record, "It tells which tokens fit where a text has masks.", shown=False)
+        card = self.card(model, record, "It tells which tokens fit where a text has masks.", typed=False)
         save(directory, plain, tokenizer=self.tokenizer, card=card)
 
 

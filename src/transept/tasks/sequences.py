@@ -23,6 +23,7 @@ from transept.inputs.tokens import Tokens
 from transept.inputs.vectors import Vectors
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
+from transept.tasks.card import sampled
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, judging
 from transept.tasks.settings.sequences import SequencesRecipe
@@ -164,7 +165,7 @@ class Sequences:
             measures=measures,
             curve=told["curve"],
             score=told["score"],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             command=told["command"],
             recipe=told["recipe"],
             versions=told["versions"],

@@ -36,7 +36,7 @@ from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, declared_model, opened, taken
-from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Draws, Entering, Examples, TextSource
@@ -214,7 +214,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
             does="It makes a vector of a text; the cosine of two tells how alike texts are.",
             measures=[*made.measures[:-1], Measure("mean squared error", where, found.loss)],
             texts=[Text(split, data.names(), len(data), "pairs of texts") for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             example=self.valid.name(0).split("\t")[0],
         )
 

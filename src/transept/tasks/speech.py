@@ -26,7 +26,7 @@ from transept.models import Model, ModelLayer
 from transept.parts.loss import Loss
 from transept.spec import replace as changed
 from transept.tasks.begun import Begun, declared_model, demand_sound, hearing_of, opened, refused, taken, tuned
-from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, judging
@@ -159,7 +159,7 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
             does="It writes down what is said.",
             measures=[*made.measures[:-1], Measure("loss, nats a letter", where, found.loss)],
             texts=[Text(split, data.names(), len(data), "sounds") for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
             example="speech.wav",
         )
 

@@ -32,7 +32,7 @@ from transept.parts.loss import Loss, Smoothing
 from transept.spec import replace as changed
 from transept.tasks.batched import Batches
 from transept.tasks.begun import Begun, declared_model, opened, refused, taken, tuned
-from transept.tasks.card import recorded, results_of, weights_of
+from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import class_loss, one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.labelled import some_of_each
@@ -190,7 +190,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
             does="It tells the tag of each word.",
             measures=[*made.measures[:-1], Measure("cross-entropy, nats a word", where, found.loss)],
             texts=[Text(split, spoken(data.texts.source), len(data), "sentences") for split, data in splits],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
         )
 
     @staticmethod

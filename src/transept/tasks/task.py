@@ -138,6 +138,11 @@ class Task(Protocol[AnyBatch]):
         """Write a model directory; `record` tells how the model came about and is plain data."""
 
 
+def samples_of(task: Task[AnyBatch], model: nn.Module, count: int) -> Sequence[Mapping[str, str]]:
+    """The samples of a task; none, and the task is not asked, where `train.samples` is 0."""
+    return task.samples(model) if count else []
+
+
 def each_of(task: object) -> str:
     """What a task's loss is a mean over: "token", where it does not say."""
     return str(getattr(task, "each", "token"))

@@ -32,7 +32,7 @@ from transept.hub.generation import Generation
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.answers import graded, named
-from transept.tasks.card import notes, recorded
+from transept.tasks.card import notes, recorded, sampled
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured, demand_fitting, judging, mean_loss, pair_loss
 from transept.tasks.score import RESAMPLES, Score
@@ -261,7 +261,7 @@ class TextToText:
                 Text(split, where if files is None else ", ".join(map(spoken, files)), count, "rows")
                 for split, count, files in splits
             ],
-            samples=[(sample["source"], sample["output"]) for sample in self.samples(model)],
+            samples=sampled(self, model),
         )
 
     @classmethod

@@ -24,7 +24,7 @@ from transept.families.declared import declared
 from transept.hub.card import Record, Text
 from transept.hub.kinds import rows_of
 from transept.models import Model, kept_apart
-from transept.tasks.card import recorded, weights_of
+from transept.tasks.card import recorded, sampled, weights_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
@@ -186,15 +186,15 @@ class TextTask(Generic[SomeRecipe]):
         """loss, ppl and the task's own."""
         return self.measure(model, self.tokens(split)).values()
 
-    def card(self, model: nn.Module, told: Mapping[str, Any], does: str, shown: bool = True) -> Record:
+    def card(self, model: nn.Module, told: Mapping[str, Any], does: str, typed: bool = True) -> Record:
         """The record for the card. `told` is training's: the keys of `transept.train.finish.write_model`.
 
-        `shown` tells whether the samples are of a kind that a person would type.
+        `typed` tells whether the samples are of a kind that a person would type.
         """
         found = recorded(told, self.measure(model, self.valid), self.valid.text.names, weights_of(told))
         splits = (("train", self.train), ("valid", self.valid))
         texts = [Text(split, tokens.text.names, len(tokens), self.unit) for split, tokens in splits]
-        samples = [(sample["source"], sample["output"]) for sample in self.samples(model)] if shown else []
+        samples = sampled(self, model) if typed else []
         lines = [line.strip() for source, _ in samples for line in source.splitlines() if line.strip()]
         return replace(found, does=does, texts=texts, samples=samples, example=lines[0] if lines else "")
 

@@ -14,7 +14,7 @@ from transept.durable import point, reclaim
 from transept.errors import Interrupted, UsageError
 from transept.heap import keep_freed_memory
 from transept.spec import Part
-from transept.tasks.task import AnyBatch, Batches, Follows, Remembers, Task, each_of
+from transept.tasks.task import AnyBatch, Batches, Follows, Remembers, Task, each_of, samples_of
 from transept.train.adapting import Keep, build, shares, trained
 from transept.train.average import choose
 from transept.train.checkpoint import Checkpoints, size_of
@@ -233,7 +233,7 @@ class Trainer(Generic[AnyBatch]):
             self.model.eval()
             with torch.no_grad():
                 scores = dict(self.task.evaluate(self.model))
-                samples = self.task.samples(self.model) if self.config.samples else []
+                samples = samples_of(self.task, self.model, self.config.samples)
             name, update = self.task.score, self.progress.update
             self.standing = self.standing.judged(update, scores[name], self.task.higher)
             reading = replace(self.reading or self.meter.read(self.progress), progress=self.progress)
