@@ -104,12 +104,14 @@ class Carried:
         return {name: t.detach().contiguous() for name, t in found.items()}  # a file holds no views
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave, of the same model and as many rows."""
+        """Take up what `tensors` gave, of the same model and as many rows, in whatever precision it ran."""
         there = self.tensors()
-        shapes = {name: (t.shape, t.dtype) for name, t in tensors.items()}
-        if shapes != {name: (t.shape, t.dtype) for name, t in there.items()}:
-            raise InvalidData("what segments handed on is of another model, or of another number of rows")
-        own = {name: t.to(self.seen.device) for name, t in tensors.items()}
+        if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in there.items()}:
+            raise InvalidData(
+                "what segments handed on is of another model, or of another number of rows",
+                remedy="Take up what the same description gave, or begin the text anew with model.carry(batch).",
+            )
+        own = {name: t.to(self.seen.device, there[name].dtype) for name, t in tensors.items()}
         for i, block in enumerate(self.slots):
             for j, slot in enumerate(block):
                 if slot is not None:

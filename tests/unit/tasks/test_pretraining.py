@@ -24,7 +24,7 @@ from transept.tasks.denoising import Denoising
 from transept.tasks.language import Language, next_token_loss
 from transept.tasks.masked import Masked, masked_loss
 from transept.tasks.registry import task_class, task_of
-from transept.train.checkpoint import Checkpoints
+from transept.train.checkpoint import Checkpoints, Saved
 from transept.train.flat import Flat
 from transept.train.loop import train
 from transept.train.run import RunDirectory
@@ -42,6 +42,7 @@ GPT2 = {"family": "gpt2", "width": 16, "heads": 2, "depth": 2, "length": 64}
 BERT = {"family": "bert", "width": 16, "hidden": 24, "heads": 2, "depth": 2, "length": 64}
 T5 = {"family": "t5", "width": 16, "hidden": 24, "heads": 2, "head_width": 8, "depth": 1}
 BART = {"family": "bart", "width": 16, "hidden": 24, "heads": 2, "depth": 1, "length": 64}
+GRU = {"family": "gru", "width": 16, "hidden": 16, "depth": 1, "form": "language_model"}
 LSTM = {"family": "lstm", "width": 16, "hidden": 16, "depth": 1, "form": "language_model"}
 XL = {"family": "transformer_xl", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "carries": 8}
 MEMORIZING = {"family": "memorizing", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "recalls": 2, "segment": 8,
@@ -213,6 +214,26 @@ def test_a_run_by_segments_that_was_broken_off_goes_on_bit_for_bit(tmp_path: Pat
     for one, other in zip(*weights, strict=True):
         assert one.keys() == other.keys() and one
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("model", [XL, MEMORIZING, LSTM, GRU], ids=lambda model: model["family"])
+@pytest.mark.parametrize("after", ["bfloat16", "float32"])
+def test_a_run_by_segments_goes_on_in_any_precision(tmp_path: Path, model: dict[str, Any], after: str) -> None:
+    """What bfloat16 had handed on: bit for bit where it stays, and with a line where it does not."""
+
+    def go(name: str, stop: int, precision: str) -> Saved:
+        run = RunDirectory.prepare(tmp_path / name, "run: own\n", "resume" if (tmp_path / name).exists() else "new")
+        words = (f"train.stop={stop}u", "train.samples=0", f"train.precision={precision}")
+        task = made(tmp_path, "language", model, *SEGMENTS, *words)
+        train(task, task.recipe.train, run, resume=run.log.exists(), console=Console(quiet=True))
+        return Checkpoints(run.checkpoints).load(stop)
+
+    go("parted", 3, "bfloat16")
+    parted, whole = go("parted", 5, after), go("whole", 5, "bfloat16")
+    same = all(torch.equal(whole.model[name], tensor) for name, tensor in parted.model.items())
+    assert same == (after == "bfloat16")
+    told = "precision was bfloat16, is float32 now" in (tmp_path / "parted" / "train.log").read_text()
+    assert told == (after == "float32")
 
 
 def test_what_is_carried_fits_its_model_alone(tmp_path: Path) -> None:
