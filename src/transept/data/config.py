@@ -246,7 +246,8 @@ class TextsData(BaseModel):
     `rows`      how documents become rows: "windows" cut the text end to end, each epoch from another place; "packed"
                 puts documents beside each other that do not see each other; "padded" has one document a row. A document
                 that is longer than a row becomes several. "segments" are windows that follow each other: the text runs
-                in as many streams as a batch has rows, and what a model carries goes from batch to batch.
+                in as many streams as a batch has rows, or fewer, so that a stream has eight segments; what a model
+                carries goes from batch to batch.
     `cache`     a folder for token caches; null: none is written.
     """
 

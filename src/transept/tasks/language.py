@@ -78,7 +78,7 @@ class LanguageBatches:
         return max(range(len(sizes)), key=sizes.__getitem__)
 
 
-LONG = 8  # segments that a stream has at the least, where a text is measured: few tokens have little before them
+LONG = 8  # segments of a stream at the least, where the text has so many: few tokens have little before them
 
 
 class Language(TextTask[LanguageRecipe]):
@@ -121,12 +121,26 @@ class Language(TextTask[LanguageRecipe]):
 
     def facts(self) -> dict[str, str]:
         assert isinstance(self.spec, Model)
+        if self.follows:
+            return super().facts() | {"carried": self._running()}
         alone = "nothing: rows stand alone; by data.rows=segments the model would carry states from one to the next"
         try:
             demand_carrying(self.spec.stack, self.spec.embed.limit())
         except UsageError:  # there is nothing that it could carry
             return super().facts()
-        return super().facts() | ({} if self.follows else {"carried": alone})
+        return super().facts() | {"carried": alone}
+
+    def laid_out(self) -> dict[str, Any]:
+        many = self.in_streams(self.train)
+        return {"streams": many} if self.follows and many < self.in_batch else {}
+
+    def _running(self) -> str:
+        """How the training text runs from segment to segment."""
+        many, room = self.in_streams(self.train), self.in_batch
+        steps = -(-(len(self.train.ids) - 1) // (many * self.length))
+        runs = f"{many} streams of {steps:,} segments each" if many > 1 else f"one stream of {steps:,} segments"
+        fewer = f"; a batch has room for {room} streams, and they would be shorter" if many < room else ""
+        return f"from segment to segment: {runs}, of {self.length} tokens{fewer}"
 
     def trained(self) -> Topology:
         return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec
@@ -146,9 +160,9 @@ class Language(TextTask[LanguageRecipe]):
             rows = list(spans[:, None])
             return LanguageBatches(tokens, rows, self._cut(len(rows)))
         if self.data.rows == "segments":
-            _demand_window(tokens, self.length)
+            _demand_window(tokens, self.length, 2)
             first = int(generator.integers(0, min(self.length, len(tokens.ids) - self.length))) + 1
-            return _in_streams(tokens, self.in_batch, self.length, first)
+            return _in_streams(tokens, self.in_streams(tokens), self.length, first)
         found = pieces(tokens.bounds, self.length)
         lengths = found[:, 1] - found[:, 0]
         if self.data.rows == "packed":
@@ -158,10 +172,7 @@ class Language(TextTask[LanguageRecipe]):
         return LanguageBatches(tokens, list(found[:, None]), planned)
 
     def in_order(self, tokens: TokenTexts) -> LanguageBatches:
-        """Every token of some documents once, for measuring: windows end to end, or documents one by one.
-
-        Segments are read in fewer streams than in training where each would be short.
-        """
+        """Every token of some documents once, for measuring: windows end to end, or documents one by one."""
         if self.data.rows in ("packed", "padded"):
             found = pieces(tokens.bounds, self.length)
             lengths = found[:, 1] - found[:, 0]
@@ -171,14 +182,17 @@ class Language(TextTask[LanguageRecipe]):
         if len(tokens.ids) < 2:
             raise InvalidData("one token alone has nothing before it to tell it by", where=tokens.where(0))
         if self.data.rows == "segments":
-            many = max(1, min(self.in_batch, len(tokens.ids) // (LONG * self.length)))
-            return _in_streams(tokens, many, self.length, 1)
+            return _in_streams(tokens, self.in_streams(tokens), self.length, 1)
         step = min(self.recipe.evaluate.stride or self.length, self.length)
         ends = windows(len(tokens.ids) - 1, step) + 1
         firsts = np.maximum(ends[:, 1] - self.length, 1)
         firsts = np.minimum(firsts, ends[:, 0])
         rows = list(np.stack([firsts, ends[:, 1]], 1)[:, None])
         return LanguageBatches(tokens, rows, self._cut(len(rows)), fresh=(ends[:, 1] - ends[:, 0]).tolist())
+
+    def in_streams(self, tokens: TokenTexts) -> int:
+        """In how many streams a text runs: as many as a batch has rows, fewer where they would be short."""
+        return max(1, min(self.in_batch, len(tokens.ids) // (LONG * self.length)))
 
     def _cut(self, count: int) -> list[NDArray[np.int64]]:
         order = np.arange(count)
@@ -311,12 +325,16 @@ def demand_segments(spec: Model, length: int, stride: int | None, where: Callabl
         )
 
 
-def _demand_window(tokens: TokenTexts, length: int) -> None:
-    if len(tokens.ids) <= length:
+def _demand_window(tokens: TokenTexts, length: int, segments: int = 1) -> None:
+    """Refuse a text that is too short for a window, or for so many `segments` of which one hands on to the next."""
+    if len(tokens.ids) <= segments * length:
+        alone = segments == 1
+        what = f"a window of {length:,}" if alone else f"{segments} segments of {length:,}, one after the other,"
+        other = "lay documents out by data.rows=padded" if alone else "let rows stand alone: data.rows=windows"
         raise InvalidData(
-            f"the text has {len(tokens.ids):,} tokens, too few for a window of {length:,} and the token behind it",
+            f"the text has {len(tokens.ids):,} tokens, too few for {what} and the token behind",
             where=tokens.where(0),
-            remedy="Lower data.length, or lay documents out by data.rows=padded.",
+            remedy=f"Lower data.length, or {other}.",
         )
 
 

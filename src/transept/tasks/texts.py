@@ -142,9 +142,14 @@ class TextTask(Generic[SomeRecipe]):
         told = {
             "tokenizer": self.tokenizer.fingerprint,
             "rows": [self.length, self.data.rows, self.recipe.train.batch_tokens, self.recipe.train.seed],
+            **self.laid_out(),
             "sections": {k: v for k, v in self.recipe.sections().items() if k in ("mask", "noise")},
         }
         return hashlib.sha256((json.dumps(told, sort_keys=True) + self.train.fingerprint).encode()).hexdigest()
+
+    def laid_out(self) -> dict[str, Any]:
+        """What else the order of the batches hangs on, where it is not as usual."""
+        return {}
 
     def facts(self) -> dict[str, str]:
         kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)

@@ -184,6 +184,49 @@ def test_segments_run_on_from_batch_to_batch(tmp_path: Path, model: dict[str, An
     assert len(firsts) > 2, "an epoch begins at another place"
 
 
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_short_text_runs_in_fewer_streams_so_that_something_is_carried(tmp_path: Path, split: str) -> None:
+    """A batch has room for forty segments; the text has as many in all, and each of them would begin a stream."""
+    task = made(tmp_path, "language", XL, *SEGMENTS, "train.batch_tokens=320")
+    count = len(task.train.ids)
+    assert 3 * 64 <= count < 4 * 64 and task.in_batch == 40
+    for epoch in range(4):
+        batches = task.batches(split, epoch)
+        assert {len(batch) for batch in batches} == {3}
+        assert [batch.begins for batch in batches] == [True] + [False] * (len(batches) - 1) and len(batches) >= 9
+    wide = made(tmp_path, "language", XL, *SEGMENTS)
+    assert task.in_streams(task.train) == wide.in_batch == 3 and {len(b) for b in wide.batches(split, 0)} == {3}
+    told = "from segment to segment: 3 streams of 10 segments each, of 8 tokens"
+    assert wide.facts()["carried"] == told
+    assert task.facts()["carried"] == f"{told}; a batch has room for 40 streams, and they would be shorter"
+    lone = made(tmp_path, "language", XL, *SEGMENTS, "data.length=64", "train.batch_tokens=320")
+    assert lone.facts()["carried"].startswith("from segment to segment: one stream of 4 segments, of 64 tokens; a")
+
+
+def test_a_run_whose_streams_were_as_many_as_before_is_the_same(tmp_path: Path) -> None:
+    """The fingerprint says in how many the text runs only where the batch does not say it."""
+    few = made(tmp_path, "language", XL, *SEGMENTS, "train.batch_tokens=320")
+    usual = made(tmp_path, "language", XL, *SEGMENTS, "train.batch_tokens=24")
+    assert few.laid_out() == {"streams": 3} and usual.laid_out() == {}
+    assert made(tmp_path, "language", XL, *SEGMENTS, "data.rows=windows", "train.batch_tokens=320").laid_out() == {}
+    kept = few.fingerprint
+    few.__dict__.pop("fingerprint")
+    few.laid_out = dict
+    assert few.fingerprint != kept
+
+
+def test_a_text_of_one_segment_is_not_trained_by_segments(tmp_path: Path) -> None:
+    count = len(made(tmp_path, "language", XL, *SEGMENTS).train.ids)
+    length = -(-count // 2)
+    task = made(tmp_path, "language", XL, *SEGMENTS, f"data.length={length}", "train.batch_tokens=400")
+    with pytest.raises(InvalidData, match=f"has {count} tokens, too few for 2 segments of {length}") as caught:
+        task.batches("train", 0)
+    assert "data.rows=windows" in str(caught.value.remedy)
+    least = made(tmp_path, "language", XL, *SEGMENTS, f"data.length={(count - 1) // 2}", "train.batch_tokens=400")
+    for epoch in range(6):
+        assert [batch.begins for batch in least.batches("train", epoch)][:2] == [True, False]
+
+
 def test_what_segments_measure_is_one_long_pass(tmp_path: Path) -> None:
     task = made(tmp_path, "language", XL | {"carries": 400}, *SEGMENTS, "train.batch_tokens=8")
     built = moved(task)
