@@ -61,6 +61,9 @@ def test_parquet_is_trained_on_with_the_recipes_own_names_of_classes(there: Path
     assert ended.code == 0, ended.err
     assert f"{there}/train.parquet: 60 rows of Parquet" in ended.err + ended.out
     assert "2 (negative, positive), 24 to 24 examples each" in ended.err + ended.out
+    assert (ended.err + ended.out).count(f"{there}/train.parquet: no counts as negative, yes as positive") == 1
+    turned = run("train", *words, "data.classes=[Yes, No]", f"run={there}/other")
+    assert turned.code == 3 and "class 0 is 'no', which data.classes has at 1: Yes, No" in turned.err
     again = run("train", there / "run", "--resume")
     assert again.code == 0, again.err
 

@@ -242,7 +242,7 @@ def read_table(path: Path, prompt: Prompt, labels: list[str], columns: str | Non
         where = table.where(line)
         rows.append({column: joined(row, column, where) for column in prompt.fields})
         right.append(joined(row, prompt.label, where).strip())
-    told = by_number(right, labels, table.classes.get(prompt.label, ()))
+    told = by_number(right, labels, table.classes.get(prompt.label, ()), path, "--choices", say)
     return Table(rows, numbered(told, labels, lambda row: table.where(found[row][0]), "--choices"))
 
 

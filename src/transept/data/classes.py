@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,21 +40,40 @@ def numbered(
                 )
             found[row] = int(label)
         else:
-            more = ", ..." if len(names) > SHOWN else ""
             raise InvalidData(
                 f"the label {label!r} is none of {whose}.{nearest(label, names)}",
                 where=where(row),
-                remedy=f"There are: {', '.join(names[:SHOWN])}{more}.{remedy}",
+                remedy=f"There are: {_some(names)}.{remedy}",
             )
     return found
 
 
-def by_number(labels: Sequence[str], names: Sequence[str], classes: Sequence[str]) -> Sequence[str]:
+def by_number(
+    labels: Sequence[str],
+    names: Sequence[str],
+    classes: Sequence[str],
+    path: Path,
+    whose: str,
+    say: Callable[[str], None],
+) -> Sequence[str]:
     """Labels as `numbered` takes them, of a table that has names for its `classes` itself: where none of these is asked
-    for, a class is told by its number from 0."""
+    for, a class is told by its number from 0, and `say` hears as what it counts.
+
+    Raises InvalidData where a name comes at another number, spelt another way.
+    """
     if not classes or {*classes} & {*names}:
         return labels
+    places = {name.casefold(): i for i, name in enumerate(names)}
+    for i, name in enumerate(classes):
+        if places.get(name.casefold(), i) != i:
+            raise InvalidData(
+                f"class {i} is {name!r}, which {whose} has at {places[name.casefold()]}: {_some(names)}",
+                where=path,
+                remedy=f"Spell them as the table does, so that each goes by its name: {_some(classes)}.",
+            )
     numbers = {name: str(number) for number, name in enumerate(classes)}
+    (own, name), *more = zip(classes, numbers.values() if any(map(is_whole, names)) else names, strict=False)
+    say(f"{path}: {_some([f'{own} counts as {name}', *(f'{own} as {name}' for own, name in more)])}")
     return [numbers.get(label, label) for label in labels]
 
 
@@ -68,6 +88,10 @@ def amounts(labels: Sequence[str], where: Callable[[int], str]) -> NDArray[np.fl
         if not math.isfinite(found[row]):
             raise InvalidData(f"the label {label!r} is no finite number", where=where(row))
     return found
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:SHOWN]) + (", ..." if len(words) > SHOWN else "")
 
 
 def is_whole(label: str) -> bool:

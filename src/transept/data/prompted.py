@@ -1,6 +1,6 @@
 """Tables put into words: what a model reads of each row, and what is right to write."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,11 @@ class TablePairs(Pairs):
         return place(self.files[self.of[row]], self.lines[row])
 
 
-def read_prompted(data: TablesData, split: Split) -> list[Prompted]:
-    """Every table of a split. Raises InvalidConfig where one names no file, InvalidData with file and line."""
+def read_prompted(data: TablesData, split: Split, say: Callable[[str], None]) -> list[Prompted]:
+    """Every table of a split; `say` as in `read_rows`.
+
+    Raises InvalidConfig where one names no file, InvalidData with file and line.
+    """
     found = []
     for name, table in data.chosen.items():
         key, entry = f"data.tables.{name}.{split}", table.entry(split)
@@ -62,12 +65,12 @@ def read_prompted(data: TablesData, split: Split) -> list[Prompted]:
                 f"{key} is not set",
                 remedy=f"Name a table: {key}=FILE; data.tables.{name}=null leaves it out.",
             )
-        found.append(read_rows(name, table, find(data.dir, entry, key)))
+        found.append(read_rows(name, table, find(data.dir, entry, key), say))
     return found
 
 
-def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
-    """The rows of a file, in words."""
+def read_rows(name: str, table: PromptedTable, path: Path, say: Callable[[str], None]) -> Prompted:
+    """The rows of a file, in words. `say` hears as what the classes of the file count, where these are others."""
     template = Template(table.source)
     sources, answers, lines = list[str](), list[list[str]](), list[int]()
     opened, rows = rows_of(path, table.head, [*template.names, table.answer], f"data.tables.{name}.head")
@@ -84,8 +87,9 @@ def read_rows(name: str, table: PromptedTable, path: Path) -> Prompted:
         raise InvalidData(f"'{table.answer}' has several answers, and one is right", where=whole.where(several))
     labels = [texts[0].strip() for texts in answers]
     if table.choices is not None:
-        labels = list(by_number(labels, table.choices, opened.classes.get(table.answer, ())))
-        classes = numbered(labels, table.choices, whole.where, f"data.tables.{name}.choices")
+        whose = f"data.tables.{name}.choices"
+        labels = list(by_number(labels, table.choices, opened.classes.get(table.answer, ()), path, whose, say))
+        classes = numbered(labels, table.choices, whole.where, whose)
         written = [[table.choices[number]] for number in classes]
         return Prompted(name, table, path, sources, written, lines, classes)
     assert table.numbers is not None

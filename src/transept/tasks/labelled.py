@@ -92,15 +92,19 @@ class Labelled:
         labels, where = found.said["label"], found.where
         if self.recipe.classify.target == "number":
             return amounts(labels, where)
-        labels = by_number(labels, self.names, found.classes)
-        if self.recipe.data.classes is None:
-            return numbered(labels, self.names, where, "the training's classes")
-        remedy = " data.classes=null takes those of the table."
-        return numbered(labels, self.names, where, "data.classes", remedy)
+        own = self.recipe.data.classes is not None
+        whose = "data.classes" if own else "the training's classes"
+        labels = by_number(labels, self.names, found.classes, found.files[0], whose, self.say)
+        return numbered(labels, self.names, where, whose, " data.classes=null takes those of the table." if own else "")
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """What is asked of each row of training, and of those held out of it."""
+        return self.answers(self.train)
 
     def demand_count(self, count: int) -> None:
         """Refuse data whose classes a model of `count` does not score: InvalidData with the first that is beyond."""
-        own = self.answers(self.train)
+        own = self.asked
         if len(self.names) > count:
             row = int(np.flatnonzero(own >= count)[0]) if (own >= count).any() else 0
             raise InvalidData(
@@ -145,7 +149,7 @@ class Labelled:
         """Those to train on, and those to validate on."""
         rows, held = self.halves
         source, count = self.source(self.train, spec, how), len(self.names)
-        whole = Examples(source, rows, self.answers(self.train), count)
+        whole = Examples(source, rows, self.asked, count)
         if held is not None:
             return whole, Examples(source, held, whole.answers, count)
         return whole, self.other("valid", spec, how)

@@ -46,10 +46,12 @@ class TaggedRows:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str) -> TaggedRows:
-        """Raises InvalidData with the place of a tag that is not among `names`."""
+    def of(
+        cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str, say: Callable[[str], None]
+    ) -> TaggedRows:
+        """`say` hears of tags that count as others. Raises InvalidData with the place of one that is not in `names`."""
         bounds = np.cumsum([0, *map(len, texts.words)])
-        flat = by_number([tag for tags in texts.tags for tag in tags], names, texts.classes)
+        flat = by_number([tag for tags in texts.tags for tag in tags], names, texts.classes, texts.source, whose, say)
         tags = numbered(
             flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
         )
@@ -110,7 +112,7 @@ def rows_of(
 ) -> TaggedRows:
     """Sentences as rows of tokens with the numbers of their tags."""
     listed = LabelledTexts(texts.source, {"text": texts.texts}, texts.lines, {})
-    return TaggedRows.of(texts, TextSource(listed, tokenizer, spec, recipe.data, say), names, whose)
+    return TaggedRows.of(texts, TextSource(listed, tokenizer, spec, recipe.data, say), names, whose, say)
 
 
 def word_scores(model: ModelLayer, batch: TextBatch, *, learning: bool = True) -> Tensor:

@@ -77,7 +77,7 @@ class TextToText:
         self.recipe, self.data, self.say = recipe, recipe.data, say
         self.score: str = recipe.evaluate.best
         self.higher = self.score == "mean"
-        tables = read_prompted(recipe.data, "train")
+        tables = read_prompted(recipe.data, "train", say)
         self.begun = declared_writer(recipe, tables) if recipe.start is None else taken_writer(recipe, say)
         demand_room(self.begun, recipe)
         whole = self._read(tables)
@@ -126,7 +126,7 @@ class TextToText:
         return self._measured("test")
 
     def _measured(self, split: Split) -> SplitTables:
-        found = self._read(read_prompted(self.data, split))
+        found = self._read(read_prompted(self.data, split, self.say))
         demand_fitting(found.tokens, self.longest)
         return found
 
@@ -277,11 +277,11 @@ class TextToText:
         assert subject.generation is not None
         task.begun = Writer(model.spec, tokenizer, subject.generation.special, subject.generation.pad or 0)
         if asked.data:
-            name, judged = "data", task._read(_named(recipe.data, asked.data))
+            name, judged = "data", task._read(_named(recipe.data, asked.data, asked.say))
         else:
             tested = all(table.test is not None for table in recipe.data.chosen.values())
             name = asked.choose(tested)
-            judged = task._read(read_prompted(recipe.data, name))
+            judged = task._read(read_prompted(recipe.data, name, asked.say))
         demand_fitting(judged.tokens, subject.longest)
 
         def take() -> Measured:
@@ -301,7 +301,7 @@ def prefixes(data: TablesData) -> dict[str, Any]:
     return {"task_specific_params": found} if found else {}
 
 
-def _named(data: TablesData, given: Sequence[str]) -> list[Prompted]:
+def _named(data: TablesData, given: Sequence[str], say: Callable[[str], None]) -> list[Prompted]:
     """Tables of the command line, NAME=FILE, or a file alone where the recipe has one table."""
     tables, found = data.chosen, []
     for entry in given:
@@ -314,7 +314,7 @@ def _named(data: TablesData, given: Sequence[str]) -> list[Prompted]:
                 f"--data {entry} names no table of the recipe.{near}",
                 remedy=f"Write --data NAME=FILE with one of: {', '.join(tables)}.",
             )
-        found.append(read_rows(name, tables[name], find(None, file, "--data")))
+        found.append(read_rows(name, tables[name], find(None, file, "--data"), say))
     return found
 
 

@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,29 @@ def test_a_class_that_nobody_tells_is_none(write: Write) -> None:
     assert found.said["label"] == ["bad", "-1"]
     for names in (("bad", "good"), ("no", "yes")):
         with pytest.raises(InvalidData, match=r": row 2: the label -1 is out of range: there are 2 classes"):
-            numbered(by_number(found.said["label"], names, found.classes), names, found.where, "its classes")
-    assert by_number(["bad", "good"], ("no", "yes"), found.classes) == ["0", "1"]
-    assert by_number(["bad", "good"], ("bad", "yes"), found.classes) == ["bad", "good"]
+            numbered(counted(found, found.said["label"], names), names, found.where, "its classes")
+
+
+def counted(found: LabelledTexts, labels: Sequence[str], names: Sequence[str], said: list[str] | None = None) -> Any:
+    say = (said if said is not None else []).append
+    return by_number(labels, names, found.classes, found.source, "data.classes", say)
+
+
+def test_classes_of_other_names_go_by_number_and_that_is_said(write: Write) -> None:
+    kinds = {"text": TEXT, "label": datasets.ClassLabel(names=["pos", "neg"])}
+    entry = write({"text": ["x", "y"], "label": [0, 1]}, kinds)
+    found, said = labelled(entry), list[str]()
+    assert counted(found, ["pos", "neg"], ("negative", "positive"), said) == ["0", "1"]
+    assert said == [f"{entry}: pos counts as negative, neg as positive"]
+    assert counted(found, ["pos"], ("1", "0"), said) == ["0"]  # names that are numbers are those numbers
+    assert said.pop() == f"{entry}: pos counts as 0, neg as 1"
+    for names in (("pos", "yes"), ("neg", "pos")):  # by their names, in whatever order
+        assert counted(found, ["pos", "neg"], names, said) == ["pos", "neg"]
+    assert counted(found, ["neg"], ("Pos", "Neg"), said) == ["1"] and len(said) == 2
+    with pytest.raises(InvalidData, match=r"class 0 is 'pos', which data\.classes has at 1: Neg, Pos") as caught:
+        counted(found, ["pos"], ("Neg", "Pos"))
+    assert str(caught.value.remedy).endswith("as the table does, so that each goes by its name: pos, neg.")
+    assert str(caught.value).startswith(entry)
 
 
 def test_tagged_sentences(write: Write) -> None:
@@ -151,14 +171,18 @@ def test_prompts(write: Write) -> None:
     )
     table = {"train": entry, "head": ["sentence", "label"], "source": "say: {sentence}", "answer": "label"}
 
+    said = list[str]()
+
     def right(choices: list[str]) -> list[int]:
-        (found,) = read_prompted(TablesData(tables={"toy": table | {"choices": choices}}), "train")  # type: ignore[dict-item]
+        data = TablesData(tables={"toy": table | {"choices": choices}})  # type: ignore[dict-item]
+        (found,) = read_prompted(data, "train", said.append)
         assert found.sources == ["say: fine", "say: grim"] and found.where(1) == f"{entry}: row 2"
         return np.asarray(found.right).tolist()
 
     assert right(["bad", "good"]) == [1, 0]
     assert right(["good", "bad"]) == [0, 1]  # by name
     assert right(["negative", "positive"]) == [1, 0]  # none is a name of the table: they count
+    assert said == [f"{entry}: bad counts as negative, good as positive"]
     with pytest.raises(InvalidData, match=r"row 1: the label 'good' is none of data.tables.toy.choices"):
         right(["bad", "fine"])  # some are, so that a name that is not there is a fault
 

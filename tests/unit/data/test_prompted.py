@@ -78,18 +78,18 @@ def test_no_row_comes_again_before_all_others_came(count: int, take: int) -> Non
 def test_rows_become_words_and_labels_choices(tmp_path: Path) -> None:
     file = tmp_path / "t.tsv"
     file.write_text("x\t0\tone\ny\t1\ttwo\n")
-    found = read_rows("t", table(head=["a", "c", "b"], choices=["no", "yes"]), file)
+    found = read_rows("t", table(head=["a", "c", "b"], choices=["no", "yes"]), file, print)
     assert found.sources == ["one: x two: one", "one: y two: two"]
     assert found.answers == [["no"], ["yes"]] and found.right is not None and found.right.tolist() == [0, 1]
     assert found.where(1) == f"{file}:2"
     file.write_text("a\tb\tc\nx\tone\tyes\n")
-    assert read_rows("t", table(choices=["no", "yes"]), file).answers == [["yes"]]
+    assert read_rows("t", table(choices=["no", "yes"]), file, print).answers == [["yes"]]
 
 
 def test_lists_are_joined_in_a_source_and_several_right_answers(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
     file.write_text('{"a": ["one", " ", "two"], "c": ["x", "y"]}\n{"a": "three", "c": "z"}\n')
-    found = read_rows("t", table(source="{a}", measure="rougeL"), file)
+    found = read_rows("t", table(source="{a}", measure="rougeL"), file, print)
     assert found.sources == ["one two", "three"] and found.answers == [["x", "y"], ["z"]]
     pairs = pairs_of([found, found])
     assert pairs.source == ["one two", "one two", "three"] * 2 and pairs.target == ["x", "y", "z"] * 2
@@ -128,7 +128,7 @@ def test_a_fault_of_a_table_is_named_with_its_place(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InvalidData) as caught:
-        read_rows("t", table(**changes), tmp_path / name)
+        read_rows("t", table(**changes), tmp_path / name, print)
     assert message in str(caught.value)
 
 
@@ -153,9 +153,9 @@ def test_a_table_that_cannot_be_is_refused(changes: dict[str, Any], message: str
 def test_a_table_without_a_file_is_named(tmp_path: Path) -> None:
     data = TablesData(dir=tmp_path, tables={"t": table(train="t.csv")})
     with pytest.raises(InvalidConfig, match=r"data\.tables\.t\.valid is not set"):
-        read_prompted(data, "valid")
+        read_prompted(data, "valid", print)
     with pytest.raises(InvalidData, match=r"data\.tables\.t\.train: no such file"):
-        read_prompted(data, "train")
+        read_prompted(data, "train", print)
     with pytest.raises(ValidationError, match="there is no table"):
         TablesData(tables={"t": None})
     with pytest.raises(ValidationError, match="small letters"):
