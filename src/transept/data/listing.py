@@ -108,7 +108,7 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
     if is_columnar(path):
         found = _table(open_table(path, data.head), Archive(path.parent), "", data, wanted, say)
     elif ending(path) in TABLES:
-        found = _table(_lines(path, read_bytes(path), data), Archive(path.parent), "", data, wanted, say)
+        found = _table(_lines(path, read_bytes(path), data, wanted), Archive(path.parent), "", data, wanted, say)
     elif path.is_dir() or is_archive(path):
         store = Archive(path)
         table = next((name for name in store.names if PurePosixPath(name).name in WITHIN), None)
@@ -118,7 +118,7 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
             with store.open(table) as file:
                 raw = file.read()
             there = path / table if path.is_dir() else Path(f"{path}: {table}")
-            found = _table(_lines(there, raw, data), store, table.rpartition("/")[0], data, wanted, say)
+            found = _table(_lines(there, raw, data, wanted), store, table.rpartition("/")[0], data, wanted, say)
         else:
             found = _folders(store, wanted, endings, say)
     else:
@@ -138,10 +138,13 @@ def read_listing(path: Path, data: FilesData, wanted: Sequence[str], endings: Se
 # ------------------------------------------------------------------ tables
 
 
-def _lines(path: Path, raw: bytes, data: FilesData) -> Table:
-    """A table that was read, and what it names its columns."""
-    needed = {data.columns.file} if data.columns.file else {*USUAL["file"]}
-    return read_table(split_lines(raw, path), path, data.head, wanted=lambda cells: bool(needed & {*cells}))
+def _lines(path: Path, raw: bytes, data: FilesData, wanted: Sequence[str]) -> Table:
+    """A table that was read; its first line names its columns itself where it has one for the file and all `wanted`."""
+    own = {word: getattr(data.columns, word) for word in ("file", *wanted)}
+    needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
+    return read_table(
+        split_lines(raw, path), path, data.head, wanted=lambda cells: all(names & {*cells} for names in needed)
+    )
 
 
 def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say) -> Listing:

@@ -68,6 +68,19 @@ def test_a_table_names_files_and_labels_by_its_columns(colours: Path, kind: str)
     assert found.where(1) == f"{colours}/table.{kind}:{first + 1}"
 
 
+def test_a_row_that_says_picture_is_no_head(colours: Path) -> None:
+    """`data.head` names the columns, and a class is called as columns of files often are."""
+    file = colours / "list.csv"
+    names = sorted(p.relative_to(colours).as_posix() for p in colours.rglob("*.png"))[:2]
+    file.write_text(f"{names[0]},picture\n{names[1]},sound\n")
+    found = listed(file, head=["file", "label"])
+    assert (list(found.names), found.said["label"]) == (names, ["picture", "sound"]) and found.where(0).endswith(":1")
+    file.write_text(f"image,class\n{names[0]},picture\n")  # names for all that is needed: these go before
+    assert listed(file, head=["label", "file"]).said["label"] == ["picture"]
+    file.write_text(f"image\n{names[0]}\n")
+    assert list(listed(file, wanted=(), head=["file"]).names) == names[:1]
+
+
 def test_empty_lines_are_no_rows_and_null_is_nothing(colours: Path) -> None:
     rows = '{"file": "red/000.png", "label": 3}\n\n{"file": "red/001.png", "label": true}\n'
     (colours / "T.JSONL").write_text(rows)
