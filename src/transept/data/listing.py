@@ -168,7 +168,7 @@ def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Seq
         for word, column in told.items():
             if word == "file" and isinstance(row.get(column), dict):
                 names.append(str(line))
-                held[names[-1]] = _held(row[column], column, where)
+                held[names[-1]] = _held(row[column], column, path.parent, where)
                 continue
             value = "" if row.get(column) is None else text_of(row, column, where)
             if not value.strip():
@@ -186,13 +186,15 @@ def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Seq
     return Listing(path, Cells(path, held) if held else store, names, said, [line for line, _ in found], classes)
 
 
-def _held(cell: object, column: str, where: str) -> bytes | Path:
-    """What a cell of pictures or sounds holds: the file itself, or where it is."""
+def _held(cell: object, column: str, folder: Path, where: str) -> bytes | Path:
+    """What a cell of pictures or sounds holds: the file itself, or where it is, from the table's `folder` on."""
     assert isinstance(cell, dict)
     if isinstance(raw := cell.get("bytes"), bytes):
         return raw
-    if isinstance(name := cell.get("path"), str):
-        return Path(name)
+    if isinstance(name := cell.get("path"), str) and name:
+        if not (found := folder / name).is_file():
+            raise InvalidData(f"there is no file {found}", where=where)
+        return found
     raise InvalidData(f"'{column}' is {shown(cell)}, which holds no file", where=where)
 
 

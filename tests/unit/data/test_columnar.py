@@ -215,6 +215,37 @@ def test_pictures_lie_in_cells(write: Write) -> None:
         assert other.fingerprint != found.fingerprint
 
 
+def test_what_cells_name_lies_beside_their_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the files of a CSV do: wherever a person stands, and each is there before anything begins."""
+    from pyarrow import parquet
+
+    (tmp_path / "set" / "own").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    files = [tmp_path / "set" / "own" / "a.png", tmp_path / "far.png"]
+    for i, file in enumerate(files):
+        file.write_bytes(bytes([i]))
+
+    def read(*paths: str) -> Any:
+        columns = {"image": [{"bytes": None, "path": path} for path in paths], "label": ["x", "y"]}
+        kinds = datasets.Features({"image": datasets.Image(decode=False), "label": TEXT})
+        made = datasets.Dataset.from_dict(columns, features=kinds)
+        parquet.write_table(made.data.table, tmp_path / "set" / "t.parquet")  # their own looks for the files
+        data = FilesData(train=str(tmp_path / "set" / "t.parquet"))
+        return read_listing(place_of(data, "train"), data, ["label"], PICTURES, print)
+
+    found = read("own/a.png", str(files[1]))
+    assert [found.open(row).read() for row in (0, 1)] == [b"\0", b"\1"]
+    before = found.fingerprint
+    files[0].write_bytes(b"other")
+    assert read("own/a.png", str(files[1])).fingerprint != before
+    gone = rf"t\.parquet: row 2: there is no file {tmp_path}/set/own/b\.png"
+    with pytest.raises(InvalidData, match=gone):
+        read("own/a.png", "own/b.png")
+    with pytest.raises(InvalidData, match=r"row 1: 'image' is .*which holds no file"):
+        read("", "own/a.png")
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
