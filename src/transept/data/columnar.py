@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ AT_THE_HUB = {"train": "train", "valid": "validation", "test": "test"}  # what a
 CHUNK = 1000  # rows that are made Python's at once
 SAVED = "dataset_info.json"  # what marks a folder that datasets saved, beside state.json; one of several splits:
 SPLITS = "dataset_dict.json"
-PART = re.compile(r"(?P<table>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")  # one file of a table in several
+# One file of a table in several; older ones have a hash at their end.
+PART = re.compile(r"(?P<table>.+)-(?P<number>\d+)-of-(?P<count>\d+)(-[0-9a-f]{8,})?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,15 @@ def is_columnar(path: Path) -> bool:
 
 
 def parts(path: Path) -> list[Path]:
-    """The files of a table `NAME.parquet` that lies in several, as the hub writes them: NAME-00000-of-00002.parquet."""
+    """The files of a table `NAME.parquet` that lies in several, as the hub writes them: NAME-00000-of-00002.parquet.
+
+    They are in the order of their numbers, and whether all are there is looked at when they are read.
+    """
     if path.suffix.lower() != ".parquet" or path.exists() or not path.parent.is_dir():
         return []
     found = ((PART.fullmatch(file.name), file) for file in path.parent.iterdir())
-    return sorted(file for match, file in found if match and match["table"] == path.stem)
+    own = [(int(match["number"]), file) for match, file in found if match and match["table"] == path.stem]
+    return [file for _, file in sorted(own)]
 
 
 def spoken(path: Path) -> str:
@@ -117,22 +123,27 @@ def read_columnar(path: Path) -> Columnar:
         if isinstance(kind, datasets.Image | datasets.Audio):  # what is in a cell is looked at, not decoded
             found = found.cast_column(name, type(kind)(decode=False))
     classes = {name: own for name, kind in found.features.items() if (own := _classes(kind))}
-    return Columnar(tuple(found.features), classes, _rows(found, classes), told)
+    return Columnar(tuple(found.features), classes, _rows(path, found, classes), told)
 
 
-def _rows(found: Any, classes: Mapping[str, tuple[str, ...]]) -> Iterator[dict[str, Any]]:
-    for batch in found.iter(CHUNK):
+def _rows(path: Path, found: Any, classes: Mapping[str, tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    for number, batch in enumerate(found.iter(CHUNK)):
         for name, names in classes.items():
-            batch[name] = [_named(value, names) for value in batch[name]]
+            rows = enumerate(batch[name], number * CHUNK + 1)
+            batch[name] = [_named(value, names, name, f"{path}: row {row}") for row, value in rows]
         for cells in zip(*batch.values(), strict=True):
             yield dict(zip(batch, cells, strict=True))
 
 
-def _named(value: Any, names: tuple[str, ...]) -> Any:
+def _named(value: Any, names: tuple[str, ...], column: str, where: str) -> Any:
     """The name of a class, of each of a list; -1, by which data sets say that nobody tells it, stays what it is."""
     if isinstance(value, list):
-        return [_named(one, names) for one in value]
-    return value if value is None or value < 0 else names[value]
+        return [_named(one, names, column, where) for one in value]
+    if value is None or value < 0:
+        return value
+    if value >= len(names):
+        raise InvalidData(f"'{column}' has the class {value}, and there are {len(names)}, counted from 0", where=where)
+    return names[value]
 
 
 def _classes(kind: Any) -> tuple[str, ...]:
@@ -148,13 +159,7 @@ def _of_files(path: Path) -> tuple[Any, str]:
 
     files = parts(path)
     if files:
-        counts = {int(match["count"]) for file in files if (match := PART.fullmatch(file.name))}
-        if counts != {len(files)}:
-            raise InvalidData(
-                f"{len(files)} of its {max(counts)} files are there: {', '.join(file.name for file in files[:4])}",
-                where=path,
-                remedy="Copy the others too, or name one of them alone.",
-            )
+        _demand_whole(path, files)
         told = f"Parquet in {len(files)} files"
     else:
         one = PART.fullmatch(path.name)
@@ -166,9 +171,40 @@ def _of_files(path: Path) -> tuple[Any, str]:
         )
     tables = [_table(file) for file in files or [path]]
     try:
-        return datasets.Dataset(pyarrow.concat_tables(tables)), told
+        whole = pyarrow.concat_tables(tables)
     except (pyarrow.ArrowException, ValueError, TypeError) as error:
         raise InvalidData(f"its files have different columns: {_first(error)}", where=path) from None
+    try:
+        return datasets.Dataset(whole), told
+    except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise InvalidData(
+            f"its columns are of a type that the library datasets ({datasets.__version__}) does not know: "
+            f"{_first(error)}",
+            where=path,
+            remedy="Update the library (pip install -U datasets), or write the table anew without that column.",
+        ) from None
+
+
+def _demand_whole(path: Path, files: list[Path]) -> None:
+    """Refuse the files of a table, in order, where they are not all of it, each once."""
+    own = [(int(m["number"]), int(m["count"]), m.string) for file in files if (m := PART.fullmatch(file.name))]
+    count, there = own[0][1], {number for number, _, _ in own}
+    for one, other in pairwise(own):
+        if one[0] == other[0] or one[1] != other[1]:
+            raise InvalidData(
+                f"its files are of more than one copy: {one[2]} and {other[2]}",
+                where=path,
+                remedy="Take away those of the other copy, or name one of them alone.",
+            )
+    if missing := [str(number) for number in range(count) if number not in there]:
+        named = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
+        raise InvalidData(
+            f"{count - len(missing)} of its {count} files are there; missing, counted from 0: {named}",
+            where=path,
+            remedy="Copy the others too, or name one of them alone.",
+        )
+    if len(own) > count:
+        raise InvalidData(f"{own[-1][2]} is beyond its {count} files, counted from 0", where=path)
 
 
 def _table(path: Path) -> Any:

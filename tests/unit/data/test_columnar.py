@@ -353,11 +353,76 @@ def test_a_table_in_several_files_is_one(tmp_path: Path) -> None:
     assert list(labelled(str(tmp_path / "train-00001-of-00002.parquet"), said).texts) == ["z"]
     assert "one of 2 files of train.parquet" in said[0]
     (tmp_path / "train-00000-of-00002.parquet").unlink()
-    with pytest.raises(InvalidData, match=r"train.parquet: 1 of its 2 files are there: train-00001-of-00002.parquet"):
+    with pytest.raises(InvalidData, match=r"train.parquet: 1 of its 2 files are there; missing, counted from 0: 0"):
         labelled(str(tmp_path / "train.parquet"))
     datasets.Dataset.from_dict({"other": [1]}).to_parquet(tmp_path / "train-00000-of-00002.parquet")
     with pytest.raises(InvalidData, match=r"train.parquet: its files have different columns"):
         labelled(str(tmp_path / "train.parquet"))
+
+
+def write_parts(folder: Path, *names: str) -> str:
+    for i, name in enumerate(names):
+        datasets.Dataset.from_dict({"text": [f"text {i}"], "label": ["a"]}).to_parquet(folder / f"{name}.parquet")
+    return str(folder / f"{names[0].partition('-')[0]}.parquet")
+
+
+def test_parts_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    names = [f"q-{number}-of-12" for number in range(12)]
+    assert labelled(write_parts(tmp_path, *names)).texts == [f"text {i}" for i in range(12)]
+    names = [f"h-0000{number}-of-00002-8ff16b1d4ec2a0f1" for number in range(2)]
+    said = list[str]()
+    assert labelled(write_parts(tmp_path, *names), said).texts == ["text 0", "text 1"]
+    assert "Parquet in 2 files" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("s-0-of-2", "s-00000-of-00002"), r"more than one copy: s-0-of-2.parquet and s-00000-of-00002.parquet"),
+        (("s-0-of-2", "s-1-of-2", "s-2-of-3"), r"more than one copy: s-1-of-2.parquet and s-2-of-3.parquet"),
+        (
+            ("s-0-of-2-0123456789ab", "s-0-of-2-ba9876543210", "s-1-of-2-0123456789ab"),
+            r"more than one copy: s-0-of-2-01",
+        ),
+        (("s-1-of-2", "s-2-of-2"), r"1 of its 2 files are there; missing, counted from 0: 0$"),
+        (("s-3-of-12",), r"1 of its 12 files are there; missing, counted from 0: 0, 1, 2, 4, 5, 6, 7, 8, \.\.\.$"),
+        (("s-0-of-2", "s-1-of-2", "s-2-of-2"), r"s-2-of-2.parquet is beyond its 2 files, counted from 0$"),
+    ],
+)
+def test_parts_that_are_not_a_whole_are_refused(tmp_path: Path, names: tuple[str, ...], reason: str) -> None:
+    entry = write_parts(tmp_path, *names)
+    with pytest.raises(InvalidData, match="(?m)" + reason):
+        labelled(entry)
+
+
+def test_a_type_that_the_library_does_not_know_is_no_difference_of_files(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    made = datasets.Dataset.from_dict({"text": ["x"], "label": ["a"]}).data.table
+    told = made.schema.metadata[b"huggingface"].replace(b'"Value"', b'"Hologram"', 1)
+    parquet.write_table(made.replace_schema_metadata({b"huggingface": told}), tmp_path / "new.parquet")
+    with pytest.raises(InvalidData, match=r"new.parquet: its columns are .* does not know: .*Hologram") as caught:
+        labelled(str(tmp_path / "new.parquet"))
+    assert "pip install -U datasets" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_class_beyond_the_names_is_told_with_its_row_and_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    from pyarrow import parquet
+
+    kind, wrong = datasets.ClassLabel(names=["a", "b"]), datasets.Value("int64")
+    numbers = [[n] for n in (0, 1, 2)] if several else [0, 1, 2]
+    columns = {"text": ["x", "y", "z"], "label": numbers}
+    kinds = [{"text": TEXT, "label": datasets.List(one) if several else one} for one in (kind, wrong)]
+    right, made = (datasets.Features(one) for one in kinds)
+    table = datasets.Dataset.from_dict(columns, features=made).data.table
+    schema = right.arrow_schema
+    parquet.write_table(table.replace_schema_metadata(schema.metadata), tmp_path / "t.parquet")
+    monkeypatch.setattr(columnar, "CHUNK", 2)
+    with pytest.raises(InvalidData, match=r"row 3: 'label' has the class 2, and there are 2, counted from 0"):
+        list(read_columnar(tmp_path / "t.parquet").rows)
 
 
 def test_types_beyond_text_are_told(tmp_path: Path) -> None:
