@@ -140,7 +140,7 @@ class TextsOfTables(_Settings):
                  there. A model that is taken up has its own.
     `length`     the most tokens of a row, with what stands around its texts; null: as many as the model takes.
     `long`       what becomes of a longer one: "refuse" names its line; "cut" leaves its last tokens out, of a pair the
-                 second text's, and says how many were cut.
+                 longer text's until both are alike, and says how many were cut.
     `together`   the most texts of a training batch, however short they are; null: as many as `train.batch_tokens`
                  holds.
     """

@@ -222,8 +222,8 @@ class Tokenizer:
 def shortened(one: Encoding, longest: int) -> Encoding:
     """The encoding with so many tokens: the last ones of the longer text go, what stands around stays.
 
-    Of two texts the longer one is cut until both are alike, then both are, of which the second keeps one more where the
-    room is odd: Hugging Face's `longest_first`.
+    Of two texts the longer one is cut until both are alike, then both are. Where the room is odd the longer keeps one
+    more, and the second where both are equally long: Hugging Face's `longest_first`.
     """
     parts = [[at for at, text in enumerate(one.texts) if text == number] for number in (0, 1)]
     room = longest - (len(one.ids) - sum(map(len, parts)))

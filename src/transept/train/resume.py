@@ -69,8 +69,11 @@ class Identity:
 
 
 def completed(told: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that another version wrote, as this one would have: what it did not have is as `usual`, and what is gone
-    is left out, nested ones too. Where nothing is usual, they are as they were told."""
+    """Settings that another version wrote, as this one would have: what it did not have is as `usual`, nested ones too.
+
+    Within a section that is usual, what is gone is left out. At the top it stays, and is told as a difference: there
+    `usual` has not all that there is, for some settings must be said.
+    """
     made = dict(told)
     for name, value in usual.items():
         if isinstance(value, Mapping) and isinstance(made.get(name), Mapping):

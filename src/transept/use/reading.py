@@ -86,8 +86,8 @@ def encodings(
     """Texts or pairs with what the model has around them. `first` counts those before these.
 
     InvalidData names a text that is too long, unless it may be cut: then `cut` hears how many were, and the last tokens
-    are left out, of a pair the second text's. `longest` is fewer tokens than the model takes, `words` another tokenizer
-    than its own.
+    are left out, of a pair the longer text's (`shortened`). `longest` is fewer tokens than the model takes, `words`
+    another tokenizer than its own.
     """
     most = min(loaded.longest, longest or loaded.longest)
     texts, others = apart(given)

@@ -24,7 +24,7 @@ from transept.train import checkpoint, loop, update
 from transept.train.checkpoint import FILES, Checkpoints
 from transept.train.loop import TrainResult, train
 from transept.train.progress import Progress
-from transept.train.resume import Identity
+from transept.train.resume import Identity, completed
 from transept.train.run import RunDirectory
 
 SETTINGS = {"stop": "26u", "average": 2, "log_every": 1e-9}  # four updates an epoch, validated every five
@@ -388,6 +388,13 @@ def test_a_setting_that_came_since_the_run_began_is_told_only_where_it_is_not_th
         "judge.most was 3, is 4 now",
     ]
     assert told(usual | {"tune": {"wait": 5, "times": None}}) == ["tune.wait was 0, is 5 now"]
+
+
+def test_what_is_gone_is_left_out_of_sections_and_told_at_the_top() -> None:
+    told = {"gone": 1, "tune": {"old": 2, "wait": 5}, "judge": None}
+    usual = {"tune": {"wait": 0, "inner": {"times": None}}, "judge": {"most": 3}}
+    assert completed(told, usual) == {"gone": 1, "tune": {"wait": 5, "inner": {"times": None}}, "judge": None}
+    assert completed(told, {}) == told
 
 
 def test_another_dropout_is_told(run: RunDirectory) -> None:
