@@ -27,6 +27,9 @@ def declared(
     if size is not None:
         if size not in module.SIZES:
             remedy = f"There are: {', '.join(module.SIZES)}."
+            former = getattr(module, "FORMER", {}).get("size")
+            if former is not None and isinstance(size, int):
+                remedy = f"What size=NUMBER was is model.{former}={size} now. {remedy}"
             reason = f"model.size: there is no {size!r}.{nearest(str(size), module.SIZES)}"
             raise InvalidConfig(reason, where=where("model.size"), remedy=remedy)
         given = module.SIZES[size] | given

@@ -28,6 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {  # section 4 and table 4: one network, with
 }
 TOY: dict[str, Any] = {"vocab": 23, "width": 32, "heads": 4, "depth": 2, "hidden": 64, "recalls": 2}
 TOY |= {"segment": 3, "neighbours": 2, "remembers": 6}
+FORMER = {"size": "remembers"}
 GOLDEN_VOCAB = 32_000  # section 4.1, T5's
 
 BEGINNING = Normal(0.02)

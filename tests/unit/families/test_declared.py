@@ -55,6 +55,18 @@ def test_what_makes_no_sense_is_refused(model, reason):
         declared(model, 50)
 
 
+def test_a_word_that_was_called_size_is_told_by_its_new_name() -> None:
+    shape = {"family": "memorizing", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "recalls": 2}
+    with pytest.raises(InvalidConfig, match=r"model.size: there is no 16\.") as caught:
+        declared(shape | {"size": 16}, 50)
+    assert str(caught.value.remedy).startswith("What size=NUMBER was is model.remembers=16 now. There are: 1536, 8k")
+    for model in (shape | {"size": "16"}, {"family": "gpt2", "size": 16}):
+        with pytest.raises(InvalidConfig) as caught:
+            declared(model, 50)
+        assert str(caught.value.remedy).startswith("There are: ")
+    assert declared(shape | {"remembers": 16, "segment": 8}, 50).stack.attentions()
+
+
 def test_the_place_of_a_wrong_key_is_told():
     places = {"model.widht": "mine.yaml:3"}
     with pytest.raises(InvalidConfig, match="mine.yaml:3: unknown key"):
