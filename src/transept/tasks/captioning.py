@@ -283,8 +283,7 @@ def preparation_of(spec: Seq2Seq, recipe: CaptioningRecipe) -> Preparation:
 
 def _chosen(recipe: CaptioningRecipe | None, asked: Asked) -> tuple[str, Captions]:
     if asked.data:
-        if len(asked.data) > 1:
-            raise UsageError(f"--data was given {len(asked.data)} times; a table is one file")
+        asked.demand_few(1, "a table is one file")
         return "data", read_table(Path(asked.data[0]).expanduser())
     tested = recipe is not None and (recipe.data.test is not None or recipe.data.grid is not None)
     split = asked.choose(tested)

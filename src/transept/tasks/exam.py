@@ -51,6 +51,11 @@ class Asked:
     tokenize: str | None
     say: Callable[[str], None]
 
+    def demand_few(self, most: int, which: str) -> None:
+        """Refuse more files than `most`; `which` says how many are right: "questions are one file"."""
+        if len(self.data) > most:
+            raise UsageError(f"--data was given {len(self.data)} times; {which}")
+
     def choose(self, tested: bool) -> Literal["test", "valid"]:
         """The split to score; the test's, where there is one and nothing else was asked."""
         if self.recipe is None:

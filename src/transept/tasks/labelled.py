@@ -12,7 +12,7 @@ import numpy as np
 from transept.data.classes import amounts, by_number, class_names, numbered
 from transept.data.config import Split
 from transept.data.config_senses import Augment, Perturb
-from transept.data.held import Rows, parted
+from transept.data.held import Rows
 from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
 from transept.data.listing import SOUNDS, Listing, place_of, read_listing
 from transept.data.pictures import Preparation
@@ -28,6 +28,7 @@ from transept.models import Model
 from transept.tasks.begun import hearing_of
 from transept.tasks.examples import Examples, PictureSource, SoundSource, Source, TextSource
 from transept.tasks.settings.classification import ClassificationRecipe
+from transept.tasks.splits import halved
 from transept.tasks.worded import all_texts, tokenizer_for
 
 Say = Callable[[str], None]
@@ -61,9 +62,7 @@ class Labelled:
         """The rows to train on, and those of the same files that validate; None where others do."""
         data, found = self.recipe.data, self.train
         labels = found.said["label"] if self.recipe.classify.target == "class" else None
-        rows, held = np.arange(len(found)), None
-        if data.hold is not None:
-            rows, held = parted(len(found), data.hold, found.where, labels, found.said.get("speaker"))
+        rows, held = halved(data, found, labels, found.said.get("speaker"))
         if data.labels is not None:
             rows = some_of_each(rows, data.labels, labels, self.recipe.train.seed)
         return rows, held

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from transept.data.classes import amounts
 from transept.data.config import Split
 from transept.data.config_senses import PairsOfTexts
-from transept.data.held import parted
 from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
 from transept.data.listing import place_of
 from transept.data.tokenizer import Tokenizer
@@ -45,7 +44,7 @@ from transept.tasks.labelled import some_of_each
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.similarity import SimilarityRecipe
-from transept.tasks.splits import chosen
+from transept.tasks.splits import chosen, halved
 from transept.tasks.stack_task import StackTask
 from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import all_texts, tokenizer_for, told_of_rows
@@ -102,9 +101,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
             self.how = replace(self.how, pool=recipe.similarity.pool, source="similarity.pool says so")
         demand_pooled_whole(self.how, recipe.start)
         found = read_pairs(recipe.data, "train", say)
-        rows, held = np.arange(len(found)), None
-        if recipe.data.hold is not None:
-            rows, held = parted(len(found), recipe.data.hold, found.where)
+        rows, held = halved(recipe.data, found)
         if recipe.data.labels is not None:
             rows = some_of_each(rows, recipe.data.labels, None, recipe.train.seed)
         was = stored.model.spec if stored else declared_model(recipe, {}, "similarity")

@@ -33,6 +33,7 @@ from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES, exact_match
 from transept.tasks.settings.speech import SpeechRecipe
 from transept.tasks.spelling import cer, wer
+from transept.tasks.splits import chosen
 from transept.tasks.stack_task import StackTask
 from transept.tasks.utterances import SoundBatch, SoundBatches, Spoken, Utterances
 
@@ -176,23 +177,15 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
             raise InvalidData("its letters, or how sound is prepared for it, are not there", where=subject.path)
         recipe = asked.recipe if isinstance(asked.recipe, SpeechRecipe) else SpeechRecipe.plain(EXAM)
         features = embed.features
-        if asked.data:
-            if len(asked.data) > 1:
-                raise UsageError(f"--data was given {len(asked.data)} times; a table or a folder is one")
-            read = recipe.data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None})
-            name, data = "data", Spoken(read, hears, features, ("text",), asked.say).read("test")
-        else:
-            split = asked.choose(recipe.data.test is not None)
-            spoken = Spoken(recipe.data, hears, features, ("text",), asked.say)
-            held = split == "valid" and recipe.data.hold is not None
-            name, data = split, spoken.both()[1] if held else spoken.read(split)
-        data = data.lettered(letters)
+        which = chosen(asked, recipe.data, "a table or a folder is one")
+        spoken = Spoken(which.data, hears, features, ("text",), asked.say)
+        data = (spoken.both()[1] if which.held else spoken.read(which.split)).lettered(letters)
 
         def take() -> Measured:
             budget = recipe.train.batch_tokens
             return measure_speech(one_stack(subject.model), data, letters, budget, RESAMPLES)
 
-        return Exam(name, "sounds", data.waves.listing.files, len(data), take, searched=False)
+        return Exam(which.name, "sounds", data.waves.listing.files, len(data), take, searched=False)
 
 
 def heard_facts(train: Utterances, valid: Utterances, longest: float, held: bool) -> dict[str, str]:

@@ -6,19 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
+import numpy as np
+
 from transept.data.config import Split
 from transept.data.config_senses import Splits
-from transept.data.held import parted
-from transept.errors import UsageError
+from transept.data.held import Rows, parted
 from transept.tasks.exam import Asked
 
 
-class Selects(Protocol):
-    """Rows of which some can be taken."""
+class Placed(Protocol):
+    """Rows, each with its place."""
 
     def __len__(self) -> int: ...
 
     def where(self, row: int) -> str: ...
+
+
+class Selects(Placed, Protocol):
+    """Rows of which some can be taken."""
 
     def select(self, rows: Sequence[int]) -> Self: ...
 
@@ -27,13 +32,23 @@ Found = TypeVar("Found", bound=Selects)
 Told = TypeVar("Told", bound=Splits)
 
 
+def halved(
+    data: Splits, found: Placed, classes: Sequence[str] | None = None, speakers: Sequence[str] | None = None
+) -> tuple[Rows, Rows | None]:
+    """The rows of the training's table to train on, and those of them that validate; None where others do.
+
+    `classes` and `speakers` say what each row is of.
+    """
+    if data.hold is None:
+        return np.arange(len(found)), None
+    return parted(len(found), data.hold, found.where, classes, speakers)
+
+
 def read_both(data: Splits, read: Callable[[Split], Found]) -> tuple[Found, Found]:
     """What there is to train on, and to validate on."""
     found = read("train")
-    if data.hold is None:
-        return found, read("valid")
-    rows, held = parted(len(found), data.hold, found.where)
-    return found.select(rows.tolist()), found.select(held.tolist())
+    rows, held = halved(data, found)
+    return (found, read("valid")) if held is None else (found.select(rows.tolist()), found.select(held.tolist()))
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,5 @@ def chosen(asked: Asked, data: Told, one: str) -> Chosen[Told]:
     if not asked.data:
         split = asked.choose(data.test is not None)
         return Chosen(split, data, split)
-    if len(asked.data) > 1:
-        raise UsageError(f"--data was given {len(asked.data)} times; {one}")
+    asked.demand_few(1, one)
     return Chosen("data", data.model_copy(update={"dir": None, "test": asked.data[0], "hold": None}), "test")

@@ -214,8 +214,7 @@ class Translation:
 def _chosen(recipe: TranslationRecipe | None, asked: Asked) -> tuple[str, Pairs]:
     """What is scored, and its pairs."""
     if asked.data:
-        if len(asked.data) > 2:
-            raise UsageError(f"--data was given {len(asked.data)} times; pairs are in one file or in two")
+        asked.demand_few(2, "pairs are in one file or in two")
         # Files on the command line start from where you are, not from the recipe's folder.
         plain = recipe.data.model_copy(update={"dir": None}) if recipe else PairsData()
         try:

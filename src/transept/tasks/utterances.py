@@ -19,13 +19,13 @@ from transept.data.batches import IGNORED, plan
 from transept.data.columnar import spoken
 from transept.data.config import Split
 from transept.data.config_senses import Perturb, SpeechData
-from transept.data.held import parted
 from transept.data.letters import Letters
 from transept.data.listing import SOUNDS, Listing, place_of, read_listing
 from transept.data.waves import Waves, longest_of
 from transept.errors import InvalidData
 from transept.hub.processor import Hearing
 from transept.parts.convolution import Convolutions
+from transept.tasks.splits import halved
 
 Rows = NDArray[np.int64]
 Draws = np.random.Generator
@@ -184,10 +184,9 @@ class Spoken:
         """Those to train on, without those that are too long; and those to validate on, all of them."""
         listing = self.listing("train")
         whole = self.heard(listing)
-        if self.data.hold is None:
-            return whole.within(self.data.longest), self.read("valid")
-        rows, held = parted(len(listing), self.data.hold, listing.where, None, listing.said.get("speaker"))
-        return whole.select(rows).within(self.data.longest), whole.select(held)
+        rows, held = halved(self.data, listing, None, listing.said.get("speaker"))
+        trained = whole.select(rows).within(self.data.longest)
+        return trained, self.read("valid") if held is None else whole.select(held)
 
     def read(self, split: Split) -> Utterances:
         """All of a split with files of its own."""
