@@ -94,13 +94,14 @@ class ConvolutionsLayer(nn.Module):
 
 
 def convolved(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """x (B, C, F) through a convolution of time; on a processor in float32 where bfloat16 is not safe.
+    """x (B, C, F) through a convolution of time; on a processor in float32 where bfloat16 is not safe to learn by.
 
     Where windows overlap and step by more than one, oneDNN's bfloat16 gradient of the weights multiplies memory that
     nothing has filled by 0 (torch 2.13, processors with AMX): a NaN there is one in the gradient, in some of a hundred.
     """
     (kernel,), (stride,) = conv.kernel_size, conv.stride
-    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not 1 < stride < kernel:
+    learns = torch.is_grad_enabled() and conv.weight.requires_grad
+    if not learns or x.dtype != torch.bfloat16 or x.device.type != "cpu" or not 1 < stride < kernel:
         out: Tensor = conv(x)
         return out
     bias = None if conv.bias is None else conv.bias.float()
