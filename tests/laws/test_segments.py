@@ -132,6 +132,21 @@ def test_a_family_carries_or_says_why_not(name: str) -> None:
             model.carry(2)
 
 
+def test_a_text_that_begins_anew_teaches_the_first_state() -> None:
+    """A first state that is learned feels the row that begins there, as a text of its own, and not the other."""
+    model = built(SUBJECTS[next(name for name in SUBJECTS if name.startswith("ntm"))])
+    first, ids = model.stack.recalled, some_ids(2, 2 * SEGMENT)
+    carried = model.carry(2)
+    model.decode(ids[:, :SEGMENT], cache=carried)
+    carried.forget(torch.tensor([True, False]))
+    found = model.decode(ids[:, SEGMENT:], cache=carried).square().sum()
+    alone = model.decode(ids[:1, SEGMENT:], cache=model.carry(1)).square().sum()
+    (got,), (wanted,) = (torch.autograd.grad(loss, [first], allow_unused=True) for loss in (found, alone))
+    assert wanted.abs().sum() > 0
+    assert got is not None, "what was forgotten is let go, and the first state with it"
+    assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+
+
 RUNNING = next(name for name in SUBJECTS if name.startswith("lstm"))  # whose state runs on
 
 

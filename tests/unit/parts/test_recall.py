@@ -169,6 +169,12 @@ def test_segments_of_other_lengths_are_refused() -> None:
     model.decode(ids[:, :2], cache=carried)
     with pytest.raises(UsageError, match=r"(?s)only the last may be shorter.*forget"):
         model.decode(ids, cache=carried)
+    again, fresh = model.carry(2), model.carry(2).tensors()
+    again.load(carried.tensors())  # a file keeps that a short one came
+    with pytest.raises(UsageError, match="only the last may be shorter"):
+        model.decode(ids, cache=again)
+    again.load(fresh)
+    model.decode(ids, cache=again)
     carried.forget(torch.tensor([True, True]))
     model.decode(ids, cache=carried)
 
