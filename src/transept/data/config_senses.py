@@ -245,3 +245,13 @@ class SpeechData(FilesData):
     spell: dict[str, str] = {}
     longest: float = Field(default=20.0, gt=0)
     perturb: Perturb = Perturb()
+
+
+class SpokenData(SpeechData):
+    """Sounds with what is said in them.
+
+    `labels`   so many of them are trained on, drawn by `train.seed`, as evenly over their texts as they go: fewer are
+               among more. null: all.
+    """
+
+    labels: int | None = Field(default=None, ge=1)

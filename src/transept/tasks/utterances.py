@@ -5,6 +5,7 @@ Shapes: B sounds, N samples, L letters, F frames.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ from transept.data.config_senses import Perturb, SpeechData
 from transept.data.letters import Letters
 from transept.data.listing import SOUNDS, Listing, place_of, read_listing
 from transept.data.waves import Waves, longest_of
-from transept.errors import InvalidData
+from transept.errors import InvalidConfig, InvalidData
 from transept.hub.processor import Hearing
 from transept.parts.convolution import Convolutions
 from transept.tasks.splits import halved
@@ -107,6 +108,17 @@ class Utterances:
                     remedy="Is it the text of this sound? Take it out, or use a model with more frames a second.",
                 )
         return made
+
+    def some(self, count: int, seed: int) -> Utterances:
+        """So many of them, drawn as evenly over their texts as they go. InvalidConfig where there are fewer."""
+        if count > len(self):
+            raise InvalidConfig(f"data.labels asks for {count:,} sounds, and there are {len(self):,} to train on")
+        order = np.random.default_rng(seed).permutation(len(self))
+        met, before = Counter[str](), list[int]()  # how often its text came before each
+        for row in order.tolist():
+            before.append(met[self.text(row)])
+            met[self.text(row)] += 1
+        return self.select(np.sort(order[np.argsort(before, kind="stable")[:count]]))
 
     def within(self, seconds: float) -> Utterances:
         """Those that are at most so long. InvalidData where none is left."""

@@ -77,6 +77,27 @@ def test_the_loss_is_torchs_and_padding_counts_for_nothing(folder: Path) -> None
     assert loss.count == sum(len(made.letters.encode(made.train.text(row))) for row in batch.rows)
 
 
+def test_few_sounds_are_of_every_text_and_among_more(folder: Path) -> None:
+    whole = speech(folder).train
+    texts = [whole.text(row) for row in range(len(whole))]
+    kinds, met = sorted(set(texts)), set[str]()
+    for count in (len(kinds), 2 * len(kinds) + 1, len(whole)):
+        few = speech(folder, f"data.labels={count}").train
+        names = [few.name(row) for row in range(len(few))]
+        assert len(set(names)) == count
+        own = [few.text(row) for row in range(len(few))]
+        assert max(map(own.count, kinds)) - min(map(own.count, kinds)) <= (1 if count < len(whole) else len(whole))
+        assert met <= set(names)
+        met = set(names)
+    assert {
+        speech(folder, f"data.labels={len(kinds)}", "train.seed=2").train.name(row) for row in range(len(kinds))
+    } != {speech(folder, f"data.labels={len(kinds)}", "train.seed=3").train.name(row) for row in range(len(kinds))}
+    with pytest.raises(InvalidConfig, match=r"data.labels asks for 999 sounds, and there are \d+ to train on"):
+        speech(folder, "data.labels=999")
+    with pytest.raises(InvalidConfig, match="labels"):
+        contrastive(folder, "data.labels=2")
+
+
 def test_the_loss_sums_over_all_ways_to_spell(folder: Path) -> None:
     head = built(speech(folder)).head
     torch.manual_seed(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from transept.data.config_senses import SpeechData
+from transept.data.config_senses import SpokenData
 from transept.tasks.settings.classification import Tune
 from transept.tasks.settings.recipe import Recipe, Settings
 
@@ -18,7 +18,7 @@ class EvaluateSpeech(Settings):
 class SpeechRecipe(Recipe):
     """From sounds with texts, by connectionist temporal classification. `train.batch_tokens` counts frames."""
 
-    data: SpeechData = SpeechData()
+    data: SpokenData = SpokenData()
     tune: Tune = Tune()
     evaluate: EvaluateSpeech = EvaluateSpeech()
 
