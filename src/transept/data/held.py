@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transept.data.config_senses import Hold
+from transept.data.files import is_json
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 Rows = NDArray[np.int64]
@@ -26,7 +28,10 @@ def parted(
     """
     if hold.last is not None:
         if hold.last >= count:
-            raise InvalidConfig(f"data.hold.last is {hold.last:,}, and there are {count:,} examples in all")
+            raise InvalidConfig(
+                f"data.hold.last is {hold.last:,}, and there are {count:,} examples in all",
+                remedy="Hold out fewer, or a share of them: data.hold='{share: 0.1}'.",
+            )
         return np.arange(count - hold.last), np.arange(count - hold.last, count)
     if hold.speakers is not None:
         if speakers is None:
@@ -54,10 +59,13 @@ def parted(
     for name, rows in sorted(groups.items()):
         if len(rows) < 2:
             of = f"the class {name!r} has" if classes is not None else "there is"
+            only = where(rows[0])
+            named = only.endswith(":1") and not is_json(Path(only.removesuffix(":1")))
             raise InvalidData(
                 f"{of} a single example, and a share cannot be held out of one",
-                where=where(rows[0]),
-                remedy="Add another, or take it out.",
+                where=only,
+                remedy="Add another, or take it out."
+                + (" Or is this the line of names? Then data.head=null." if named else ""),
             )
         most = min(max(round(hold.share * len(rows)), 1), len(rows) - 1)
         chosen += draws.permutation(rows)[:most].tolist()

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from transept.data.columnar import is_columnar
 from transept.data.config_senses import FilesData
+from transept.data.doubts import demand_row, is_head
 from transept.data.files import ending
 from transept.data.tables import column_of, open_table, place, text_of
 from transept.errors import InvalidData
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json")
 USUAL: dict[str, tuple[str, ...]] = {  # what columns are often called, the likeliest first
-    "text": ("text", "sentence", "sentence1", "text1", "premise", "question1", "question"),
+    "text": ("text", "sentence", "sentence1", "text1", "premise", "question1", "question", "review"),
     "other": ("sentence2", "text2", "text_pair", "hypothesis", "question2"),
-    "label": ("label", "class", "category", "target", "score", "similarity", "gold_label"),
+    "label": ("label", "class", "category", "target", "score", "similarity", "gold_label", "sentiment"),
 }
 
 
@@ -84,14 +85,14 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
 
     own = {"text": data.columns.text, "label": data.columns.label}
     needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
-    table = open_table(path, data.head, wanted=lambda cells: all(names & {*cells} for names in needed))
+    table = open_table(path, data.head, wanted=lambda cells: is_head(cells, needed))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
     words = [word for word in USUAL if word != "other" or data.columns.other != ""]
     chosen = {
-        word: column_of(word, getattr(data.columns, word), USUAL[word], known, table.top, word != "other")
+        word: column_of(word, getattr(data.columns, word), USUAL[word], known, table.top, word != "other", table.doubt)
         for word in words
     }
     columns = {word: name for word, name in chosen.items() if name is not None}
@@ -113,6 +114,8 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
                     remedy="Mend the row, or take it out.",
                 )
             said[word].append(value.strip() if word == "label" else value)
+    if table.first and found[0][0] == 1:
+        demand_row(said["text"], said["label"], table.where(1), say)
     spoken = {"text": "the text", "other": "the second text", "label": "the label"}
     called = ", ".join(f"{spoken[word]} is '{name}'" for word, name in columns.items())
     classes = table.classes.get(columns["label"], ())

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from transept.data.columnar import is_columnar, read_columnar
+from transept.data.doubts import parted_by
 from transept.data.files import is_csv, is_json, is_tsv
 from transept.data.lines import read_bytes, split_lines
 from transept.errors import InvalidData, nearest
 
 Kind = Literal["JSON lines", "CSV", "TSV", "plain text"]
 Row = Mapping[str, object]  # by column; None in place of a row: the line is empty
+SHOWN = 6  # cells in a message
 LONGEST_CELL = 1 << 30  # characters; the csv library's own limit is 131,072, which a document may well exceed
 
 
@@ -25,7 +27,8 @@ class Table:
     row of JSON names its own. `kind` says what it is. What becomes of empty lines is the caller's to say.
 
     `classes` are the names of a column's classes where the table tells them. `overruled`: names were given from
-    outside, and the table names its columns itself.
+    outside, and the table names its columns itself. `first` are the cells of the first line where it is read as a row,
+    since names were given.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class Table:
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     overruled: bool = False
     lines: bool = True
+    first: tuple[str, ...] = ()
 
     def where(self, number: int) -> str:
         """The place of a row, for messages."""
@@ -44,6 +48,12 @@ class Table:
     def top(self) -> str:
         """Where its columns are named, for messages."""
         return f"{self.path}:1" if self.lines else str(self.path)
+
+    @property
+    def doubt(self) -> str:
+        """What to do where the first line, which is read as a row, names the columns; for messages."""
+        reads = ", ".join(map(repr, self.first))
+        return f" Line 1 of the file reads {reads}: where that names its columns, data.head=null." if reads else ""
 
     def found(self, said: str = "data.head") -> str:
         """What it is, in words; `said` is where names of its columns were given."""
@@ -109,7 +119,7 @@ def read_table(
     head = tuple(name.strip() for name in first)
     if names is not None and (wanted is None or not wanted(head)):
         whole = chain([(number, first)] if lines else [], cells)
-        return Table(path, tuple(names), _unnamed(whole, names, path, said), kind)
+        return Table(path, tuple(names), _unnamed(whole, names, path, said), kind, first=head)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
     if len(set(named)) != len(named) or not named:
         reads = ", ".join(map(repr, head)) or "nothing"
@@ -169,18 +179,29 @@ def shown(value: object) -> str:
 
 
 def column_of(
-    word: str, given: str | None, usual: Sequence[str], known: Sequence[str], where: str, needed: bool
+    word: str,
+    given: str | None,
+    usual: Sequence[str],
+    known: Sequence[str],
+    where: str,
+    needed: bool,
+    doubt: str = "",
 ) -> str | None:
-    """What a table whose columns are `known` calls a word: as `given`, else by a usual name; None where none is there.
+    """What a table whose columns are `known` calls a word: as `given`, else by a usual name, in whatever case; None
+    where none is there.
 
-    Raises InvalidData where what was given or is `needed` is not there; `where` are the columns named.
+    Raises InvalidData where what was given or is `needed` is not there; `where` are the columns named, and `doubt` is
+    what else may be wrong.
     """
     if given is not None and given not in known:
-        raise no_column(given, known, where, f"data.columns.{word} names one.")
-    found = given or next((name for name in usual if name in known), None)
+        raise no_column(given, known, where, f"data.columns.{word} names one.{doubt}")
+    found = given or next(
+        (own for name in usual for own in (name, *known) if own in known and own.lower() == name), None
+    )
     if found is None and needed:
+        near = next((hint for name in usual if (hint := nearest(name, known))), "")
         raise InvalidData(
-            f"no column is called {' or '.join(usual)}",
+            f"no column is called {' or '.join(usual)}.{near}{parted_by(known)}",
             where=where,
             remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME; where the first line"
             " is a row like others, name all columns by data.head=[NAME, ...].",
@@ -234,7 +255,10 @@ def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
     for number, row in cells:
         if row and len(row) != len(head):
-            raise InvalidData(f"{len(row)} columns, and the first line names {len(head)}", where=f"{path}:{number}")
+            raise InvalidData(
+                f"{len(row)} columns, and the first line names {len(head)}.{parted_by(row, len(head))}",
+                where=f"{path}:{number}",
+            )
         yield number, dict(zip(head, row, strict=True)) if row else None
 
 
@@ -244,10 +268,17 @@ def _unnamed(
     """Rows from the first line on."""
     for number, row in cells:
         if number == 1 and [cell.strip() for cell in row] == list(names):
-            raise InvalidData("the first line names the columns itself", where=f"{path}:1", remedy=f"Leave {said} out.")
-        if row and len(row) != len(names):
             raise InvalidData(
-                f"{len(row)} columns, and {said} names {len(names)}: {', '.join(names)}", where=f"{path}:{number}"
+                "the first line names the columns itself", where=f"{path}:1", remedy=f"{said}=null reads them there."
+            )
+        if row and len(row) != len(names):
+            reads = ", ".join(map(repr, row[:SHOWN])) + (", ..." if len(row) > SHOWN else "")
+            raise InvalidData(
+                f"{len(row)} column{'s' * (len(row) != 1)}, and the recipe's {said} names {len(names)}:"
+                f" {', '.join(names)}.{parted_by(row, len(names))}",
+                where=f"{path}:{number}",
+                remedy=f"The line reads {reads}."
+                + (f" Where it names the columns itself: {said}=null." if number == 1 else ""),
             )
         yield number, dict(zip(names, row, strict=True)) if row else None
 

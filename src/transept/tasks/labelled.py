@@ -12,6 +12,7 @@ import numpy as np
 from transept.data.classes import amounts, by_number, class_names, numbered
 from transept.data.config import Split
 from transept.data.config_senses import Augment, Perturb
+from transept.data.doubts import demand_labels
 from transept.data.held import Rows
 from transept.data.labelled_texts import LabelledTexts, read_labelled_texts
 from transept.data.listing import SOUNDS, Listing, place_of, read_listing
@@ -47,6 +48,12 @@ class Labelled:
 
     def read(self, split: Split) -> Found:
         """The examples of a split with their labels; texts that speak of a place speak of the file's."""
+        found = self._read(split)
+        if self.recipe.classify.target == "class":
+            demand_labels(found.said["label"], found.where)
+        return found
+
+    def _read(self, split: Split) -> Found:
         if self.kind == "text":
             return read_labelled_texts(place_of(self.recipe.data, split), self.recipe.data, self.say)
         if self.kind == "pictures":

@@ -65,7 +65,7 @@ def test_a_file_without_names_is_told_them(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match=r"n.tsv:1: no column is called text or sentence") as told:
         read(path)
     assert "name all columns by data.head=" in str(told.value.remedy)
-    with pytest.raises(InvalidData, match=r"n.tsv:1: 4 columns, and data.head names 2: label, sentence"):
+    with pytest.raises(InvalidData, match=r"n.tsv:1: 4 columns, and the recipe's data.head names 2: label, sentence"):
         read(path, head=["label", "sentence"])
 
 
@@ -112,3 +112,86 @@ def test_a_column_that_is_not_there_has_a_nearest_name(tmp_path: Path) -> None:
         read(path, columns={"text": "sentense"})
     with pytest.raises(InvalidData, match="one column is read twice: text is 'sentence', label is 'sentence'"):
         read(path, columns={"label": "sentence"})
+
+
+HEAD = ["sentence", "label"]
+ROWS_OF_THREE = "the boat sank,1\na fine day,0\nall was well,1\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "columns"),
+    [
+        ("Text,Label", {"text": "Text", "label": "Label"}),
+        ("SENTENCE,Class", {"text": "SENTENCE", "label": "Class"}),
+        ("Review,Sentiment", {"text": "Review", "label": "Sentiment"}),
+    ],
+)
+def test_usual_names_are_known_in_whatever_case(tmp_path: Path, first: str, columns: dict[str, str]) -> None:
+    path = written(tmp_path / "a.csv", f"{first}\n{ROWS_OF_THREE}")
+    for head in (HEAD, None):
+        found = read(path, head=head)
+        assert (dict(found.columns), len(found)) == (columns, 3)
+
+
+def test_the_name_in_small_letters_goes_before_the_same_in_others(tmp_path: Path) -> None:
+    found = read(written(tmp_path / "a.csv", "TEXT,text,label\nno,yes,1\n"))
+    assert list(found.texts) == ["yes"]
+
+
+def test_a_first_line_with_a_slip_in_one_name_is_a_head_and_the_slip_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", f"text,lable\n{ROWS_OF_THREE}")
+    for head in (HEAD, None):
+        with pytest.raises(InvalidData, match=r"a.csv:1: no column is called label or .*\. Did you mean 'lable'\?"):
+            read(path, head=head)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("words among numbers", f"Comment,Mood\n{ROWS_OF_THREE}"),
+        ("one word among several", "Comment,Mood\nthe boat sank,bad\na fine day,good\nall was well,good\n"),
+        ("only one of the names", f"text,mood\n{ROWS_OF_THREE}"),
+    ],
+)
+def test_a_first_line_that_looks_as_if_it_named_columns_is_no_row(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(InvalidData, match="no other row looks so") as told:
+        read(written(tmp_path / "a.csv", text), head=HEAD)
+    assert str(told.value).startswith(f"{tmp_path / 'a.csv'}:1: ") and "data.head=null" in str(told.value.remedy)
+
+
+def test_a_first_line_that_may_be_a_row_is_one_and_a_label_of_its_own_is_said(tmp_path: Path) -> None:
+    told: list[str] = []
+    usual = written(tmp_path / "a.csv", ROWS_OF_THREE)
+    assert len(read(usual, told, head=HEAD)) == 3 and len(told) == 1
+    rare = written(tmp_path / "b.csv", "it is odd,x\nthe boat sank,a\na fine day,a\nall was well,b\nso it is,b\n")
+    assert len(read(rare, told, head=HEAD)) == 5
+    assert f"{rare}:1: no other row has the label 'x'; where the line names the columns: data.head=null" in told
+    words = written(tmp_path / "c.csv", "sank,c\nfine,a\nwell,b\n")
+    assert len(read(words, head=HEAD)) == 3
+
+
+def test_a_misspelt_column_is_answered_with_those_of_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", f"id,remark,label\n{ROWS_OF_THREE.replace(',', ',x,')}")
+    with pytest.raises(InvalidData, match=r"no column 'remrk'. Did you mean 'remark'") as told:
+        read(path, head=HEAD, columns={"text": "remrk"})
+    assert "The columns are: 'id', 'remark', 'label'." in str(told.value.remedy)
+    short = written(tmp_path / "b.csv", f"remark,label\n{ROWS_OF_THREE}")
+    with pytest.raises(InvalidData, match="there is no column 'quite other'") as told:
+        read(short, head=HEAD, columns={"text": "quite other"})
+    assert "Line 1 of the file reads 'remark', 'label': where that names its columns, data.head=null" in str(
+        told.value.remedy
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "told"),
+    [("a.csv", ";", "write it with commas"), ("a.csv", "\t", "call it .tsv"), ("a.tsv", ",", "call it .csv")],
+)
+def test_a_table_that_another_sign_parts_is_told_so(tmp_path: Path, name: str, sign: str, told: str) -> None:
+    path = written(tmp_path / name, f"text{sign}label\nthe boat{sign}1\na day{sign}0\n")
+    with pytest.raises(InvalidData, match=r"1 column, and the recipe's data.head names 2: sentence, label") as caught:
+        read(path, head=HEAD)
+    assert told in str(caught.value) and "data.head=null" in str(caught.value.remedy)
+    assert f"The line reads {f'text{sign}label'!r}" in str(caught.value.remedy)
+    with pytest.raises(InvalidData, match=told):
+        read(path)

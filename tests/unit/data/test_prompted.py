@@ -103,7 +103,12 @@ def test_lists_are_joined_in_a_source_and_several_right_answers(tmp_path: Path) 
         ("t.csv", "a,b,d\n1,2,3\n", {}, "there is no column 'c'."),
         ("t.csv", "a,bb,c\n1,2,3\n", {}, "there is no column 'b'. Did you mean 'bb'?"),
         ("t.csv", "a,b,c\n1,2\n", {}, "t.csv:2: 2 columns, and the first line names 3"),
-        ("t.csv", "1,2\n", {"head": ["a", "b", "c"]}, "t.csv:1: 2 columns, and data.tables.t.head names 3"),
+        (
+            "t.csv",
+            "1,2\n",
+            {"head": ["a", "b", "c"]},
+            "1: 2 columns, and the recipe's data.tables.t.head names 3",
+        ),
         ("t.csv", "a,b,c\n1,2,3\n\n", {}, "t.csv:3: the line is empty"),
         ("t.csv", "a,b,c\n", {}, "t.csv: there is no row"),
         ("t.csv", "a,b,c\n1, ,3\n", {}, "t.csv:2: 'b' is empty"),

@@ -276,3 +276,12 @@ def test_weights_by_name(reviews: Path) -> None:
     check(InvalidConfig, "there is no class 'positiv'. Did you mean 'positive'", reviews,
           "classify.weights={negative: 3, positiv: 1}")  # fmt: skip
     check(InvalidConfig, "has nothing for the class 'positive'", reviews, "classify.weights={negative: 3}")
+
+
+def test_a_missing_number_is_no_class(tmp_path: Path, reviews: Path) -> None:
+    """As a spreadsheet or pandas writes an empty cell."""
+    rows = (reviews / "train.tsv").read_text().splitlines()
+    rows[2] = f"{rows[2].partition(chr(9))[0]}\tnan"
+    (reviews / "train.tsv").write_text("".join(f"{row}\n" for row in rows))
+    with pytest.raises(InvalidData, match=r"train.tsv:3: the label is 'nan', a missing number among numbers"):
+        task("sst2", reviews, *LEARN, "data.classes=null")
