@@ -83,7 +83,7 @@ class Constant(_Settings):
 class Decaying(_Settings):
     """Linear to `rate` over `warmup` updates, then down to `floor` at `updates`: half a cosine, or a straight line.
 
-    `updates`  null: where `train.stop` is, which must count updates then.
+    `updates`  null: where `train.stop` is, which must count updates then; where that is moved, this follows.
     """
 
     name: Literal["cosine", "linear"]
@@ -157,14 +157,12 @@ class TrainConfig(_Settings):
     def _follows_stop(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
         if not isinstance(schedule, Decaying) or schedule.updates is not None or "stop" not in info.data:
             return schedule
-        stop = Amount.parse(info.data["stop"])
-        if stop.unit != "u":
+        if (stop := Amount.parse(info.data["stop"])).unit != "u":
             raise ValueError(
                 f"updates must say where the {schedule.name} ends: it follows train.stop only where that counts "
                 f"updates, as 1000u, and it is {stop}"
             )
-        # A run that stops within the warm-up only warms up.
-        return schedule.model_copy(update={"updates": max(int(stop.number), schedule.warmup + 1)})
+        return schedule
 
     @field_validator("device")
     @classmethod
@@ -173,6 +171,27 @@ class TrainConfig(_Settings):
             without = "; mps has no float64, in which losses are summed" if device == "mps" else ""
             raise ValueError(f"{device!r} is not auto, cpu, cuda or cuda:1{without}")
         return device
+
+    @property
+    def rates(self) -> Schedule:
+        """`schedule`, which says where it ends if it falls."""
+        if not isinstance(self.schedule, Decaying) or self.schedule.updates is not None:
+            return self.schedule
+        # A run that stops within the warm-up only warms up.
+        return self.schedule.model_copy(update={"updates": max(int(self.stop_at.number), self.schedule.warmup + 1)})
+
+    def idle(self) -> str:
+        """What to say where the rate has fallen to nothing long before training stops; "" where it has not."""
+        own, stop = self.schedule, self.stop_at
+        if not isinstance(own, Decaying) or own.floor or own.updates is None or stop.unit != "u":
+            return ""
+        last = int(stop.number)
+        if own.updates >= last:
+            return ""
+        return (
+            f"the rate is 0 from update {own.updates:,} to the end at {last:,}, where nothing is learned: "
+            f"train.schedule.updates={last} lets it fall until then, and null until wherever train.stop is"
+        )
 
     @property
     def stop_at(self) -> Amount:

@@ -123,6 +123,7 @@ def facts(
         **told,
         **({"trains": trains} if trains else {}),
         "update": f"{config.batch_tokens:,} {counts}{times} at most · {each:,} updates an epoch",
+        **({"rate": idle} if (idle := config.idle()) else {}),
         "plan": f"{spoken(config.stop_at)} · seed {config.seed} · writes {run.path} "
         f"({megabytes(checkpoint)} a checkpoint; keeps {kept})",
     }

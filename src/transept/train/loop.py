@@ -188,7 +188,7 @@ class Trainer(Generic[AnyBatch]):
         self.model.train()
         place = (self.config.seed, before.epoch)
         sums = gather(self.task, self.model, self.flat, batches, chosen, place, self.workers, self.scale, wishes)
-        rate = rate_at(before.update + 1, self.config.schedule)
+        rate = rate_at(before.update + 1, self.config.rates)
         step = self.optimizer.step(rate, sums.tokens)
         self.progress = before.after(len(chosen), sums.tokens, sums.seconds)
         if self.scale:

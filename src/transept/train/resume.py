@@ -57,6 +57,8 @@ class Identity:
         changed += differences(
             completed(before, usual(TrainConfig)), completed(self.settings, usual(TrainConfig)), "train"
         )
+        if (follows := _of_the_rate(before, self.settings)) is not None:
+            changed.append(follows)
         if saved.get("sections"):
             changed += differences(completed(saved["sections"], sections or {}), self.sections)
         around: Mapping[str, Any] = saved["surroundings"]
@@ -110,6 +112,14 @@ def _of_the_model(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> l
             remedy="Use the run's own config.yaml, or start another run by run=ANOTHER.",
         )
     return changed
+
+
+def _of_the_rate(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What to say where the rate falls until another update than it did, since it falls until training stops."""
+    both = [each.get("schedule", {}) for each in (before, now)]
+    if any(each.get("updates", 0) is not None for each in both) or before["stop"] == now["stop"]:
+        return None
+    return f"train.schedule follows train.stop: the rate falls until {now['stop']} now, and fell until {before['stop']}"
 
 
 def remembered(progress: Progress, standing: Standing, identity: Identity, rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def constant(update: int, schedule: Constant) -> float:
 
 def decaying(update: int, schedule: Decaying) -> float:
     """floor + (rate - floor) · fall, where fall goes from 1 at the end of warm-up to 0 at `updates` and after."""
-    assert schedule.updates is not None, "a recipe settles where it ends"
+    assert schedule.updates is not None, "TrainConfig.rates settles where it ends"
     if update <= schedule.warmup:
         return schedule.rate * _risen(update, schedule.warmup)
     gone = min((update - schedule.warmup) / (schedule.updates - schedule.warmup), 1.0)

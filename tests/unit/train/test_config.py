@@ -59,8 +59,19 @@ def test_a_falling_rate_ends_where_training_does_unless_it_says(name: str) -> No
         ("4u", falling, 11),  # it never leaves the warm-up
     ):
         config = read(stop=stop, schedule=schedule)
-        assert config.schedule.updates == updates  # type: ignore[union-attr]
+        assert config.rates.updates == updates  # type: ignore[union-attr]
+        assert config.schedule.updates == schedule.get("updates")  # type: ignore[union-attr]
         assert TrainConfig.model_validate_json(config.model_dump_json()) == config
     for stop in ("2h", "10e", "30Mt"):
         with pytest.raises(ValidationError, match=f"follows train.stop only where that counts updates.*is {stop}"):
             read(stop=stop, schedule=falling)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_a_rate_of_nothing_before_the_end_is_told(name: str) -> None:
+    falling = {"name": name, "rate": 1.0, "updates": 80}
+    told = read(stop="120u", schedule=falling).idle()
+    assert "the rate is 0 from update 80 to the end at 120" in told and "train.schedule.updates=120" in told
+    for stop, changes in (("80u", {}), ("60u", {}), ("2h", {}), ("120u", {"updates": None}), ("120u", {"floor": 0.1})):
+        assert not read(stop=stop, schedule=falling | changes).idle(), (stop, changes)
+    assert not read(stop="120u").idle()

@@ -454,3 +454,25 @@ def test_nothing_in_a_checkpoint_is_needed_but_its_files(run: RunDirectory, refe
     go(run)
     assert os.readlink(run.best).startswith("checkpoints/")
     assert end_of(run).weights == reference().weights
+
+
+def test_a_rate_that_falls_until_training_stops_follows_a_later_stop(tmp_path: Path) -> None:
+    """What a run wrote of itself says that it follows. Where a recipe says an update it ends there, which is told."""
+    falling = {"name": "linear", "rate": 0.05, "warmup": 2}
+    run = RunDirectory.prepare(tmp_path / "run", "")
+    go(run, stop="8u", schedule=falling)
+    go(run, stop="12u", schedule=falling)
+    rates = {
+        event["update"]: event["lr"]
+        for event in map(json.loads, run.metrics.read_text().splitlines())
+        if event["event"] == "train"
+    }
+    assert rates[8] == 0 and rates[9] == pytest.approx(0.05 * 3 / 10) and rates[12] == 0
+    told = run.log.read_text()
+    assert "train.schedule follows train.stop: the rate falls until 12u now, and fell until 8u" in told
+    assert "the rate is 0 from" not in told
+    other = RunDirectory.prepare(tmp_path / "other", "")
+    go(other, stop="8u", schedule=falling | {"updates": 8})
+    assert "the rate is 0 from" not in other.log.read_text()
+    go(other, stop="12u", schedule=falling | {"updates": 8})
+    assert "rate: the rate is 0 from update 8 to the end at 12" in other.log.read_text()
