@@ -206,3 +206,7 @@ def test_a_new_head_learns_beside_adapters(tmp_path: Path) -> None:
     assert model.see(next((tmp_path / "train").glob("*/000.png"))) in ("blue", "green", "red")
     again = run("average", tmp_path / "run", "--best", "--out", tmp_path / "best")
     assert again.code == 0 and (tmp_path / "best/adapters/adapter_model.safetensors").is_file(), again.err
+    merged = run("convert", tmp_path / "base", tmp_path / "again", "--adapters", tmp_path / "run/model/adapters")
+    assert merged.code == 3 and not (tmp_path / "again").exists()
+    assert "classifier.bias has shape [3], the model's is [5]" in merged.err
+    assert f"{tmp_path}/run/model is the model with both merged already." in merged.err

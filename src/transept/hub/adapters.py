@@ -138,6 +138,7 @@ def read_adapters(directory: str | Path, model: AnyBuilt) -> AnyBuilt:
             if used:  # of several matrices in one, each has its own rows, and what of A these read
                 new[own] = (a[used], rows[:, used], scale)
     made = beside(model, {own: (len(a), scale * len(a)) for own, (a, _, scale) in new.items()})
+    _demand_places(made, given, path)
     _fill(made, new, given, path)
     return made
 
@@ -207,12 +208,40 @@ def _stacked(model: Built, one: Beside, layers: Mapping[str, Adapted]) -> tuple[
     return a, b
 
 
+def _places(model: Built) -> dict[str, str]:
+    """Our name of each tensor that is no adapter's, by the names that a file may have it under."""
+    table = _table(model)
+    return {spelt: name for name in model.state_dict() if not _of_an_adapter(name) for spelt in _spelt(table, name)}
+
+
+def _demand_places(model: Built, rest: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse what was trained beside adapters and has no place in a model, such as a head that began anew."""
+    own = _places(model)
+    if not (lacking := sorted(name for name in rest if name not in own)):
+        return
+    if len(lacking) == 1 and (near := nearest(lacking[0], sorted(own))):
+        raise InvalidData(f"{lacking[0]}: the model has nothing of the name.{near}", where=path)
+    raise InvalidData(
+        f"these adapters bring a part of their own, which this model has no place for: {', '.join(lacking[:4])}"
+        f"{', ...' if len(lacking) > 4 else ''}",
+        where=path,
+        remedy=_whole(path),
+    )
+
+
+def _whole(path: Path) -> str:
+    """Where the model is that adapters were merged into, which has what was trained beside them."""
+    root = path.resolve().parent
+    if root.name == ADAPTERS and (root.parent / "config.json").is_file():
+        return f"{path.parent.parent} is the model with both merged already."
+    return "Merge them where they were made, by PEFT's merge_and_unload, and read the model that this saves."
+
+
 def _fill(
     model: Built, new: Mapping[str, tuple[Tensor, Tensor, float]], rest: Mapping[str, Tensor], path: Path
 ) -> None:
     """Put the numbers of a file into a model with adapters; `rest` is what was trained beside these."""
-    table = _table(model)
-    own = {spelt: name for name in model.state_dict() if not _of_an_adapter(name) for spelt in _spelt(table, name)}
+    table, own = _table(model), _places(model)
     with torch.no_grad():
         for name, (a, b, _) in new.items():
             layer = model.get_submodule(name)
@@ -220,15 +249,12 @@ def _fill(
             layer.lora_a.copy_(a)
             layer.lora_b.copy_(b)
         for name, tensor in rest.items():
-            if name not in own:
-                raise InvalidData(f"{name}: the model has nothing of the name.{nearest(name, sorted(own))}", where=path)
             parameter = model.get_parameter(own[name])
             rule, _ = _rule(table, own[name])
             tensor = tensor if rule is None else rule.read([tensor])[0]
             if tensor.shape != parameter.shape:
-                raise InvalidData(
-                    f"{name} has shape {list(tensor.shape)}, the model's is {list(parameter.shape)}", where=path
-                )
+                reason = f"{name} has shape {list(tensor.shape)}, the model's is {list(parameter.shape)}"
+                raise InvalidData(reason, where=path, remedy=_whole(path))
             parameter.data = tensor.to(parameter.dtype)  # what was frozen is the memory of the model that was given
             parameter.requires_grad_(True)
 

@@ -72,6 +72,20 @@ def test_what_was_written_is_read(tmp_path: Path, name: str, words: dict[str, An
     assert learning == {n for n, p in adapted.named_parameters() if p.requires_grad}
 
 
+def test_a_head_that_the_model_has_no_place_for_is_told(tmp_path: Path) -> None:
+    """Of a run on labels, which began at a model that embeds."""
+    adapted = tuned(made("bert", head="classes", labels=3), also=["head"])
+    plain = made("bert", head="pooled")
+    apart = save_adapters(tmp_path / "apart", adapted)
+    with pytest.raises(InvalidData, match="bring a part of their own.*: classifier.bias, classifier.weight") as told:
+        read_adapters(apart, plain)
+    assert "merge_and_unload" in str(told.value.remedy)
+    save(tmp_path / "run/model", merge_lora(adapted))
+    with pytest.raises(InvalidData) as told:
+        read_adapters(save_adapters(tmp_path / "run/model/adapters", adapted), plain)
+    assert told.value.remedy == f"{tmp_path / 'run/model'} is the model with both merged already."
+
+
 def test_a_small_file_is_left(tmp_path: Path) -> None:
     adapted = tuned(made("bert", head="classes", labels=3), also=("head.score",))
     save_adapters(tmp_path / "out", adapted, base="models/bert")
