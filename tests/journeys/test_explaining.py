@@ -106,6 +106,36 @@ def test_models_of_others_lose_heads_and_say_where_they_go(cli, tmp_path, kind):
     assert transept.load(tmp_path / "out").spec != transept.load(model).spec
 
 
+def test_a_classifier_is_pruned_by_the_labels_of_a_table(cli, tmp_path):
+    model = theirs("BertForSequenceClassification", ("good", "bad"))
+    table, texts = tmp_path / "t.csv", tmp_path / "t.txt"
+    table.write_text("Text,Label\nthe cat sat on the mat.,bad\nada lived in london,good\n")
+    texts.write_text("the cat sat on the mat.\nada lived in london\n")
+    told = {}
+    for name, data in (("labels", table), ("own", texts)):
+        ended = cli("prune", model, tmp_path / name, "--heads", 1, "--data", data, "--json")
+        assert ended.code == 0, ended.err
+        told[name] = json.loads(ended.out)
+        assert told[name]["texts"] == 2
+    assert (told["labels"]["against"], told["own"]["against"]) == ("the labels", "what the whole model answers")
+    loaded = transept.load(model)
+    logits = [loaded.explain(text).logits().detach() for text in texts.read_text().splitlines()]
+    for name, right in (("labels", [1, 0]), ("own", [int(one.argmax()) for one in logits])):
+        wanted = sum(-float(one.log_softmax(-1)[own]) for one, own in zip(logits, right, strict=True)) / 2
+        assert_close(told[name]["loss"][0], wanted, rtol=1e-4, atol=1e-5)
+    smaller = transept.load(tmp_path / "own")
+    after = [smaller.explain(text).logits().detach() for text in texts.read_text().splitlines()]
+    wanted = sum(-float(b.log_softmax(-1)[a.argmax()]) for a, b in zip(logits, after, strict=True)) / 2
+    assert_close(told["own"]["loss"][1], wanted, rtol=1e-4, atol=1e-5)
+    for text, message in (
+        ("Text,Label\nthe cat,fine\n", f"{table}:2: the label 'fine' is none of the model's classes"),
+        ("txet,Label\nthe cat,bad\n", "no column is called text or sentence"),
+    ):
+        table.write_text(text)
+        ended = cli("prune", model, tmp_path / "none", "--heads", 1, "--data", table)
+        assert ended.code == 3 and message in ended.err and "data." not in ended.err, ended.err
+
+
 def test_an_even_llama_goes_back_to_hugging_face(cli, tmp_path):
     from transept.families import llama
     from transept.hub.directory import save

@@ -71,12 +71,19 @@ class LabelledTexts:
         return hashlib.sha256(json.dumps({word: list(said) for word, said in self.said.items()}).encode()).hexdigest()
 
 
-def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None]) -> LabelledTexts:
+def is_table(path: Path) -> bool:
+    """Whether a file's name says a table: CSV, TSV, JSON lines, Parquet or a data set of the hub."""
+    return is_columnar(path) or (not path.is_dir() and ending(path) in TABLES)
+
+
+def read_labelled_texts(
+    path: Path, data: FilesData, say: Callable[[str], None], *, labelled: bool = True
+) -> LabelledTexts:
     """The rows of a table. `say` hears how it was read. Raises InvalidData with file and line.
 
-    An empty line is no row; an empty text or label is refused.
+    An empty line is no row; an empty text or label is refused. With `labelled` there must be a label.
     """
-    if not is_columnar(path) and (path.is_dir() or ending(path) not in TABLES):
+    if not is_table(path):
         raise InvalidData(
             "texts with labels are a table: .csv, .tsv or .jsonl, gzipped or not, or .parquet",
             where=path,
@@ -84,15 +91,15 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
         )
 
     own = {"text": data.columns.text, "label": data.columns.label}
-    needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
-    table = open_table(path, data.head, wanted=lambda cells: is_head(cells, needed))
+    needed = {word: {name} if name else {*USUAL[word]} for word, name in own.items() if labelled or word != "label"}
+    table = open_table(path, data.head, wanted=lambda cells: is_head(cells, list(needed.values())))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
     words = [word for word in USUAL if word != "other" or data.columns.other != ""]
     chosen = {
-        word: column_of(word, getattr(data.columns, word), USUAL[word], known, table.top, word != "other", table.doubt)
+        word: column_of(word, getattr(data.columns, word), USUAL[word], known, table.top, word in needed, table.doubt)
         for word in words
     }
     columns = {word: name for word, name in chosen.items() if name is not None}
@@ -114,11 +121,11 @@ def read_labelled_texts(path: Path, data: FilesData, say: Callable[[str], None])
                     remedy="Mend the row, or take it out.",
                 )
             said[word].append(value.strip() if word == "label" else value)
-    if table.first and found[0][0] == 1:
+    if table.first and found[0][0] == 1 and "label" in said:
         demand_row(said["text"], said["label"], table.where(1), say)
     spoken = {"text": "the text", "other": "the second text", "label": "the label"}
     called = ", ".join(f"{spoken[word]} is '{name}'" for word, name in columns.items())
-    classes = table.classes.get(columns["label"], ())
+    classes = table.classes.get(columns.get("label", ""), ())
     named = f"; its classes are {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}" if classes else ""
     say(f"{path}: {len(found):,} rows of {table.found()}; {called}{named}")
     return LabelledTexts(path, said, [line for line, _ in found], columns, classes)

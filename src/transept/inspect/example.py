@@ -60,12 +60,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Example:
-    """A row (two, for a model of two stacks) with the model that reads it. `more` is what else its input part takes."""
+    """A row (two, for a model of two stacks) with the model that reads it. `more` is what else its input part takes.
+
+    `right` is what is right, where a text that is written does not say it: a class (), a number (), or (T,) tokens.
+    """
 
     model: Built
     source: Row
     target: Row | None = None
     more: Mapping[str, Tensor] = field(default_factory=dict)
+    right: Tensor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.model, Seq2SeqLayer) != (self.target is not None):

@@ -86,16 +86,28 @@ def usefulness(model: nn.Module, ask: Callable[[], Tensor]) -> Scores:
 def loss_of(example: Example) -> Tensor:
     """The loss of one example, summed over what it predicts, in nats.
 
-    Where it writes text, that of the text; elsewhere, where no answer is given, that of the model's own likeliest one.
+    Where it says what is `right`, of that, of a number its squared error; else where it writes text, that of the text;
+    elsewhere that of the model's own likeliest answer. Raises UsageError for a number of which nobody says what is
+    right: its own answer has no loss.
     """
     logits = example.logits()
+    if logits.numel() == 1:
+        if example.right is None:
+            raise UsageError("this model gives a number, whose loss needs the right one")
+        return (logits.flatten()[0] - example.right.to(logits.device)) ** 2
+    if example.right is not None:
+        return F.cross_entropy(logits, example.right.to(logits.device), reduction="sum")
+    if (said := text_of(example)) is not None:
+        return F.cross_entropy(logits[:-1], said[1:].to(logits.device), reduction="sum")
+    return F.cross_entropy(logits, logits.detach().argmax(-1), reduction="sum")
+
+
+def text_of(example: Example) -> Tensor | None:
+    """The tokens of the text that a model writes, (T,), of which nothing predicts the first; None: it writes none."""
     row = example.source if example.target is None else example.target
     spec = example.model.spec
     writes = example.target is not None or (isinstance(spec, Model) and spec.stack.causal)
-    if writes and logits.dim() == 2 and isinstance(getattr(spec, "head", None), Vocabulary):
-        ids = row.inputs[0].to(logits.device)
-        return F.cross_entropy(logits[:-1], ids[1:], reduction="sum")
-    return F.cross_entropy(logits, logits.detach().argmax(-1), reduction="sum")
+    return row.inputs[0] if writes and isinstance(getattr(spec, "head", None), Vocabulary) else None
 
 
 @dataclass(frozen=True)
