@@ -136,6 +136,21 @@ def test_a_classifier_is_pruned_by_the_labels_of_a_table(cli, tmp_path):
         assert ended.code == 3 and message in ended.err and "data." not in ended.err, ended.err
 
 
+def test_what_reads_no_text_is_neither_probed_nor_pruned_by_texts(cli, trees, tmp_path):
+    from transept.data.pictures import Preparation
+    from transept.families import vit, wav2vec2
+    from transept.hub.directory import save
+    from transept.hub.processor import Hearing
+
+    (tmp_path / "texts.txt").write_text("the cat sat\n")
+    for family, how, does in ((wav2vec2, Hearing(16_000), "listens"), (vit, Preparation((8, 8)), "sees")):
+        model = save(tmp_path / does, family.declare(**family.TOY).build(), processor=how)
+        for words in (("probe", model, trees), ("prune", model, tmp_path / "out", "--heads", 1, "--data", "texts.txt")):
+            ended = cli(*words)
+            assert ended.code == 2, ended.err
+            assert f"{model}: this model {does}, and {words[0]} needs one that reads text" in ended.err
+
+
 def test_an_even_llama_goes_back_to_hugging_face(cli, tmp_path):
     from transept.families import llama
     from transept.hub.directory import save

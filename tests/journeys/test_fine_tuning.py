@@ -163,7 +163,7 @@ def test_a_table_of_ones_own_names_its_columns_and_its_classes(tmp_path: Path) -
     said = ended.err + ended.out
     assert "60 rows of CSV, which names its columns itself (data.head has no say); the text is 'text'" in said
     assert transept.load(tmp_path / "run").labels == ("glad", "sad")
-    assert "ppl" not in said and "per_s=" in said
+    assert "ppl" not in said and " example_s=" in said
 
 
 def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:

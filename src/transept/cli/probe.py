@@ -53,12 +53,14 @@ def probe(
     """
     from transept.data.trees import read_trees
     from transept.inspect.figure import demand_kind
+    from transept.use.kinds import demand_text
     from transept.use.loaded import load
 
     if figure is not None:
         demand_kind(figure)
     sentences = read_trees(file)[:limit]
     loaded = load(model, device=device, say=note)
+    demand_text(loaded.spec, "probe", loaded.path)
     if of == "heads":
         show_heads(loaded, sentences, figure, as_json)
     else:

@@ -58,12 +58,14 @@ def prune(
     from transept.inspect.importance import importance, least, loss_of
     from transept.inspect.prune import prunable, units
     from transept.inspect.prune import prune as without
+    from transept.use.kinds import demand_text
     from transept.use.loaded import load
 
     check_free(out, overwrite)
     if figure is not None:
         demand_kind(figure)
     loaded = load(model, device=device, say=note)
+    demand_text(loaded.spec, "prune", loaded.path)
     own = {name: layer.spec.heads for name, layer in prunable(loaded.model).items()}
     if not own:
         raise UsageError("this model has no attention that heads can be cut out of", where=loaded.path)

@@ -44,7 +44,9 @@ def read_sound(path: Path | str, file: BinaryIO | None = None) -> Sound:
     try:
         return _wave(path, file)
     except (wave.Error, EOFError) as error:
-        return _by_soundfile(path, str(error), file)
+        if _is_empty(path, file):
+            raise InvalidData("the file is empty", where=path, remedy="Write or copy the file again.") from None
+        return _by_soundfile(path, str(error) or "it ends within its head", file)
     except OSError as error:
         raise InvalidData(f"cannot be read: {error.strerror}", where=path) from None
 
@@ -82,6 +84,13 @@ def _wave(path: Path | str, opened: BinaryIO | None) -> Sound:
     else:
         values = np.frombuffer(raw, f"<i{width}").astype(np.float32)
     return Sound((values / np.float32(2 ** (8 * width - 1))).reshape(-1, channels), rate)
+
+
+def _is_empty(path: Path | str, file: BinaryIO | None) -> bool:
+    if file is None:
+        return not Path(path).stat().st_size
+    file.seek(0)
+    return not file.read(1)
 
 
 def _by_soundfile(path: Path | str, why: str, file: BinaryIO | None) -> Sound:

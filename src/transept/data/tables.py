@@ -266,19 +266,20 @@ def _unnamed(
     cells: Iterator[tuple[int, list[str]]], names: Sequence[str], path: Path, said: str
 ) -> Iterator[tuple[int, Row | None]]:
     """Rows from the first line on."""
+    whose, without = (f"the recipe's {said}", f"{said}=null") if said.startswith("data.") else (said, f"no {said}")
     for number, row in cells:
         if number == 1 and [cell.strip() for cell in row] == list(names):
             raise InvalidData(
-                "the first line names the columns itself", where=f"{path}:1", remedy=f"{said}=null reads them there."
+                "the first line names the columns itself", where=f"{path}:1", remedy=f"{without} reads them there."
             )
         if row and len(row) != len(names):
             reads = ", ".join(map(repr, row[:SHOWN])) + (", ..." if len(row) > SHOWN else "")
             raise InvalidData(
-                f"{len(row)} column{'s' * (len(row) != 1)}, and the recipe's {said} names {len(names)}:"
+                f"{len(row)} column{'s' * (len(row) != 1)}, and {whose} names {len(names)}:"
                 f" {', '.join(names)}.{parted_by(row, len(names))}",
                 where=f"{path}:{number}",
                 remedy=f"The line reads {reads}."
-                + (f" Where it names the columns itself: {said}=null." if number == 1 else ""),
+                + (f" Where it names the columns itself: {without}." if number == 1 else ""),
             )
         yield number, dict(zip(names, row, strict=True)) if row else None
 

@@ -82,11 +82,11 @@ class TextToText:
         demand_room(self.begun, recipe)
         whole = self._read(tables)
         self.train, self.kept = within(whole.tokens, self.data.max_length)
-        self.counts = np.bincount(self._tables(), minlength=len(tables)).tolist()
-        for table, count in zip(tables, self.counts, strict=True):
+        self.sizes = np.bincount(self._tables(), minlength=len(tables)).tolist()
+        for table, count in zip(tables, self.sizes, strict=True):
             if not count:
                 raise InvalidData("no row is short enough", where=table.path, remedy="Raise data.max_length.")
-        self.shares = shares(self.counts, self.data.limit, self.data.temperature)
+        self.shares = shares(self.sizes, self.data.limit, self.data.temperature)
 
     @property
     def verb(self) -> str:
@@ -145,7 +145,7 @@ class TextToText:
     def fingerprint(self) -> str:
         """What the batches of training come from: tokens, vocabulary, limits, how tables are mixed, budget and seed."""
         settings = self.recipe.train
-        told = (self.tokenizer.fingerprint, self.counts, self.shares, settings.batch_tokens, settings.seed)
+        told = (self.tokenizer.fingerprint, self.sizes, self.shares, settings.batch_tokens, settings.seed)
         digest = hashlib.sha256(repr(told).encode())
         for array in (self.train.ids, self.train.offsets, self.train.rows):
             digest.update(np.ascontiguousarray(array).data)
@@ -154,7 +154,7 @@ class TextToText:
     def facts(self) -> dict[str, str]:
         model, chosen, names = self.recipe.model, self.data.tokenizer, list(self.data.chosen)
         kind = ":".join(str(model[key]) for key in ("family", "size") if key in model)
-        each = zip(names, self.shares, self.counts, strict=True)
+        each = zip(names, self.shares, self.sizes, strict=True)
         mixed = ", ".join(f"{name} {share:,}" + (f" of {of:,}" if share != of else "") for name, share, of in each)
         made = f"of {chosen.kind}, learned here" if chosen.file is None else f"of {chosen.file}"
         start = self.recipe.start
@@ -186,7 +186,7 @@ class TextToText:
             return self._batches(tokens, plan(tokens.lengths, budget, settings.seed, 0, shuffle=False))
         of = np.array(self._tables())
         rows = []
-        for table, (count, take) in enumerate(zip(self.counts, self.shares, strict=True)):
+        for table, (count, take) in enumerate(zip(self.sizes, self.shares, strict=True)):
             rows.append(np.flatnonzero(of == table)[drawn(count, take, settings.seed, epoch, table)])
         taken = np.concatenate(rows)
         planned = plan(self.train.lengths[taken], settings.batch_tokens, settings.seed, epoch)

@@ -57,7 +57,8 @@ class Reading:
 
     def line(self) -> str:
         """One line of key=value."""
-        own = f"ppl={self.ppl:.1f} tok_s={self.speed:.0f}" if self.perplexed else f"per_s={self.speed:.0f}"
+        counted = "tok" if self.perplexed else self.each.replace(" ", "_")
+        own = (f"ppl={self.ppl:.1f} " if self.perplexed else "") + f"{counted}_s={self.speed:.0f}"
         return (
             f"{self.done()} loss={self.loss:.3f} {own} lr={self.rate:.1e} "
             f"grad={self.norm:.2f} mem_gb={self.memory / 1e9:.1f} eta={clock(self.left)}"

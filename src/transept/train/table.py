@@ -50,7 +50,7 @@ class Table:
         self.drawn = now
         trend, self.before = "▼" if reading.loss < self.before else "▲", reading.loss
         speed, memory = _short(reading.speed), reading.memory / 1e9
-        speed += " tok/s" if reading.perplexed else " per s"
+        speed += f" {_counted(reading)}"
         share = reading.progress.share(reading.stop)
         full = round(share * BAR)
         total = f"/{int(reading.stop.number):,}" if reading.stop.unit == "u" else ""
@@ -67,16 +67,15 @@ class Table:
     def validation(self, reading: Reading, scores: Mapping[str, float], score: str, standing: Standing) -> None:
         """A row; the names of the columns stand above the first."""
         name = spoken(score)
-        room = max(len(name), 6)
+        room, wide = max(len(name), 6), max(len(_counted(reading)), 6)
         if not self.columns:
             self.columns = True
             own = f"  {'ppl':>7}" if reading.perplexed else ""
             head = f"{'update':>9}  {'loss':>6}{own}  {'val loss':>8}  {name:>{room}}"
-            speed = "tok/s" if reading.perplexed else "per s"
-            self.console.print(Text(f"{head}  {speed:>6}  {'lr':>7}  {'time':>7}", style="bold"))
+            self.console.print(Text(f"{head}  {_counted(reading):>{wide}}  {'lr':>7}  {'time':>7}", style="bold"))
         own = f"  {reading.ppl:>7.1f}" if reading.perplexed else ""
         row = f"{reading.progress.update:>9,}  {reading.loss:>6.2f}{own}  {scores['loss']:>8.3f}  "
-        row += f"{scores[score]:>{room}.4g}  {_short(reading.speed):>6}  {reading.rate:>7.1e}  "
+        row += f"{scores[score]:>{room}.4g}  {_short(reading.speed):>{wide}}  {reading.rate:>7.1e}  "
         row += f"{_hours(reading.progress.seconds):>7}"
         self.console.print(Text(f"{row}  {'★ best' if standing.fresh else standing.verdict}"))
 
@@ -89,6 +88,11 @@ class Table:
         if self.shown is not None:
             self.shown.stop()
             self.shown = None
+
+
+def _counted(reading: Reading) -> str:
+    """What speed counts: "tok/s", "examples/s"."""
+    return "tok/s" if reading.perplexed else f"{reading.each}s/s"
 
 
 def _short(number: float) -> str:

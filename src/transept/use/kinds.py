@@ -88,6 +88,17 @@ def _gives(spec: Model | Seq2Seq) -> str:
     return f"is {type(head).__name__}"
 
 
+def demand_text(spec: Topology, verb: str, path: Path) -> None:
+    """Refuse a model that reads no text to a command that reads some: UsageError."""
+    does = {"sound": "this model listens", "pictures": "this model sees"}
+    if (kind := reads(spec)) not in ("text", "documents"):
+        raise UsageError(
+            f"{does.get(kind, f'this model reads {kind}')}, and {verb} needs one that reads text",
+            where=path,
+            remedy=f"It is {described(spec)}.",
+        )
+
+
 def demand(spec: Topology, verb: str, found: tuple[str, ...], path: Path) -> None:
     """Refuse a verb that a model does not have. The UsageError says what the model is, and what it can do."""
     if verb in found:

@@ -360,14 +360,14 @@ def test_what_is_no_mean_over_tokens_has_no_perplexity(run: RunDirectory, monkey
     task, plain = ToyTask(), Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(ToyTask, "each", "example", raising=False)
     train(task, config(log_every=1e-9), run, console=plain)
-    assert re.search(r"update=1/30 loss=\d+\.\d{3} per_s=\d+ lr=", told(plain)) and "ppl" not in told(plain)
+    assert re.search(r"update=1/30 loss=\d+\.\d{3} example_s=\d+ lr=", told(plain)) and "ppl" not in told(plain)
     assert all("ppl" not in event and event["tok_s"] > 0 for event in events(run, "train"))
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
     train(task, config(), RunDirectory.prepare(run.path.with_name("other"), "task: toy\n", "new"), console=screen)
-    assert re.search(r"update +loss +val loss +accuracy +per s +lr +time", told(screen))
-    assert re.search(r"loss \d+\.\d\d ▼ · \d+k? per s", told(screen)) and "ppl" not in told(screen)
+    assert re.search(r"update +loss +val loss +accuracy +examples/s +lr +time", told(screen))
+    assert re.search(r"loss \d+\.\d\d ▼ · \d+k? examples/s", told(screen)) and "ppl" not in told(screen)
     check = estimate(task, config())
     assert f"in {check.seconds:.2f} s, loss {check.loss:.3f} an example" in check.lines()["largest batch"]
     assert "supervised tokens" not in check.lines()["largest batch"]

@@ -169,6 +169,7 @@ def header(rate: int = RATE, bits: int = 16, data: bytes = bytes(8)) -> bytes:
     [
         (header(rate=0), "a.wav: 0 samples a second of 16 bits are no sound\n  Write the file again"),
         (header(bits=40, data=bytes(10)), "a.wav: 16000 samples a second of 40 bits are no sound"),
+        (b"", "a.wav: the file is empty\n  Write or copy the file again"),
         (header()[:-1], "a.wav: truncated: it holds 3 of the 4 samples that its head tells of"),
         (header(data=bytes(800))[:-400], "a.wav: truncated: it holds 200 of the 400 samples"),
     ],
