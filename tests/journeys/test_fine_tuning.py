@@ -164,6 +164,10 @@ def test_a_table_of_ones_own_names_its_columns_and_its_classes(tmp_path: Path) -
     assert "60 rows of CSV, which names its columns itself (data.head has no say); the text is 'text'" in said
     assert transept.load(tmp_path / "run").labels == ("glad", "sad")
     assert "ppl" not in said and " example_s=" in said
+    (tmp_path / "other.csv").write_text("text,mood\na fine film,happy\n")
+    judged = run("eval", tmp_path / "run", "--data", tmp_path / "other.csv")
+    assert judged.code == 3 and "other.csv:2: the label 'happy' is none of the model's classes" in judged.err
+    assert "data.classes" not in judged.err  # which eval does not take
 
 
 def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:
@@ -177,6 +181,7 @@ def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:
         (("data.train=trian.tsv",), "no such file or folder. Did you mean 'train.tsv'"),
         (("data.tokeniser.size=9",), "Did you mean 'tokenizer'"),
         (("classify.weights={negatve: 1, positive: 1}",), "there is no class 'negatve'. Did you mean 'negative'"),
+        (("data.hold={share: 0.1}",), "one of them is enough; data.valid=null leaves these out"),
         (("data.labels=31",), "data.labels asks for 31 examples, and the class '0' has 30"),
     ):
         ended = run("train", *words, *more)

@@ -162,7 +162,7 @@ def of_table(loaded: Loaded, path: Path, limit: int) -> list[Example]:
     """The rows of a table, with their labels where there are some and the model scores classes or a number."""
     import torch
 
-    from transept.data.classes import amounts, numbered
+    from transept.data.classes import amounts, by_number, numbered
     from transept.data.config_senses import LabelledData
     from transept.data.labelled_texts import USUAL, read_labelled_texts
     from transept.errors import InvalidData
@@ -190,6 +190,7 @@ def of_table(loaded: Loaded, path: Path, limit: int) -> list[Example]:
         right = torch.tensor(amounts(labels, rows.where), dtype=torch.float32)
     else:
         names = loaded.labels or tuple(map(str, range(count)))
+        labels = by_number(labels, names, rows.classes, path, "the model's classes", note)
         right = torch.from_numpy(numbered(labels, names, rows.where, "the model's classes"))
     return [replace(one, right=own) for one, own in zip(found, right, strict=True)]
 

@@ -269,7 +269,10 @@ class TextsData(BaseModel):
     @model_validator(mode="after")
     def _one_validation(self) -> "TextsData":
         if self.hold_out and self.valid is not None:
-            raise ValueError("hold_out keeps training text back, and valid names files: one of them is enough")
+            raise ValueError(
+                "hold_out keeps training text back, and valid names files: one of them is enough; "
+                "data.valid=null leaves the files out, data.hold_out=0 keeps nothing back"
+            )
         return self
 
     def entry(self, split: Split) -> str | list[str] | None:

@@ -65,7 +65,10 @@ class Splits(_Settings):
     @model_validator(mode="after")
     def _one_validation(self) -> "Splits":
         if self.hold is not None and self.valid is not None:
-            raise ValueError("hold takes examples out of train, and valid names others: one of them is enough")
+            raise ValueError(
+                "hold takes examples out of train, and valid names others: one of them is enough; "
+                "data.valid=null leaves these out, data.hold=null holds out none"
+            )
         return self
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transept.data.columnar import is_columnar
 from transept.data.config_senses import FilesData
-from transept.data.doubts import demand_row, is_head
+from transept.data.doubts import demand_row
 from transept.data.files import ending
 from transept.data.tables import column_of, open_table, place, text_of
 from transept.errors import InvalidData
@@ -92,7 +92,7 @@ def read_labelled_texts(
 
     own = {"text": data.columns.text, "label": data.columns.label}
     needed = {word: {name} if name else {*USUAL[word]} for word, name in own.items() if labelled or word != "label"}
-    table = open_table(path, data.head, wanted=lambda cells: is_head(cells, list(needed.values())))
+    table = open_table(path, data.head, needed=list(needed.values()))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
         raise InvalidData("the table has no rows", where=path)

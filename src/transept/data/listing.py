@@ -142,9 +142,7 @@ def _lines(path: Path, raw: bytes, data: FilesData, wanted: Sequence[str]) -> Ta
     """A table that was read; its first line names its columns itself where it has one for the file and all `wanted`."""
     own = {word: getattr(data.columns, word) for word in ("file", *wanted)}
     needed = [{name} if name else {*USUAL[word]} for word, name in own.items()]
-    return read_table(
-        split_lines(raw, path), path, data.head, wanted=lambda cells: all(names & {*cells} for names in needed)
-    )
+    return read_table(split_lines(raw, path), path, data.head, needed=needed)
 
 
 def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Sequence[str], say: Say) -> Listing:
@@ -155,7 +153,7 @@ def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Seq
         raise InvalidData("the table has no rows", where=path)
     known = [name for name in table.head or found[0][1] if name]
     chosen = {
-        word: column_of(word, getattr(columns, word), usual, known, table.top, word in ("file", *wanted))
+        word: column_of(word, getattr(columns, word), usual, known, table.top, word in ("file", *wanted), table.doubt)
         for word, usual in USUAL.items()
     }
     told = {word: name for word, name in chosen.items() if name is not None}

@@ -11,7 +11,6 @@ from transept.data.cache import Rows, TokenPairs
 from transept.data.classes import amounts, by_number, numbered
 from transept.data.config import Split
 from transept.data.config_tables import PromptedTable, TablesData
-from transept.data.doubts import is_head
 from transept.data.files import find
 from transept.data.pairs import Pairs
 from transept.data.tables import Row, Table, no_column, open_table, place, text_of
@@ -110,7 +109,7 @@ def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) ->
 
     `head` are the names of all columns where no line of the table has them, and `said` is where a person named them.
     """
-    table = open_table(path, head or None, said, wanted=lambda cells: is_head(cells, [{name} for name in names]))
+    table = open_table(path, head or None, said, [{name} for name in names])
     if table.head is not None:
         for name in names:
             if name not in table.head:

@@ -3,14 +3,14 @@ and data sets of the hub."""
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from transept.data.columnar import is_columnar, read_columnar
-from transept.data.doubts import parted_by
+from transept.data.doubts import is_head, parted_by
 from transept.data.files import is_csv, is_json, is_tsv
 from transept.data.lines import read_bytes, split_lines
 from transept.errors import InvalidData, nearest
@@ -89,11 +89,11 @@ def open_table(
     path: Path,
     names: Sequence[str] | None = None,
     said: str = "data.head",
-    wanted: Callable[[Sequence[str]], bool] | None = None,
+    needed: Sequence[Set[str]] = (),
 ) -> Table:
     """The rows of a table of any kind: see `read_table`. Raises `InvalidData` with the place."""
     if not is_columnar(path):
-        return read_table(split_lines(read_bytes(path), path), path, names, said, wanted)
+        return read_table(split_lines(read_bytes(path), path), path, names, said, needed)
     found = read_columnar(path)
     return Table(path, found.names, enumerate(found.rows, 1), found.told, found.classes, names is not None, False)
 
@@ -103,11 +103,11 @@ def read_table(
     path: Path,
     names: Sequence[str] | None = None,
     said: str = "data.head",
-    wanted: Callable[[Sequence[str]], bool] | None = None,
+    needed: Sequence[Set[str]] = (),
 ) -> Table:
     """The rows of a table, one at a time. `names` are those of its columns where its first line is a row like others,
     and `said` is where a person named them. A table that names its columns itself overrules them: JSON lines, and a
-    first line whose cells have what is `wanted`.
+    first line with a name from each of the sets `needed`.
 
     Raises `InvalidData` with file and line.
     """
@@ -117,7 +117,7 @@ def read_table(
     cells = _commas(lines, path) if kind == "CSV" else _tabs(lines)
     number, first = next(cells, (1, list[str]()))
     head = tuple(name.strip() for name in first)
-    if names is not None and (wanted is None or not wanted(head)):
+    if names is not None and not (needed and is_head(head, needed)):
         whole = chain([(number, first)] if lines else [], cells)
         return Table(path, tuple(names), _unnamed(whole, names, path, said), kind, first=head)
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed

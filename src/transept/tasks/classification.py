@@ -258,7 +258,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         which = chosen(asked, recipe.data, "a table or a folder is one")
         names = list(subject.labels) if recipe.classify.target == "class" else None
         recipe = recipe.model_copy(update={"data": which.data.model_copy(update={"classes": names})})
-        labelled = Labelled(recipe, kind_of(spec, recipe), asked.say)
+        labelled = Labelled(recipe, kind_of(spec, recipe), asked.say, judged=True)
         data = labelled.examples(spec, how)[1] if which.held else labelled.other(which.split, spec, how)
 
         def take() -> Measured:

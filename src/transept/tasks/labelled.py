@@ -45,6 +45,7 @@ class Labelled:
     recipe: ClassificationRecipe
     kind: Kind
     say: Say
+    judged: bool = False  # whether the classes are those of a model that is scored, whatever a recipe says
 
     def read(self, split: Split) -> Found:
         """The examples of a split with their labels; texts that speak of a place speak of the file's."""
@@ -98,8 +99,8 @@ class Labelled:
         labels, where = found.said["label"], found.where
         if self.recipe.classify.target == "number":
             return amounts(labels, where)
-        own = self.recipe.data.classes is not None
-        whose = "data.classes" if own else "the training's classes"
+        own = self.recipe.data.classes is not None and not self.judged
+        whose = "the model's classes" if self.judged else "data.classes" if own else "the training's classes"
         labels = by_number(labels, self.names, found.classes, found.files[0], whose, self.say)
         return numbered(labels, self.names, where, whose, " data.classes=null takes those of the table." if own else "")
 

@@ -102,12 +102,19 @@ class TextTask(Generic[SomeRecipe]):
             spec, weights = self.taken(stored.model.spec), taken_weights(stored)
             return Begun(spec, tokenizer, {name: weights[name] for name in outline(spec).state_dict()})
         if settings.file is None:
-            tokenizer = learn(documents.texts, settings, self.signs())
+            tokenizer = learn(self._learned_from(documents), settings, self.signs())
         else:
             tokenizer = tokenizer_at(settings.file, recipe.where("data.tokenizer.file"))
         spec = declared(recipe.model, tokenizer.vocab, least=tokenizer.vocab, where=recipe.where)
         outline(spec)  # what cannot be built is refused now, and without its memory
         return Begun(spec, tokenizer)
+
+    def _learned_from(self, documents: Documents) -> Sequence[str]:
+        """The texts that a vocabulary is learned from: training's; of characters also what is held out of the same
+        files, since each must be there, and which there are tells next to nothing of a text."""
+        if self.data.tokenizer.kind != "character" or self.data.valid is not None or not self.data.hold_out:
+            return documents.texts
+        return [*documents.texts, *read_documents(self.data, "valid").texts]
 
     def _tokenised(self, documents: Documents) -> TokenTexts:
         return tokenise_texts(documents, self.tokenizer, self.end(), self.sentences(), self.data.cache, self.say)

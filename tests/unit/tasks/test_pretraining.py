@@ -324,6 +324,21 @@ def last_asked(batch: Any) -> Any:
     return type(batch)(batch.inputs[-1:], labels, batch.rows[-1:])
 
 
+def test_an_alphabet_is_that_of_the_whole_file_whatever_is_held_out(tmp_path: Path) -> None:
+    """A sign that stands in the last tenth alone is a token as any other; in a file of its own it is told."""
+    (tmp_path / "own.txt").write_text("abcde fghij " * 40 + "3 × 4\n")
+    held = ("data.train=own.txt", "data.valid=null", "data.hold_out=0.1", "data.documents=whole")
+    task = made(tmp_path, "language", GPT2, *held, "data.tokenizer={kind: character}")
+    assert "×" in task.valid.text.texts[0] and "×" not in task.train.text.texts[0]
+    assert task.tokenizer.decode(np.asarray(task.valid.ids).tolist()) == task.valid.text.texts[0]
+    (tmp_path / "other.txt").write_text("a ÷ b\n")
+    apart = ("data.train=own.txt", "data.documents=whole", "data.tokenizer={kind: character}", "data.valid=other.txt")
+    with pytest.raises(InvalidData, match=r"other.txt:1: the character '÷' is not in the vocabulary"):
+        _ = made(tmp_path, "language", GPT2, *apart).valid
+    with pytest.raises(InvalidConfig, match="data.valid=null leaves the files out"):
+        made(tmp_path, "language", GPT2, "data.hold_out=0.1")
+
+
 def test_samples_go_on_from_the_validation_text(tmp_path: Path) -> None:
     task = made(tmp_path, "language", GPT2, "evaluate.prompt=4", "evaluate.written=5")
     samples = task.samples(moved(task))
