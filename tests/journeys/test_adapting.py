@@ -24,8 +24,9 @@ QUICK = ("train.stop=20u", "train.validate_every=10u", "train.schedule={name: co
 def test_adapters_are_trained_merged_kept_and_merged_again(trained: Path, tmp_path: Path) -> None:
     recipe, out = make_toy(tmp_path), tmp_path / "tuned"
     words = [recipe, "--from", trained, f"run={out}", "train.lora={rank: 2, targets: '*.q|v'}", "train.average=0"]
-    checked = run("check", *words[:1], f"start={trained}", *words[3:])
+    checked = run("check", *words)
     assert checked.code == 0, checked.err
+    assert f"ready: transept train {recipe} --from {trained} run=" in checked.out
     assert "adapters of rank 2 beside 6 matrices" in checked.out
     ended = run("train", *words, *QUICK)
     assert ended.code == 0, ended.err
@@ -103,6 +104,8 @@ def test_seeds_are_trained_compared_and_gone_on_with(tmp_path: Path) -> None:
     assert single.code == 2 and "the run here is one of a single seed" in single.err
     assert (tmp_path / "alone" / "model" / "config.json").is_file()  # and nothing of it was touched
 
+    film = run("look", root, "1 2 3", "--film")
+    assert film.code == 2 and f"Name one: {root}/seed-1, {root}/seed-2." in film.err
     refused = run("train", *words, "--seeds", "3")
     assert refused.code == 2 and "a run is in this directory already" in refused.err
     times = [(root / f"seed-{n}" / "metrics.jsonl").stat().st_mtime_ns for n in (1, 2)]

@@ -132,6 +132,14 @@ def test_what_makes_no_film_is_refused_with_the_way_out(kept: Path, tmp_path: Pa
         assert ended.code == 2
         assert told in ended.err
     assert "train.keep=20" in run("look", tmp_path / "short", "1", "--film").err
+    (tmp_path / "page.html").write_text("mine")
+    ended = run("look", kept, "1 2 3", "--html", tmp_path / "page.html")
+    assert ended.code == 2 and "this file is there already" in ended.err
+    assert (tmp_path / "page.html").read_text() == "mine"
+    ended = run("look", kept, "1 2 3", "--html", tmp_path / "page.html", "--overwrite")
+    assert ended.code == 0 and len(held(tmp_path / "page.html")["scenes"]) == 1
+    ended = run("look", kept, "1 2 3", "--overwrite")
+    assert ended.code == 2 and "--overwrite is for --html" in ended.err
     ended = run("look", kept, "1 2 3", "--against", kept / "checkpoints" / "00000031")
     assert ended.code == 3
     assert "there is no such checkpoint" in ended.err

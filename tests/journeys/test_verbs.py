@@ -50,7 +50,7 @@ def test_a_person_fills_a_mask(cli, bert):
     assert [len(mask) for mask in told["masks"]] == [2, 2]
     ended = cli("fill", bert, typed="a [MASK]\nno mask here\n")
     assert ended.code == 3
-    assert "text 2 has no mask: 'no mask here'" in ended.err
+    assert "it has no mask: 'no mask here'" in ended.err
     assert "Write [MASK] where a word is wanted" in ended.err
 
 

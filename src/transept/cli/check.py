@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from transept.cli.common import OverridesArgument, RecipeArgument, say, verb
+from transept.cli.common import FromOption, OverridesArgument, RecipeArgument, say, verb
 from transept.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ def add(app: typer.Typer) -> None:
     verb(
         app,
         "transept check transformer-tiny-multi30k data.dir=multi30k",
+        "transept check sst2 data.dir=sst2 --from models/bert",
         "transept check runs/mine/config.yaml train.batch_tokens=8192",
     )(check)
 
 
-def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
+def check(recipe: RecipeArgument, overrides: OverridesArgument = None, start: FromOption = None) -> None:
     """Try a recipe: files, lengths, memory, one step.
 
     Reads everything, tokenises, and takes one step on the largest batch. Nothing is written.
@@ -35,7 +36,7 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
     from transept.train.estimate import estimate
     from transept.train.run import RunDirectory
 
-    found = load_recipe(recipe, overrides or [])
+    found = load_recipe(recipe, overrides or [], {"start": str(start)} if start else {})
     show("recipe", f"{recipe}: every key is known")
     task = make_task(found, say)
     for name, words in task.facts().items():
@@ -48,7 +49,8 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
     show_disk(found, needed)
     held = RunDirectory(found.run).config.is_file()
     show("run", f"{found.run} " + ("holds a run: --resume, --overwrite or run=ANOTHER" if held else "is free"))
-    print(f"ready: transept train {shlex.join([str(recipe), *(overrides or [])])}")
+    typed = [recipe, *(["--from", str(start)] if start else []), *(overrides or [])]
+    print(f"ready: transept train {shlex.join(typed)}")
 
 
 def show(name: str, words: str) -> None:

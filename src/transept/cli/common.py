@@ -29,6 +29,9 @@ RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe'
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change, as train.seed=7.")
 ]
+FromOption = Annotated[
+    Path | None, typer.Option("--from", metavar="MODEL", help="Go on from this model, with its vocabulary.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU where there is one.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what stands in the output directory.")]

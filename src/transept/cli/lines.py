@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from transept.cli.common import emit, meant, say
+from transept.cli.common import emit, meant, note, say
 from transept.errors import InvalidData, TranseptError, UsageError, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
@@ -60,6 +61,9 @@ class Lines:
         self.machine, self.quiet, self.paths = machine, quiet, paths
         self.missed: list[TranseptError] = []
         self._said: set[str] = set()
+        for text in () if paths else given:
+            if _is_file(text):
+                note(f"{text!r} is a file, and is read as a text here: -f {shlex.quote(text)} reads its lines")
 
     def answered(self, ask: Callable[[list[str], int], Sequence[Answer]]) -> Iterator[tuple[int, str, Answer]]:
         """(number, line, answer) in the order of the lines. `ask` takes a window of lines and how many came before."""
@@ -102,7 +106,8 @@ class Lines:
 
     def _miss(self, line: str | InvalidData, error: TranseptError) -> None:
         self.missed.append(error)
-        reason = f"{error.where}: {error.what}" if error.where else error.what
+        what = re.sub(r"^text \d+ ", "it ", error.what)  # which one it is stands before
+        reason = f"{error.where}: {what}" if error.where else what
         new = error.remedy and error.remedy not in self._said  # what is to be done is told once
         self._said.add(error.remedy or "")
         say(f"error: {self.place(self.count)}: {reason}" + (f"\n  {error.remedy}" if new else ""))
@@ -139,6 +144,13 @@ class Lines:
                 raise InvalidData(line.what, where=f"{self.file or 'stdin'}:{number}", remedy=line.remedy)
             texts.append(line)
         return iter(["\n".join(texts)])
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a sign that none has
+        return False
 
 
 def texts_of(raw: Iterable[bytes], where: str | Path) -> Iterator[str | InvalidData]:

@@ -42,6 +42,7 @@ def look(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --html replace a file.")] = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """See what attends to what, on a page of your own.
@@ -52,13 +53,16 @@ def look(
     Two texts, two heads, and with --against two models are compared on it. With --film it shows how a run learned: keep
     its checkpoints by train.keep=20.
     """
+    from transept.cli.evaluate import demand_free
     from transept.cli.moments import film_of, opened
     from transept.look.files import alone
     from transept.look.server import Server
     from transept.look.stage import Stage
 
-    if html is not None and html.exists():
-        raise UsageError(f"{html} is there already", remedy="Take another name, or remove it.")
+    if html is not None:
+        demand_free(html, overwrite)
+    elif overwrite:
+        raise UsageError("--overwrite is for --html", remedy="Leave it out: a page that is served replaces nothing.")
     if html is not None and not inputs:
         raise UsageError("a file shows what it was given, and there is nothing", remedy="Name a text or a picture.")
     own = opened(model, device)

@@ -58,8 +58,16 @@ def updates_of(run: Path) -> list[int]:
     """The updates whose checkpoints a run has, rising; at least one."""
     from transept.train.checkpoint import Checkpoints
     from transept.train.run import RunDirectory
+    from transept.train.seeds import asked_of, folder
 
     directory = RunDirectory(run)
+    if seeds := asked_of(run):
+        raise UsageError(
+            "this holds a run for each seed, and a film is of one run",
+            where=run,
+            remedy=f"Name one: {', '.join(str(folder(run, seed)) for seed in seeds[:4])}"
+            f"{', ...' if len(seeds) > 4 else '.'}",
+        )
     if not directory.config.is_file() or not directory.checkpoints.is_dir():
         raise UsageError(
             "this is no run directory: it has no checkpoints",

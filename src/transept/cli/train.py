@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transept.cli.common import OverridesArgument, RecipeArgument, console, say, verb
+from transept.cli.common import FromOption, OverridesArgument, RecipeArgument, console, say, verb
 from transept.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def add(app: typer.Typer) -> None:
 def train(
     recipe: RecipeArgument,
     overrides: OverridesArgument = None,
-    start: Annotated[
-        Path | None, typer.Option("--from", metavar="MODEL", help="Go on from this model, with its vocabulary.")
-    ] = None,
+    start: FromOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run from its last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of the same name.")] = False,
     seeds: Annotated[

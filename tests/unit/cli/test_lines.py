@@ -1,8 +1,10 @@
-"""Which words of a command are settings of the search, and which are texts."""
+"""Which words of a command are settings of the search, which are texts, and which are files."""
+
+from pathlib import Path
 
 import pytest
 
-from transept.cli.lines import split_settings
+from transept.cli.lines import Lines, split_settings
 from transept.decode.config import Search
 from transept.errors import UsageError
 
@@ -27,3 +29,16 @@ def test_a_slip_is_no_text(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
         split_settings(["hello", word], Search.model_fields)
     assert "-f" in str(error.value)
+
+
+def test_a_text_that_is_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "my texts.csv"
+    file.write_text("text\na fine film\n")
+    Lines([str(file), "a fine film", "x" * 5000, "a\0b"], None, 8)
+    assert (
+        capsys.readouterr().err
+        == f"note: {str(file)!r} is a file, and is read as a text here: -f '{file}' reads its lines\n"
+    )
+    Lines([str(file)], None, 8, paths=True)
+    Lines([], file, 8)
+    assert capsys.readouterr().err == ""
