@@ -74,7 +74,10 @@ def test_what_is_frozen_stays_and_an_interrupted_run_ends_alike(trained: Path, t
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["train.freeze=[encoderr]"], "train.freeze: nothing here is called 'encoderr'. Did you mean 'encoder"),
+        (
+            ["train.freeze=[encoderr]"],
+            "train.freeze=[encoderr]: nothing here is called 'encoderr'. Did you mean 'encoder",
+        ),
         (["train.lora={targets: '*.atention.q'}"], "train.lora.targets: nothing here is called '*.atention.q'"),
         (["train.lora={rank: 99}"], "train.lora.rank: 99 is no low rank of"),
         (["train.lora={rnak: 2}"], "unknown key 'train.lora.rnak'. Did you mean 'rank'"),

@@ -46,7 +46,9 @@ def align(
     head: Annotated[
         str | None, typer.Option("--head", metavar="NAME:N", help="This head, as decoder.blocks.1.cross:3.")
     ] = None,
-    heads: Annotated[bool, typer.Option("--heads", help="Show how well each head serves.")] = False,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Show how well each head serves; :read is while a word is read.")
+    ] = False,
     split: Annotated[bool, typer.Option("--split-at-spaces", help="A word is what stands between spaces.")] = False,
     null: Annotated[bool, typer.Option("--null", help="Leave words unlinked that look at no word.")] = False,
     figure: Annotated[Path | None, typer.Option("--figure", help="Draw the map of one pair: .png or .svg.")] = None,
@@ -186,6 +188,8 @@ def table(maps: CrossMaps, aligner: Aligner, links: Any) -> None:
 
 def show_heads(standings: Sequence[Standing], as_json: bool) -> None:
     """The best heads, with what makes them so."""
+    if not as_json:
+        say("heads count from 0, on the page from 1; :read looks one step later, while a word is read")
     for one in standings[:SHOWN]:
         told = {"content": one.content, "sharpness": one.sharpness, "agreement": one.agreement, "score": one.score}
         if as_json:

@@ -35,7 +35,9 @@ def make_task(recipe: Recipe, say: Callable[[str], None]) -> Task[Any]:
     try:
         shares(adapted(outline(task.spec), recipe.train), recipe.train.optimizer)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=_said(recipe, error.what), remedy=error.remedy) from None
+        where, (key, _, reason) = _said(recipe, error.what), error.what.partition(": ")
+        twice = where is not None and where.startswith(f"{key}=")  # the command line names the key itself
+        raise InvalidConfig(reason if twice else error.what, where=where, remedy=error.remedy) from None
     return checked
 
 

@@ -105,7 +105,6 @@ def evaluate(
     from transept.hub.kinds import verb_of
     from transept.tasks.exam import Asked, Subject
     from transept.tasks.registry import task_class, task_of
-    from transept.tasks.task import article
     from transept.use.kinds import described
     from transept.use.loaded import load
 
@@ -167,14 +166,25 @@ def evaluate(
         return
     print(f"{exam.name}: {exam.count:,} {exam.unit}" + (f" of {', '.join(files)}" if files else ""))
     print(f"search: {spoken(search.model_dump())}\n" if exam.searched else "")
-    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if found.perplexed() else ""
-    print(f"{'loss':<12} {found.loss:.4f} {found.unit} {article(found.each)} {found.each}{rest}")
-    for score in found.scores.values():
-        low, high = score.interval or (score.value, score.value)
-        print(f"{score.name:<12} {score.value:.2f}  [{low:.2f}, {high:.2f}]  {score.signature}")
-    for name, value in found.more.items():
-        print(f"{name.replace('_', ' '):<12} {value:.4g}")
+    for line in table(found):
+        print(line)
     print(f"\nin {seconds:.1f} s, {exam.count / seconds:.1f} {exam.unit} a second")
+
+
+def table(found: Measured) -> list[str]:
+    """A line for each measure: its name, its number, its interval and what repeats it, one below the other."""
+    from transept.tasks.task import article
+
+    rest = f", perplexity {found.perplexity:.3f}, {found.tokens:,} tokens" if found.perplexed() else ""
+    rows = [("loss", f"{found.loss:.4f}", f"{found.unit} {article(found.each)} {found.each}{rest}")]
+    both = [score.interval or (score.value, score.value) for score in found.scores.values()]
+    wide = max((len(f"{side:.2f}") for pair in both for side in pair), default=0)
+    for score, (low, high) in zip(found.scores.values(), both, strict=True):
+        around = f"[{low:{wide}.2f}, {high:{wide}.2f}]"
+        rows.append((score.name, f"{score.value:.2f}", f"{around}  {score.signature}".rstrip()))
+    rows += [(name.replace("_", " "), f"{value:.4g}", "") for name, value in found.more.items()]
+    names, numbers = (max(len(row[at]) for row in rows) for at in (0, 1))
+    return [f"{name:<{names}}  {number:>{numbers}}  {told}".rstrip() for name, number, told in rows]
 
 
 def demand_free(out: Path, overwrite: bool) -> None:

@@ -108,9 +108,10 @@ class Lines:
         self.missed.append(error)
         what = re.sub(r"^text \d+ ", "it ", error.what)  # which one it is stands before
         reason = f"{error.where}: {what}" if error.where else what
-        new = error.remedy and error.remedy not in self._said  # what is to be done is told once
-        self._said.add(error.remedy or "")
-        say(f"error: {self.place(self.count)}: {reason}" + (f"\n  {error.remedy}" if new else ""))
+        remedy = (error.remedy or "").replace("resample=True", "--resample")  # as it is called here
+        new = remedy and remedy not in self._said  # what is to be done is told once
+        self._said.add(remedy)
+        say(f"error: {self.place(self.count)}: {reason}" + (f"\n  {remedy}" if new else ""))
         if self.machine:
             emit({"line": self.count, "source": None if isinstance(line, InvalidData) else line, "error": reason})
         elif not self.quiet:

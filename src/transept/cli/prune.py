@@ -107,6 +107,7 @@ def prune(
     print(f"{out}: {told['heads']} of {sum(own.values())} heads, {sizes[1]:,} of {sizes[0]:,} parameters")
     for name, cut in chosen.items():
         print(f"  {name:<34} without {', '.join(map(str, cut))}")
+    print("heads count from 0 here, on the page of `transept look` from 1")
     print(f"loss a text on {len(texts):,} texts, against {against}: {losses[0]:.4f} before, {losses[1]:.4f} now")
 
 

@@ -19,7 +19,16 @@ class Precision:
     reason: str
 
     def __str__(self) -> str:
-        return f"{str(self.dtype).removeprefix('torch.')} ({self.reason})"
+        return f"{self.name} ({self.reason})"
+
+    @property
+    def name(self) -> str:
+        """ "bfloat16"."""
+        return str(self.dtype).removeprefix("torch.")
+
+    def beside(self) -> str:
+        """What a score of the model that is made must be told with: that is in float32, and training's own was not."""
+        return "" if self.dtype == torch.float32 else f", in float32; while it trained it was measured in {self.name}"
 
 
 def choose_device(wanted: str, process: int = 0) -> torch.device:

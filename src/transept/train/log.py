@@ -156,9 +156,10 @@ class Log:
         for sample in samples[:1]:  # an untrained model goes on and on: the file has all of it
             self.say(" · ".join(f"{name}: {shorten(text)}" for name, text in sample.items()))
 
-    def say(self, text: str) -> None:
-        """A sentence."""
-        self.face.say(text)
+    def say(self, text: str, shown: bool = True) -> None:
+        """A sentence; for the file alone where it is not `shown`, since the person is told by somebody else."""
+        if shown:
+            self.face.say(text)
         self._append(self.run.log, f"{stamp()} {text}")
 
     def event(self, kind: str, values: Mapping[str, Any]) -> None:

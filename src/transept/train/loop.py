@@ -151,7 +151,7 @@ class Trainer(Generic[AnyBatch]):
                 self._validate()
             wish = self._loop(asked, clock)
             reason = self._reason(wish)
-            self._say(reason)
+            self._say(reason, shown=wish != "interrupt")  # what is raised then tells the person
             if wish == "interrupt":
                 raise Interrupted(reason, remedy=f"Go on with: {self.run.resume_command()}")
             if not wish and self.log:
@@ -328,7 +328,7 @@ class Trainer(Generic[AnyBatch]):
         made = f"the mean of {len(updates)} checkpoints" if len(updates) > 1 else "the checkpoint"
         which = f"updates {updates[0]:,} to {updates[-1]:,}" if len(updates) > 1 else f"update {updates[0]:,}"
         measured = said(self.task.score, scores[self.task.score])
-        log.say(f"{self.run.model}: {made} of {which}; {measured} on the validation split")
+        log.say(f"{self.run.model}: {made} of {which}; {measured} on the validation split{self.precision.beside()}")
         log.event("model", {"checkpoints": updates, **scores})
 
     def _stalled(self) -> bool:
@@ -344,6 +344,6 @@ class Trainer(Generic[AnyBatch]):
             return f"stopped: {spoken(self.config.stop_at)} are done ({best})"
         return f"stopped: no new best for {self.standing.stalled} validations ({best})"
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, shown: bool = True) -> None:
         if self.log:
-            self.log.say(text)
+            self.log.say(text, shown)

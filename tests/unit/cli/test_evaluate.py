@@ -1,9 +1,12 @@
-"""`transept eval --out`: what it writes over."""
+"""`transept eval`: what --out writes over, and how its measures stand below each other."""
 
 import pytest
 from typer.testing import CliRunner
 
+from transept.cli.evaluate import table
 from transept.cli.main import app
+from transept.tasks.measure import Measured
+from transept.tasks.score import Score
 from unit.hub.made import directory
 
 
@@ -51,3 +54,16 @@ def test_a_place_that_cannot_be_written_is_told_first(model, pairs, tmp_path):
         code, told = run(model, "--data", pairs, "--out", place)
         assert code == 2
         assert part in told
+
+
+def test_measures_stand_below_each_other():
+    scores = {
+        "one": Score("t-long name accuracy", 8.5, (7.25, 101.0), "n:3"),
+        "two": Score("F1", 100.0, None, ""),
+    }
+    assert table(Measured(0.5, 3, [], scores, {"a_b": 1234.5}, "word")) == [
+        "loss                  0.5000  nats a word",
+        "t-long name accuracy    8.50  [  7.25, 101.00]  n:3",
+        "F1                    100.00  [100.00, 100.00]",
+        "a b                     1234",
+    ]

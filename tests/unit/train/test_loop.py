@@ -224,6 +224,8 @@ def test_ctrl_c_finishes_the_update_saves_and_says_how_to_go_on(run: RunDirector
     assert checkpoints.updates() == [3]
     assert checkpoints.regular() == []
     assert not run.model.exists()
+    assert "interrupted" not in told(console), "it is in the error, and the command says that"
+    assert "stopped: interrupted at update 3, which is saved" in run.log.read_text()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -304,6 +306,7 @@ def test_bfloat16_trains_with_a_float32_master(
     result = train(ToyTask(), config(precision="bfloat16", stop="60u"), run, console=console)
     assert result.best.score == 1.0
     assert "bfloat16 (as asked)" in told(console)
+    assert "on the validation split, in float32; while it trained it was measured in bfloat16" in told(console)
     weights = everything(run)["mix.weight"]
     assert weights.dtype == torch.float32
     assert not torch.equal(weights, weights.bfloat16().float())

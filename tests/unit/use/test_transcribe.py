@@ -93,7 +93,9 @@ def test_pcm_of_every_width(tmp_path: Path, width: int, error: float) -> None:
 
 def test_another_rate_is_refused_unless_it_may_be_changed(listener: Loaded, tmp_path: Path) -> None:
     file = write(tmp_path / "a.wav", noise(0.5, rate=44_100), 44_100)
-    with pytest.raises(InvalidData, match=r"44,100 samples a second, and the model listens to 16,000\n.*--resample"):
+    with pytest.raises(
+        InvalidData, match=r"44,100 samples a second, and the model listens to 16,000\n.*by resample=True"
+    ):
         listener.transcribe(file)
     with pytest.warns(UserWarning, match="resampled from 44,100 to 16,000"):
         listener.transcribe(file, resample=True)
