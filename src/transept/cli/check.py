@@ -43,6 +43,8 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None, start: Fr
         show(name, words)
     for name, words in task.trial():
         show(name, words)
+    if idle := found.train.idle():
+        show("rate", idle)
     needed = estimate(task, found.train)
     for name, words in needed.lines().items():
         show(name, words)

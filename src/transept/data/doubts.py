@@ -50,7 +50,7 @@ def demand_labels(labels: Sequence[str], where: Callable[[int], str]) -> None:
     if not missing or len(missing) == len(labels):
         return
     if all(is_number(label) for label in {*labels} if label.lower() not in MISSING):
-        more = f", and so are {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        more = f", the first of {len(missing):,}" if len(missing) > 1 else ""
         raise InvalidData(
             f"the label is {labels[missing[0]]!r}, a missing number among numbers{more}",
             where=where(missing[0]),

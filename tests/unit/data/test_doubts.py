@@ -18,7 +18,9 @@ def test_a_head_has_one_of_each_of_the_names_or_nearly() -> None:
 
 @pytest.mark.parametrize("missing", ["nan", "NaN", "NA", "None", "<NA>"])
 def test_a_missing_number_is_no_class(missing: str) -> None:
-    with pytest.raises(InvalidData, match=f"row 1: the label is '{missing}', a missing number among numbers, and so"):
+    with pytest.raises(
+        InvalidData, match=f"row 1: the label is '{missing}', a missing number among numbers, the first of 2"
+    ):
         demand_labels(["1", missing, "0.5", missing], "row {}".format)
 
 
