@@ -19,8 +19,8 @@ def reviews(count: int, seed: int) -> Any:
     """Sentences that praise or do not, with the names of both classes."""
     draws = random.Random(seed)
     texts = [f"a {draws.choice(GOOD if i % 2 else BAD)} {draws.choice(THINGS)}" for i in range(count)]
-    kinds = datasets.Features({"review": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
-    return datasets.Dataset.from_dict({"review": texts, "label": [i % 2 for i in range(count)]}, features=kinds)
+    kinds = datasets.Features({"remark": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    return datasets.Dataset.from_dict({"remark": texts, "label": [i % 2 for i in range(count)]}, features=kinds)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_data_set_of_the_hub_is_trained_on_and_scored(there: Path) -> None:
     entry = "hub:owner/toy/films"
-    words = ("sst2", f"data.train={entry}", f"data.valid={entry}", "data.columns.text=review", *SMALL)
+    words = ("sst2", f"data.train={entry}", f"data.valid={entry}", "data.columns.text=remark", *SMALL)
     checked = run("check", *words, "data.classes=null", f"run={there}/run")
     assert checked.code == 0, checked.err
     assert f"{entry}:validation: 20 rows of the hub's commit {COMMIT[:12]} from the cache" in checked.err + checked.out
@@ -56,7 +56,7 @@ def test_a_data_set_of_the_hub_is_trained_on_and_scored(there: Path) -> None:
 def test_parquet_is_trained_on_with_the_recipes_own_names_of_classes(there: Path) -> None:
     reviews(60, 0).to_parquet(there / "train.parquet")
     words = ("sst2", f"data.dir={there}", "data.train=train.parquet", "data.valid=null", "data.hold={share: 0.2}",
-             "data.columns.text=review", f"run={there}/run", *SMALL, "train.stop=5u")  # fmt: skip
+             "data.columns.text=remark", f"run={there}/run", *SMALL, "train.stop=5u")  # fmt: skip
     ended = run("train", *words)
     assert ended.code == 0, ended.err
     assert f"{there}/train.parquet: 60 rows of Parquet" in ended.err + ended.out
@@ -76,7 +76,7 @@ def test_what_is_amiss_is_told_before_a_run_is_made(there: Path) -> None:
         (("data.train=hub:owner/toy/films:trial",), "there is no split 'trial'. Did you mean 'train'?"),
         (("data.train=hub:owner/none",), "the cache has no such data set, and TRANSEPT_OFFLINE forbids the network"),
         (
-            ("data.train=hub:owner/toy/films", "data.columns.text=review", "data.classes=[no, maybe]"),
+            ("data.train=hub:owner/toy/films", "data.columns.text=remark", "data.classes=[no, maybe]"),
             "hub:owner/toy/films:train: row 2: the label 'yes' is none of data.classes",
         ),
     ):

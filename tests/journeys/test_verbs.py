@@ -158,7 +158,7 @@ def test_a_wrong_setting_and_a_prompt_too_long_are_told(cli, gpt):
     assert (ended.code, ended.out) == (0, "")
     ended = cli("generate", gpt, typed="a\n" + "zqx" * 99 + "\n")
     assert ended.code == 3
-    assert "text 2 has" in ended.err
+    assert "stdin, line 2: it has 297 tokens" in ended.err
     assert "the model takes 48" in ended.err
 
 
