@@ -136,6 +136,21 @@ def test_a_classifier_is_pruned_by_the_labels_of_a_table(cli, tmp_path):
         assert ended.code == 3 and message in ended.err and "data." not in ended.err, ended.err
 
 
+def test_a_number_is_held_to_the_right_one(cli, tmp_path):
+    model = theirs("BertForSequenceClassification", ("score",))
+    table, texts = tmp_path / "t.csv", tmp_path / "t.txt"
+    table.write_text("text,score\nthe cat sat on the mat.,2.5\nada lived in london,-1\n")
+    texts.write_text("the cat sat on the mat.\nada lived in london\n")
+    ended = cli("prune", model, tmp_path / "out", "--heads", 1, "--data", table, "--json")
+    assert ended.code == 0, ended.err
+    loaded = transept.load(model)
+    found = [float(loaded.explain(text).logits().detach()) for text in texts.read_text().splitlines()]
+    wanted = ((found[0] - 2.5) ** 2 + (found[1] + 1) ** 2) / 2
+    assert_close(json.loads(ended.out)["loss"][0], wanted, rtol=1e-4, atol=1e-5)
+    ended = cli("prune", model, tmp_path / "none", "--heads", 1, "--data", texts)
+    assert ended.code == 2 and "this model gives a number, whose loss needs the right one" in ended.err
+
+
 def test_what_reads_no_text_is_neither_probed_nor_pruned_by_texts(cli, trees, tmp_path):
     from transept.data.pictures import Preparation
     from transept.families import vit, wav2vec2

@@ -176,8 +176,9 @@ def of_table(loaded: Loaded, path: Path, limit: int) -> list[Example]:
     except InvalidData as error:
         if "no column" not in error.what:
             raise
-        usual = f"The first line names the columns; the text's is {', '.join(USUAL['text'])}. Or give lines of texts."
-        raise InvalidData(error.what, where=error.where, remedy=usual) from None
+        named = f"The first line names the columns: the text's is {', '.join(USUAL['text'])}"
+        named += f"; the label's is {', '.join(USUAL['label'])}." if count == 1 else ". Or give lines of texts."
+        raise InvalidData(error.what, where=error.where, remedy=named) from None
     rows = table.select(range(min(limit, len(table))))
     given = [
         one if rows.others is None or not count else (one, other)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from transept.errors import InvalidData
 
 NEAR = 0.75  # how alike a cell and a name must be for the cell to be that name with a slip
-MISSING = ("nan", "na", "n/a", "null", "none", "<na>")  # what is written where a number is missing
+MISSING = ("nan", "na", "n/a", "<na>")  # what spreadsheets and statistics write where a number is missing
 
 
 def is_head(cells: Sequence[str], needed: Sequence[Set[str]]) -> bool:
@@ -35,7 +35,8 @@ def demand_row(texts: Sequence[str], labels: Sequence[str], where: str, say: Cal
         raise InvalidData(
             f"the line is read as the text {texts[0]!r} with the label {label!r}, and no other row looks so",
             where=where,
-            remedy="Where it names the columns: data.head=null. Where it is a row like others, put it behind another.",
+            remedy="Where it names the columns: data.head=null, or call them text and label there. Where it is a row"
+            " like others, put it behind another.",
         )
     if min(Counter(others).values()) > 1:
         say(f"{where}: no other row has the label {label!r}; where the line names the columns: data.head=null")
@@ -54,7 +55,7 @@ def demand_labels(labels: Sequence[str], where: Callable[[int], str]) -> None:
         raise InvalidData(
             f"the label is {labels[missing[0]]!r}, a missing number among numbers{more}",
             where=where(missing[0]),
-            remedy="Mend the row, or take it out.",
+            remedy="Mend the row, or take it out; where it is a class, name them all by data.classes.",
         )
 
 

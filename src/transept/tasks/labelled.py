@@ -50,7 +50,7 @@ class Labelled:
     def read(self, split: Split) -> Found:
         """The examples of a split with their labels; texts that speak of a place speak of the file's."""
         found = self._read(split)
-        if self.recipe.classify.target == "class":
+        if self.recipe.classify.target == "class" and self.recipe.data.classes is None:
             demand_labels(found.said["label"], found.where)
         return found
 

@@ -16,7 +16,7 @@ def test_a_head_has_one_of_each_of_the_names_or_nearly() -> None:
     assert not is_head(["text", "mood"], needed) and not is_head(["a fine day", "1"], needed)
 
 
-@pytest.mark.parametrize("missing", ["nan", "NaN", "NA", "None", "<NA>"])
+@pytest.mark.parametrize("missing", ["nan", "NaN", "NA", "n/a", "<NA>"])
 def test_a_missing_number_is_no_class(missing: str) -> None:
     with pytest.raises(
         InvalidData, match=f"row 1: the label is '{missing}', a missing number among numbers, the first of 2"
@@ -26,7 +26,8 @@ def test_a_missing_number_is_no_class(missing: str) -> None:
 
 def test_words_may_be_called_as_they_like() -> None:
     demand_labels(["yes", "nan", "no"], "row {}".format)  # an Indian bread
-    demand_labels(["none", "none"], "row {}".format)
+    demand_labels(["1", "none", "2"], "row {}".format)  # no digit is one
+    demand_labels(["nan", "nan"], "row {}".format)
     assert is_number("-1.5e3") and not is_number("nan") and not is_number("inf") and not is_number("one")
 
 

@@ -285,3 +285,4 @@ def test_a_missing_number_is_no_class(tmp_path: Path, reviews: Path) -> None:
     (reviews / "train.tsv").write_text("".join(f"{row}\n" for row in rows))
     with pytest.raises(InvalidData, match=r"train.tsv:3: the label is 'nan', a missing number among numbers"):
         task("sst2", reviews, *LEARN, "data.classes=null")
+    assert task("sst2", reviews, *LEARN, "data.classes=['0', '1', 'nan']").labels == ("0", "1", "nan")
