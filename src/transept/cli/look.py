@@ -69,7 +69,7 @@ def look(
     other = None if against is None else opened(against, device)
     stage = Stage(own, other, film_of(model, own) if film else None)
     for given in inputs or []:
-        stage.open(given, most=most)
+        stage.open(given, most=most, named=True)
     if html is not None:
         text, left = alone(stage)
         for one in left:

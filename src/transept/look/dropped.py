@@ -6,6 +6,7 @@ text. What is in them is found out by the code that reads any file.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,14 +20,15 @@ class Dropped:
     def __init__(self) -> None:
         self._folder: TemporaryDirectory[str] | None = None
         self._names: dict[str, str] = {}
-        self._made = 0
+        self._made, self._lock = 0, threading.Lock()
 
     def keep(self, name: str, content: bytes) -> str:
         """The path of a file that is written now."""
-        if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="transept-look-")
-        self._made += 1
-        path = Path(self._folder.name) / f"{self._made}.file"  # no path begins another
+        with self._lock:
+            if self._folder is None:
+                self._folder = TemporaryDirectory(prefix="transept-look-")
+            self._made += 1
+            path = Path(self._folder.name) / f"{self._made}.file"  # no path begins another
         path.write_bytes(content)
         self._names[str(path)] = plain(name)
         return str(path)
@@ -38,7 +40,7 @@ class Dropped:
 
     def spoken(self, text: str) -> str:
         """A text with the names that files came under, in place of their paths."""
-        for path, name in self._names.items():
+        for path, name in list(self._names.items()):
             text = text.replace(path, name)
         return text
 

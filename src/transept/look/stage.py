@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,49 @@ from transept.look.scene import Scene, Seen, scene_of
 from transept.use.kinds import described
 from transept.use.loaded import Loaded
 
-KEPT = 24  # scenes that are held at a time; the oldest goes first
+KEPT = 24  # scenes that are held beside those that were named; the oldest goes first
 VECTORS = 4  # scenes of which the vectors, or the rollouts, of all layers are held
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes that there are by their number, and the twin of each that has one.
+
+    It never changes: another takes its place, so that whoever reads has scenes that fit together, without waiting.
+    """
+
+    known: Mapping[int, tuple[Read, Scene]] = field(default_factory=dict)
+    twins: Mapping[int, int] = field(default_factory=dict)
+    named: frozenset[int] = frozenset()
+
+    def beside(self, number: int, made: Sequence[tuple[Read, Scene]], named: bool) -> Scenes:
+        """The same with one more, and perhaps its twin after it. Beyond `KEPT` the oldest that nobody named go, each
+        with its twin.
+        """
+        numbers = range(number, number + len(made))
+        known, twins = dict(self.known) | dict(zip(numbers, made, strict=True)), dict(self.twins)
+        if len(made) > 1:
+            twins[number] = number + 1
+        kept = self.named | set(numbers) if named else self.named
+        free = [at for at in known if at not in kept]
+        while len(free) > KEPT:
+            old = free[0]
+            if old == number:  # a pair, where there is room for one
+                break
+            for gone in {old, twins.pop(old, old)}:
+                free.remove(gone)
+                del known[gone]
+        return Scenes(known, twins, kept)
+
+    def found(self, number: int) -> tuple[Read, Scene]:
+        """One of them. UsageError where there is none."""
+        if number not in self.known:
+            raise UsageError(f"there is no scene {number}; the last {KEPT} are kept", remedy="Ask for its text again.")
+        return self.known[number]
+
+    def of(self, number: int) -> int:
+        """Which model made it: 1 is the other one."""
+        return int(number in self.twins.values())
 
 
 class Stage:
@@ -35,14 +77,14 @@ class Stage:
 
     def __init__(self, loaded: Loaded, against: Loaded | None = None, film: Film | None = None) -> None:
         self.loaded, self.against, self.film = loaded, against, film
-        self._scenes: dict[int, tuple[Read, Scene]] = {}
-        self._twins: dict[int, int] = {}
+        self._scenes = Scenes()
         self._vectors: dict[tuple[int, str], Tensor] = {}
         self._rollouts: dict[int, list[Tensor]] = {}
         self._made, self._lock, self._dropped = 0, threading.Lock(), Dropped()
 
     def told(self) -> dict[str, Any]:
         """The model, and the scenes that there are."""
+        scenes = self._scenes
         verbs, own = self.loaded.verbs, self.loaded.path
         name, other = (name_of(own), None) if self.against is None else names_of(own, self.against.path)
         return {
@@ -55,7 +97,7 @@ class Stage:
             "verbs": verbs,
             "reads": reads(self.loaded),
             "largest": LARGEST,
-            "scenes": [self.scene(number) for number in self._scenes],
+            "scenes": [self._told(number, scenes) for number in scenes.known],
         }
 
     def drop(self, name: str, content: bytes) -> int:
@@ -74,31 +116,30 @@ class Stage:
             self._dropped.forget(path)
             raise
 
-    def open(self, given: str, target: Sequence[int] | str | None = None, most: int | None = None) -> int:
-        """The number of a new scene. Errors as `read` has them."""
+    def open(
+        self, given: str, target: Sequence[int] | str | None = None, most: int | None = None, named: bool = False
+    ) -> int:
+        """The number of a new scene; one that is `named` stays as long as the stage. Errors as `read` has them."""
         with self._lock:
             wanted = read(self.loaded, given, target, most)
             other = None if self.against is None else again(wanted, self.loaded, self.against)
-            number = self._kept(wanted)
-            if other is not None:
-                self._twins[number] = self._kept(other)
+            made = [(one, scene_of(one)) for one in (wanted, other) if one is not None]
+            number, before = self._made + 1, self._scenes
+            self._made += len(made)
+            self._scenes = before.beside(number, made, named)
+            held = {known.title for known, _ in self._scenes.known.values()}
+            for title in {known.title for known, _ in before.known.values()} - held:
+                self._dropped.forget(title)
             return number
-
-    def _kept(self, wanted: Read) -> int:
-        self._made += 1
-        self._scenes[self._made] = wanted, scene_of(wanted)
-        for old in list(self._scenes)[:-KEPT]:
-            gone, _ = self._scenes.pop(old)
-            self._twins.pop(old, None)
-            if all(known.title != gone.title for known, _ in self._scenes.values()):
-                self._dropped.forget(gone.title)
-        return self._made
 
     def scene(self, number: int) -> dict[str, Any]:
         """A scene for the page, without the weights."""
-        wanted, scene = self._found(number)
+        return self._told(number, self._scenes)
+
+    def _told(self, number: int, scenes: Scenes) -> dict[str, Any]:
+        wanted, scene = scenes.found(number)
         asked = [choice.at for choice in wanted.asked]
-        of = int(number in self._twins.values())
+        of = scenes.of(number)
         told = scene.told()
         if scene.sound is not None:
             told["sound"] = scene.sound | {"said": tuple(self._dropped.spoken(one) for one in scene.sound["said"])}
@@ -113,7 +154,7 @@ class Stage:
             "indices": [choice.index for choice in wanted.asked],
             "branches": wanted.writes and wanted.most != 0 and not of,
             "of": of,
-            "twin": self._twins.get(number),
+            "twin": scenes.twins.get(number),
         } | told
 
     def packed(self, number: int, layer: int, exact: bool = False) -> bytes:
@@ -184,8 +225,9 @@ class Stage:
 
     def lens(self, number: int, output: int) -> list[list[Any]]:
         """What each layer would have said: see `asking.said_of`."""
-        wanted = self._found(number)[0]
-        other = self.against is not None and number in self._twins.values()
+        scenes = self._scenes
+        wanted = scenes.found(number)[0]
+        other = self.against is not None and scenes.of(number)
         labels = (self.against if other and self.against is not None else self.loaded).labels
         with self._lock:
             return said_of(wanted, output, wanted.spoken if wanted.writes else labels.__getitem__)
@@ -240,7 +282,7 @@ class Stage:
     def moment(self, number: int, update: int) -> Moment:
         """A scene at a checkpoint of the run: see `film.Film`."""
         wanted, scene = self._found(number)
-        if self.film is None or number in self._twins.values():
+        if self.film is None or self._scenes.of(number):
             raise UsageError("there is no film of this scene", remedy="Ask for one: transept look RUN TEXT --film.")
         with self._lock:
             return self.film.moment(number, wanted, scene, update)
@@ -261,6 +303,4 @@ class Stage:
         return layers[layer]
 
     def _found(self, number: int) -> tuple[Read, Scene]:
-        if number not in self._scenes:
-            raise UsageError(f"there is no scene {number}; the last {KEPT} are kept", remedy="Ask for its text again.")
-        return self._scenes[number]
+        return self._scenes.found(number)

@@ -1,5 +1,9 @@
 """A scene shows what was computed: weights as recorded, words that add up, and the texts that were read and written."""
 
+import json
+import re
+import sys
+import threading
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -8,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from transept.cli.main import app
 from transept.data.foreign import read_tokenizer
 from transept.decode.config import Search
 from transept.decode.search import extend
@@ -22,6 +28,7 @@ from transept.inspect.example import Choice, Example, Row
 from transept.inspect.record import Made, Record, record
 from transept.inspect.syntax import word_maps
 from transept.inspect.words import merge
+from transept.look import stage as stage_
 from transept.look.reading import Read, side_of, written
 from transept.look.scene import SMALL, Scene, Seen, Side, labelled
 from transept.look.stage import KEPT, Stage
@@ -165,6 +172,55 @@ def test_the_oldest_scenes_go_and_what_is_not_there_is_named() -> None:
     for members, backward in (([9], False), ([], True), ([0, -1], True)):
         with pytest.raises(UsageError, match=f"{4} {'columns' if backward else 'rows'}, not all of"):
             stage.looked(numbers[-1], 0, members, backward)
+
+
+def test_what_was_named_stays_however_many_there_are(tmp_path: Path) -> None:
+    stage, texts = Stage(filler().loaded), [f"a dog {'cat ' * (at % 5)}" for at in range(KEPT + 3)]
+    named = [stage.open(text, named=True) for text in texts]
+    for _ in range(KEPT + 1):
+        stage.open("a dog")
+    kept = [scene["id"] for scene in stage.told()["scenes"]]
+    assert len(kept) == len(named) + KEPT
+    assert kept[: len(named)] == named
+    file = tmp_path / "all.html"
+    told = ["look", str(stage.loaded.path), *texts, "--html", str(file)]
+    found = CliRunner().invoke(app, told)
+    assert found.exit_code == 0, found.output
+    held = re.search(r'id="told">(.*?)</script>', file.read_text(encoding="utf-8"), re.S)
+    assert held is not None
+    assert [scene["title"] for scene in json.loads(held[1])["scenes"]] == texts
+
+
+def test_scenes_are_read_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_, "KEPT", 4)
+    stage, wrong, done = Stage(filler().loaded, filler().loaded), list[str](), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                scenes = {scene["id"]: scene for scene in stage.told()["scenes"]}
+            except Exception as error:
+                wrong.append(repr(error))
+                return
+            twins = {scene["twin"] for scene in scenes.values() if not scene["of"]}
+            if twins != {number for number, scene in scenes.items() if scene["of"]}:
+                wrong.append(f"halves of pairs: {sorted(scenes)}, {twins}")
+
+    readers = [threading.Thread(target=look) for _ in range(3)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for reader in readers:
+            reader.start()
+        for _ in range(30):
+            stage.open("a dog")
+    finally:
+        done.set()
+        sys.setswitchinterval(before)
+        for reader in readers:
+            reader.join()
+    assert wrong == []
+    assert len(stage.told()["scenes"]) == 4
 
 
 def test_a_scene_keeps_what_was_asked_and_no_map() -> None:
