@@ -149,6 +149,17 @@ def output_of(read: Read, output: int) -> Choice:
     return read.asked[output]
 
 
+def against_of(read: Read, output: int, against: int | None) -> Choice:
+    """An output rather than another class or token, where there is such a one."""
+    choice = output_of(read, output)
+    if against is not None:
+        with torch.no_grad():
+            most = read.example.logits().size(-1)
+        if not 0 <= against < most:
+            raise UsageError(f"there is no number {against} of what could stand there: there are {most:,}")
+    return replace(choice, against=against)
+
+
 def ways(read: Read, output: int) -> list[list[Any]]:
     """The way from what was read to an output, through the attentions of the stack that made it, the last first (ALTI).
 
@@ -176,7 +187,7 @@ def ways(read: Read, output: int) -> list[list[Any]]:
 
 def agreed(read: Read, output: int, against: int | None = None) -> dict[str, Any]:
     """How far the methods order what was read alike: `table` has Spearman's correlation of every two of `methods`."""
-    choice = replace(output_of(read, output), against=against)
+    choice = against_of(read, output, against)
     found = [find(read.example, choice) for _, find in METHODS.values()]
     return {"methods": list(METHODS), "table": [[agreement(one, other) for other in found] for one in found]}
 
@@ -205,12 +216,12 @@ def why_of(read: Read, output: int, method: str, against: int | None = None) -> 
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}.{nearest(method, METHODS)}", remedy=", ".join(METHODS))
     unit, find = METHODS[method]
-    choice = output_of(read, output)
+    choice = against_of(read, output, against)
     with torch.no_grad():
-        probability = float(read.example.probability(choice))
+        probability = float(read.example.probability(replace(choice, against=None)))
     names = {"source": read.sides[0].name, "target": read.sides[-1].name}
     words = {"source": read.sides[0].grouped(), "target": read.sides[-1].grouped()}
-    found = find(read.example, replace(choice, against=against), **({"words": words} if find is leave_one_out else {}))
+    found = find(read.example, choice, **({"words": words} if find is leave_one_out else {}))
     return {
         "unit": unit,
         "at": choice.at,

@@ -73,12 +73,30 @@ def read(loaded: Loaded, given: str, target: Sequence[int] | str | None = None, 
     """An input of a model: a text, or the file of a picture or a sound. `target` are tokens that its text begins with,
     or the text that its second stack is to have written: nothing is added to that.
 
-    UsageError where the model takes none of these, InvalidData where the text is too long or the file is no such thing.
+    UsageError where the model takes none of these, or has no such tokens; InvalidData where the text is too long or the
+    file is no such thing.
     """
     if isinstance(target, str):
         target, most = tokens_of(loaded, target), 0
+    if target:
+        known(loaded, target)
+    if most is not None:  # no more than the model takes
+        most = max(0, min(most, loaded.longest - len(target or ())))
     found = _read(loaded, given, target, most)
     return replace(found, begun=tuple(target or ()), most=most)
+
+
+def known(loaded: Loaded, target: Sequence[int]) -> None:
+    """UsageError where these are no tokens that a model writes."""
+    embed = getattr(loaded.spec, "embed", None)
+    if not isinstance(embed, Tokens) or loaded.generation is None:
+        raise UsageError("this model writes no text, and there is none to begin it with")
+    if len(target) >= loaded.longest:
+        raise InvalidData(f"{len(target)} tokens, and the model takes {loaded.longest}", remedy="Begin with fewer.")
+    most = min(demand_tokenizer(loaded).vocab, embed.vocab)
+    for token in target:
+        if not 0 <= token < most:
+            raise UsageError(f"there is no token {token}: the vocabulary has {most:,}", remedy=f"0 to {most - 1} are.")
 
 
 def tokens_of(loaded: Loaded, text: str) -> list[int]:

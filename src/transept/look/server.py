@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import NoneType
@@ -70,25 +71,27 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "stage"]:
                 self._answer(stage.told)
             case ["api", "scene", number]:
-                self._answer(lambda: stage.scene(int(number)))
+                self._answer(lambda: stage.scene(_one(number)))
             case ["api", "scene", number, "drift", layer, members, other, others]:
-                self._answer(lambda: stage.drift(int(number), int(layer), _whole(members), int(other), _whole(others)))
+                self._answer(
+                    lambda: stage.drift(_one(number), _one(layer), _whole(members), _one(other), _whole(others))
+                )
             case ["api", "scene", number, "film", update]:
-                self._answer(lambda: stage.moment(int(number), int(update)).told())
+                self._answer(lambda: stage.moment(_one(number), _one(update)).told())
             case ["api", "scene", number, "film", update, layer]:
-                self._answer(lambda: stage.frame(int(number), int(update), int(layer)))
+                self._answer(lambda: stage.frame(_one(number), _one(update), _one(layer)))
             case ["api", "scene", number, "weights", layer]:
-                self._answer(lambda: stage.packed(int(number), int(layer)))
+                self._answer(lambda: stage.packed(_one(number), _one(layer)))
             case ["api", "scene", number, "map", layer, head]:
-                self._answer(lambda: stage.map(int(number), int(layer), None if head == "mean" else _whole(head)))
+                self._answer(lambda: stage.map(_one(number), _one(layer), None if head == "mean" else _whole(head)))
             case ["api", "scene", number, "sound"]:
-                self._answer(lambda: stage.sound(int(number)))
+                self._answer(lambda: stage.sound(_one(number)))
             case ["api", "scene", number, "rollout", layer]:
-                self._answer(lambda: stage.rollout(int(number), int(layer)))
+                self._answer(lambda: stage.rollout(_one(number), _one(layer)))
             case ["api", "scene", number, "small", layer]:
-                self._answer(lambda: stage.small(int(number), int(layer)))
+                self._answer(lambda: stage.small(_one(number), _one(layer)))
             case ["api", "scene", number, "looked", layer, ("rows" | "columns") as way, members]:
-                self._answer(lambda: stage.looked(int(number), int(layer), _whole(members), way == "columns"))
+                self._answer(lambda: stage.looked(_one(number), _one(layer), _whole(members), way == "columns"))
             case _:
                 self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
@@ -165,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
             return None
         try:
             asked = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             asked = None
         if not isinstance(asked, dict):
             self._refuse(HTTPStatus.BAD_REQUEST, "what is asked is one JSON object")
@@ -179,8 +182,11 @@ class Handler(BaseHTTPRequestHandler):
             made = make()
         except TranseptError as error:
             self._send(_json({"error": error.what, "remedy": error.remedy}), TYPES["json"], HTTPStatus.BAD_REQUEST)
-        except ValueError:
+        except NotWhole:
             self._refuse(HTTPStatus.BAD_REQUEST, "numbers of scenes, layers, heads and rows are whole")
+        except Exception as error:  # one request is answered, and the page stays
+            traceback.print_exc()
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"the model could not do this: {spoken(error)}")
         else:
             self._send(*((made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])))
 
@@ -211,9 +217,26 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: the address holds the secret."""
 
 
+class NotWhole(ValueError):
+    """A number in an address that is none."""
+
+
+def _one(number: str) -> int:
+    try:
+        return int(number)
+    except ValueError:
+        raise NotWhole from None
+
+
 def _whole(members: str) -> list[int]:
-    """Numbers with commas between them. Raises ValueError."""
-    return [int(at) for at in members.split(",")]
+    """Numbers with commas between them."""
+    return [_one(at) for at in members.split(",")]
+
+
+def spoken(error: Exception) -> str:
+    """What went wrong, in one line."""
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}{': ' if said else ''}{said[:200]}"
 
 
 def _written(value: object) -> bool:

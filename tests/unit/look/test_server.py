@@ -10,7 +10,9 @@ import pytest
 
 from transept.errors import UsageError
 from transept.look.server import Server
-from unit.look.staged import TEXT, filler
+from transept.look.stage import Stage
+from unit.look.browsed import Shown
+from unit.look.staged import TEXT, filler, translator, writer
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,55 @@ def test_a_text_that_is_too_long_is_told(server: Server) -> None:
     status, _, told = asked(server, "api/scene", {"given": "cat " * 100})
     assert status == 400
     assert "102 tokens, and the model takes 48" in json.loads(told)["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"given": "a", "target": [1000000]}', "there is no token 1000000: the vocabulary has"),
+        (b'{"given": "a", "target": [-5]}', "there is no token -5"),
+        (b'{"given": "a", "target": [%d]}' % 2**70, f"there is no token {2**70}"),
+        (b'{"given": "a", "target": [%s]}' % b",".join([b"5"] * 3000), "3000 tokens, and the model takes"),
+        (b'{"given": ' + b"[" * 100_000, "one JSON object"),
+        (b'{"given": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "one JSON object"),
+    ],
+)
+def test_no_request_stays_without_an_answer(body: bytes, told: str) -> None:
+    for stage in (writer(), translator()):
+        with (shown := Shown(stage)):
+            status, _, answer = asked(shown.server, "api/scene", body)
+            assert status == 400
+            assert told in json.loads(answer)["error"]
+
+
+def test_no_more_is_written_than_the_model_takes() -> None:
+    for made in (writer(), translator()):
+        stage = Stage(made.loaded)
+        for most, longest in ((10**9, stage.loaded.longest), (-3, 0)):
+            told = stage.scene(stage.open("the cat", most=most))
+            assert len(told["target"]) <= longest
+            assert told["most"] <= longest
+    with pytest.raises(UsageError, match="writes no text"):
+        filler().open(TEXT, [5])
+
+
+def test_a_failure_is_told_in_one_sentence(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("the shapes do not fit\nand much more")
+
+    monkeypatch.setattr(server.stage, "told", fails)
+    status, _, answer = asked(server, "api/stage")
+    assert status == 500
+    assert json.loads(answer)["error"] == "the model could not do this: RuntimeError: the shapes do not fit"
+    assert "and much more" in capsys.readouterr().err
+    stage = Stage(writer().loaded)
+    stage.open("the cat", most=2)
+    for against in (-1, 10**6):
+        with (shown := Shown(stage)):
+            status, _, answer = asked(shown.server, "api/agree", {"scene": 1, "output": 0, "against": against})
+        assert (status, f"no number {against} of what could" in json.loads(answer)["error"]) == (400, True)
 
 
 def test_a_port_that_is_taken_is_named(server: Server) -> None:
