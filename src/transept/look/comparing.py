@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from transept.data.tokenizer import Tokenizer
 from transept.errors import InvalidData, UsageError
+from transept.inspect.record import attentions
 from transept.inspect.words import Word
 from transept.look.reading import Read, read
+from transept.look.roles import Role, role_of
 from transept.models import Seq2SeqLayer
 from transept.use.kinds import described
 from transept.use.loaded import Loaded
 from transept.use.reading import demand_tokenizer
 
 if TYPE_CHECKING:
-    from transept.look.roles import Role
     from transept.look.scene import Scene
 
 
@@ -32,11 +33,23 @@ def name_of(path: Path) -> str:
 
 def names_of(one: Path, other: Path) -> tuple[str, str]:
     """What two models are called so that they can be told apart."""
-    names, paths = [name_of(one), name_of(other)], [one.resolve(), other.resolve()]
-    while names[0] == names[1] and paths[0] != paths[1] and paths[0].parent.name:
-        paths = [path.parent for path in paths]
+    if one.resolve() == other.resolve():
+        return name_of(one), f"{name_of(one)} (again)"
+    names, paths = [name_of(one), name_of(other)], [holder(one), holder(other)]
+    while names[0] == names[1] and paths[0] != paths[1]:
         names = [f"{path.name}/{name}" for path, name in zip(paths, names, strict=True)]
-    return (names[0], names[1]) if names[0] != names[1] else (names[0], f"{names[1]} (again)")
+        paths = [path.parent for path in paths]
+    if names[0] == names[1]:  # a run, and the model in it
+        names = ["/".join(path.resolve().parts[-2:]) for path in (one, other)]
+    return names[0], names[1]
+
+
+def holder(path: Path) -> Path:
+    """Where that which a model is called after stands."""
+    path = path.resolve()
+    if path.parent.name == "checkpoints" and path.name.isdecimal():
+        return path.parent.parent.parent
+    return path.parent.parent if path.name == "model" else path.parent
 
 
 def again(known: Read, own: Loaded, other: Loaded) -> Read:
@@ -60,9 +73,15 @@ def again(known: Read, own: Loaded, other: Loaded) -> Read:
         )
     found = read(other, known.title, target, 0)
     one, two = (tuple((side.name, side.grid) for side in made.sides) for made in (known, found))
-    if one != two:
+    if (one, known.writes, roles(own)) != (two, found.writes, roles(other)):
         raise unlike
     return found
+
+
+def roles(loaded: Loaded) -> set[Role]:
+    """What the attentions of a model are."""
+    model = loaded.model
+    return {role_of(name, layer, model) for name, layer in attentions(model).items()}
 
 
 def reads(loaded: Loaded) -> str:

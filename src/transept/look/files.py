@@ -57,6 +57,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     told["paths"] = [told["model"], told["against"]]  # where they lie on this machine is nobody's business
     told["checkpoints"] = told["checkpoints"] and "checkpoints"
     for scene in told["scenes"]:
+        _unplaced(scene)
         if scene["branches"]:
             try:
                 scene["beam"] = stage.beam(scene["id"])
@@ -86,6 +87,16 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
     )
     html = html.replace('<script type="module" src="page/main.js"></script>', begin)
     return html.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{ALONE}">', 1), box.left
+
+
+def _unplaced(scene: dict[str, Any]) -> None:
+    """Of a file that was read its name alone: where it lies is nobody's business either."""
+    if scene["picture"] is None and scene["sound"] is None:
+        return
+    path, title = scene["given"], Path(scene["title"]).name
+    if scene["sound"] is not None:
+        scene["sound"] = scene["sound"] | {"said": [one.replace(path, title) for one in scene["sound"]["said"]]}
+    scene["given"] = scene["title"] = title
 
 
 def _rollouts(stage: Stage, scene: Mapping[str, Any], box: Box) -> None:

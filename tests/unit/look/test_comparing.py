@@ -109,6 +109,9 @@ def test_models_that_read_otherwise_are_not_compared() -> None:
     shown, picture = seer()
     with pytest.raises(UsageError, match="do not read and write alike"):
         Stage(shown.loaded, filler().loaded).open(str(picture))
+    for one, two in ((filler(), writer()), (writer(), filler())):  # the one writes, the other does not
+        with pytest.raises(UsageError, match="do not read and write alike"):
+            Stage(one.loaded, two.loaded).open("a cat")
     stage = Stage(filler().loaded, filler().loaded)
     with pytest.raises(InvalidData, match="62 tokens"):
         stage.open("cat " * 60)
@@ -127,9 +130,13 @@ def test_names_tell_two_models_apart(tmp_path: Path) -> None:
         ("a/model", "b/model", ("a", "b")),
         ("x/a", "y/a", ("x/a", "y/a")),
         ("run", "run/checkpoints/00002380", ("run", "run, update 2,380")),
+        ("r/a/model", "s/a/model", ("r/a", "s/a")),
+        ("r/a/checkpoints/00000010", "s/a/checkpoints/00000010", ("r/a, update 10", "s/a, update 10")),
+        ("r/a", "r/a/model", ("r/a", "a/model")),
         ("a", "a", ("a", "a (again)")),
     ):
         assert names_of(tmp_path / one, tmp_path / two) == told
+    assert names_of(Path("/b/a"), Path("/a")) == ("b/a", "/a")
 
 
 # ------------------------------------------------------------------ two texts

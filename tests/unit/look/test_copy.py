@@ -271,3 +271,10 @@ def test_one_file_says_nothing_of_where_the_model_lies(tmp_path: Path) -> None:
     stage.open("the cat", most=2)
     assert str(stage.loaded.path.parent) in json.dumps(stage.told())
     assert str(stage.loaded.path.parent) not in alone(stage)[0]
+    for (made, file), name in ((seer(), "picture.png"), ((listener(), sounded(1.0)), "1.0.wav")):
+        stage = Stage(made.loaded)
+        stage.open(str(file))
+        assert stage.told()["scenes"][0]["title"] == str(file)
+        text = alone(stage)[0]
+        assert str(file.parent) not in text
+        assert f'"title": "{name}"' in text
