@@ -290,7 +290,9 @@ def labelled(layers: Sequence[Seen], read: Read) -> tuple[list[Seen], tuple[int,
         asking, asked = [word.text for word in rows], [word.text for word in columns]
         for head, weights in enumerate(maps):
             told[at, head] = report([weights], [asking], None if one.role != "cross" else [asked], [parked])
-        found.append(replace(one, labels=tuple(told[at, head].label for head in range(len(maps)))))
+        ends = {"sentence end", *(("first word",) if 0 in parked else ())}  # as the page calls what is no word
+        labels = [told[at, head].label for head in range(len(maps))]
+        found.append(replace(one, labels=tuple("ends and marks" if label in ends else label for label in labels)))
     fits = _aligning(found, read) if any(one.role == "cross" for one in found) else {}
     scores = {at: report.interest for at, report in told.items()} | fits
     for at, one in enumerate(found):

@@ -118,7 +118,7 @@ def test_half_a_minute_is_looked_at_within_its_budget(page: Page) -> None:
         until(page, "document.querySelector('.letters span') !== null && document.querySelector('audio') !== null")
         assert sum(sent) < 6_000_000
         shares = page.evaluate("document.querySelectorAll('.track canvas').length")
-        assert shares == 3
+        assert shares == 4
         begun = time.monotonic()
         page.evaluate("location.hash = 'head=1&pin=700'")
         page.get_by_text("the frame at 14.00 s").wait_for()

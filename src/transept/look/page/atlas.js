@@ -1,8 +1,8 @@
 // Head atlas: every head of every layer at once, to find the one that is worth a look.
 
-import { colour, el, shown } from "./dom.js";
+import { colour, el, signed } from "./dom.js";
 import { groups, map, merged } from "./words.js";
-import { measured, signed } from "./cuts.js";
+import { measured } from "./cuts.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
 
@@ -92,7 +92,7 @@ function cell(context, layer, index, head) {
     el("b", { "aria-hidden": "true" }, `${SHORT[layer.role]} ${layer.number}.${head + 1}`), canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
-        onclick: () => context.switchOff(index, head, off) }, "off") // prettier-ignore
+        onclick: () => context.switchOff(index, head, off) }, "switch off") // prettier-ignore
     : null;
   return Object.assign(found, { node: el("div", { class: "slot" }, node, off), button: node, off, index, canvas, bar, name });
 }
@@ -139,6 +139,7 @@ function draw(root, given) {
   const blocks = roles.map((role) => {
     const own = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
     return el("section", { class: "atlas" }, el("h2", {}, { cross: "decoder → source" }[role] ?? role),
+      el("div", { class: "row numbers", "aria-hidden": "true" }, el("b", {}, "layer"), ...[...Array(Math.max(...own.map(([layer]) => layer.shape[0]))).keys()].map((head) => el("span", {}, head === 0 ? "head 1" : String(head + 1)))),
       ...own.map(([layer, index]) => {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
@@ -218,8 +219,8 @@ function draw(root, given) {
     seen.disconnect();
     arrange(sorted).catch((error) => given.say(error.message, true));
   }
-  root.repaint = root.resized = null;
-  root.setAttribute("aria-label", `${scene.layers.length} layers, ${shown(scene.title)}`);
+  root.repaint = () => {}; // nothing here hangs on a pin
+  root.resized = null;
 }
 
 export const atlas = {

@@ -1,6 +1,6 @@
 // Lines of numbers: how a value goes over layers, or over updates.
 
-import { drawn } from "./dom.js";
+import { drawn, fixed } from "./dom.js";
 
 const HIGH = 150;
 const [LEFT, RIGHT, TOP, BOTTOM] = [40, 14, 10, 24];
@@ -11,7 +11,7 @@ export function chart({ lines, names, at, low, high, label, width }) {
   const y = (value) => TOP + (HIGH - TOP - BOTTOM) * (1 - (value - low) / (high - low || 1));
   const parts = [low, (low + high) / 2, high].map((value) => [
     drawn("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "rule" }),
-    drawn("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(2)),
+    drawn("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, fixed(value, 2)),
   ]);
   const every = Math.ceil((names.length * 9 * Math.max(...names.map((name) => name.length))) / (width - LEFT - RIGHT));
   const shown = names.map((name, i) => (i % every === 0 && (i === 0 || names.length - 1 - i >= every) ? i : -1)).filter((i) => i >= 0);

@@ -4,7 +4,7 @@ import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
 import { copies } from "./copy.js";
 import { alike } from "./data.js";
-import { el, percent, shown } from "./dom.js";
+import { el, fixed, percent, shown, signed } from "./dom.js";
 import { tint } from "./focus.js";
 import * as python from "./python.js";
 import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
@@ -14,26 +14,25 @@ const LEAST = 0.01; // what differs by less is not told
 const FLOOR = 0.05; // the difference that has the full colour, where none is larger
 const FIRST = 8; // words whose numbers are shown at once
 
-function signed(share) {
-  const text = percent(Math.abs(share), 1);
-  return `${parseFloat(text) === 0 ? "" : share < 0 ? "−" : "+"}${text}`;
-}
+// A difference of shares, in percentage points.
+const points = (share, digits = 1) => signed(100 * share, digits);
 
 // Where each looks more, in a sentence that is always true.
 function told(found, word, other, unit) {
   const named = (wanted) => [...found].filter(({ parks, d }) => !parks && d * wanted >= LEAST).sort((one, two) => wanted * (two.d - one.d)).slice(0, 3)
-    .map(({ text, d }) => `${shown(text)} (+${percent(Math.abs(d), 1)})`).join(", "); // prettier-ignore
+    .map(({ text, d }) => `${shown(text)} (${points(Math.abs(d))} points)`).join(", "); // prettier-ignore
   const [more, less] = [named(1), named(-1)];
   const who = word.toLowerCase() === other.toLowerCase() ? shown(word) : `${shown(word)} in A, ${shown(other)} in B`;
   const parts = [more && `A looks more at ${more}`, less && `B looks more at ${less}`].filter(Boolean);
   const parked = ["a", "b"].map((side) => percent(found.reduce((sum, one) => sum + (one.parks ? one[side] ?? 0 : 0), 0)));
-  return `${who}: ${parts.join("; ") || `no ${unit} has ${percent(LEAST)} more in A or in B`}. Parked on ends and marks: ${parked[0]} in A, ${parked[1]} in B.`;
+  const rest = found.some(({ parks }) => parks) ? ` ${unit === "word" ? "Parked on ends and marks" : "On what is no place"}: ${parked[0]} in A, ${parked[1]} in B.` : "";
+  return `${who}: ${parts.join("; ") || `no ${unit} has ${100 * LEAST} point more in A or in B`}.${rest}`;
 }
 
 function row({ text, a, b, d, parks }, most) {
-  const number = (share) => el("td", {}, share === null ? "–" : (100 * share).toFixed(1));
+  const number = (share) => el("td", {}, share === null ? "–" : fixed(100 * share, 1));
   const bar = el("span", { class: "sign", "aria-hidden": "true" }, el("i", { class: d < 0 ? "against" : null, style: { width: `${((50 * Math.abs(d)) / most).toFixed(1)}%` } }));
-  return el("tr", { class: parks ? "parks" : null }, el("th", { scope: "row" }, shown(text)), number(a), number(b), el("td", { class: "bars" }, bar), el("td", {}, signed(d).replace(" %", ""))); // prettier-ignore
+  return el("tr", { class: parks ? "parks" : null }, el("th", { scope: "row" }, shown(text)), number(a), number(b), el("td", { class: "bars" }, bar), el("td", {}, points(d))); // prettier-ignore
 }
 
 function table(found, caption, unit) {
@@ -48,21 +47,24 @@ function moved(context, cosines, word, other, width) {
   const { layer, scene } = context;
   const names = cosines.map((_, depth) => String(depth));
   const at = alike(scene, layer).length === cosines.length - 1 ? layer.number : null;
-  const label = `The cosine of the two vectors is ${cosines[0].toFixed(3)} as they enter and ${cosines.at(-1).toFixed(3)} after layer ${cosines.length - 1}.`;
+  const label = `The cosine of the two vectors is ${fixed(cosines[0], 3)} as they enter and ${fixed(cosines.at(-1), 3)} after layer ${cosines.length - 1}.`;
   const low = Math.min(0, Math.floor(10 * Math.min(...cosines)) / 10);
   return [
     el("p", { class: "caption" }, label),
     chart({ lines: [{ values: cosines, strong: true }], names, at, low, high: 1, label: `${shown(word)} in A and ${shown(other)} in B, layer by layer. ${label}`, width }),
     el("div", { class: "table" }, el("table", { class: "cosines" }, el("tbody", {},
       el("tr", {}, el("th", { scope: "row" }, "after layer"), ...names.map((name) => el("th", { scope: "col" }, name))),
-      el("tr", {}, el("th", { scope: "row" }, "cosine"), ...cosines.map((value) => el("td", {}, value.toFixed(3))))))),
+      el("tr", {}, el("th", { scope: "row" }, "cosine"), ...cosines.map((value) => el("td", {}, fixed(value, 3))))))),
   ]; // prettier-ignore
 }
+
+const unitOf = (side) => (side.grid ? "place" : side.step ? "frame" : "word");
+const kindOf = ({ picture, sound }) => (picture !== null ? "picture" : sound !== null ? "sound" : "text");
 
 function draw(root, context) {
   const { scene, layer, heads, data, state, same, scenes } = context;
   const B = partner(context);
-  const unit = sideOf(scene, layer.columns).grid ? "place" : "word";
+  const unit = unitOf(sideOf(scene, layer.columns));
   const whole = congruent(context, B.scene);
   const [[rows, columns], [rowsB, columnsB]] = [scene, B.scene].map((each) => [layer.rows, layer.columns].map((name) => sideOf(each, name)).map((side) => named(groups(side, state.now.pieces), side)));
   const caption = el("p", { class: "caption", "aria-live": "polite" });
@@ -70,7 +72,7 @@ function draw(root, context) {
 
   const candidates = beside(scenes, scene, layer);
   const which = el("select", { "aria-label": "B: which text", onchange: () => state.set({ other: spelt({ index: Number(which.value) }), twin: null }) },
-    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? `this ${scene.picture === null ? "text" : "picture"}, another head` : besideName(context, one, scene))));
+    ...candidates.map(({ one, index }) => el("option", { value: index, selected: index === B.index }, one === scene ? `this ${kindOf(scene)}, another head` : besideName(context, one, scene))));
   const value = B.follows && B.scene !== scene ? "" : spelt({ index: null, layer: B.at, head: B.head });
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
@@ -168,15 +170,15 @@ function draw(root, context) {
         if (!token) continue;
         tint(token, coloured.includes(one) ? strength(one.d, most) : 0);
         token.classList.toggle("against", one.d < 0);
-        token.title = `A ${one.a === null ? "–" : percent(one.a, 1)}, B ${one.b === null ? "–" : percent(one.b, 1)}: ${signed(one.d)}`;
+        token.title = `A ${one.a === null ? "–" : percent(one.a, 1)}, B ${one.b === null ? "–" : percent(one.b, 1)}: ${points(one.d)} points`;
       }
     });
     const sorted = [...found].sort((one, other) => Math.abs(other.d) - Math.abs(one.d));
-    first.replaceChildren(table(sorted.slice(0, FIRST), "Shares in per cent, the largest differences first", unit));
+    first.replaceChildren(table(sorted.slice(0, FIRST), "Shares in per cent, their difference in points, the largest first", unit));
     painted = { i, j, found };
     rest.hidden = found.length <= FIRST;
     copied.hidden = false;
-    rest.replaceChildren(rest.firstChild, el("div", { class: "table" }, table(found, `Shares in per cent, in the order of the ${unit}s`, unit)));
+    rest.replaceChildren(rest.firstChild, el("div", { class: "table" }, table(found, `Shares in per cent, their difference in points, in the order of the ${unit}s`, unit)));
     await vectors(turn, i, j);
   }
 
@@ -213,7 +215,7 @@ export const compare = {
   name: "compare",
   title: "Compare",
   tools: ["heads", "pieces", "parked"],
-  note: "Blue: A looks there more. Orange: B does. A word that stands in one text alone counts with all that it has.",
+  note: (scene) => `Blue: A looks there more. Orange: B does.${kindOf(scene) === "text" ? " A word that stands in one text alone counts with all that it has." : ""}`,
   fits: () => true,
   draw,
 };

@@ -33,8 +33,8 @@ export function unscrolled(holder, nodes) {
 }
 
 // Buttons for a figure. `nodes()` are the elements that show it, `table()` its rows, of which the first names the
-// columns, and `python()` the program, null where there is none; each may take its time.
-export function copies({ say }, name, { nodes, table, python }) {
+// columns, and `python()` the program, null where there is none; each may take its time. None is asked before `ready()`.
+export function copies({ say }, name, { nodes, table, python, ready = () => null }) {
   const holder = el("div", {});
   const kinds = [
     ["as SVG", `Copy ${name} as SVG`, async () => svgOf(await nodes(), name)],
@@ -44,6 +44,7 @@ export function copies({ say }, name, { nodes, table, python }) {
   async function take(what, make) {
     let text;
     try {
+      await ready();
       text = await make();
     } catch (error) {
       say(error.message, true);

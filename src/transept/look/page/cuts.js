@@ -5,8 +5,6 @@ import { el, percent, shown } from "./dom.js";
 const MOST = 3;
 const MOVED = 0.0005;
 
-export const signed = (number, digits = 2) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(digits)}`;
-
 const number = (p) => (p !== 0 && p < 0.001 ? p.toExponential(1) : p.toFixed(3));
 
 // The text of each output that can be explained: a class, or a token that was written.
@@ -15,6 +13,13 @@ export function outputs(scene) {
   const own = scene.sides.find(({ name }) => name === "target");
   if (own) return scene.asked.map((_, k) => own.texts[own.texts.length - scene.asked.length + k]);
   return scene.asked.map((at) => scene.sides[0].texts[at + 1]);
+}
+
+// The first output that is a word; the first one where none is.
+export function firstWord(scene) {
+  const own = scene.sides.find(({ name }) => name === "target");
+  const found = scene.asked.findIndex((at, k) => (own ? own.words[own.words.length - scene.asked.length + k] : scene.sides[0].words[at + 1]) !== null);
+  return Math.max(found, 0);
 }
 
 // The outputs that these rows of a layer wrote.

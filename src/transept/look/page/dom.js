@@ -24,7 +24,16 @@ export function shown(text) {
   return text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
 }
 
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+// A number with so many digits: with a minus that is one, and none before 0.
+export function fixed(number, digits) {
+  const text = Math.abs(number).toFixed(digits);
+  return number < 0 && Number(text) !== 0 ? `−${text}` : text;
+}
+
+// The same with its sign.
+export const signed = (number, digits = 2) => (number > 0 && Number(number.toFixed(digits)) !== 0 ? "+" : "") + fixed(number, digits);
+
+export const percent = (share, digits = 0) => `${fixed(100 * share, digits)} %`;
 
 export const wide = (share) => ({ style: { width: `${(100 * share).toFixed(2)}%` } });
 

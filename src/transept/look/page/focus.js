@@ -2,15 +2,18 @@
 
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { alike } from "./data.js";
-import { gathered, largest } from "./words.js";
+import { gathered, largest, merged } from "./words.js";
 import { cutter } from "./cuts.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
+import { legible } from "./svg.js";
 
 const ARCS = 5;
 const CUTS = 6;
 const MANY = 100; // words: beyond it their tints change at once
 const LEAST = 0.01;
+const SHOWS = 0.15; // a share of one word on another from which on it is worth to begin with
+const [LEFT, STEP, NAMES] = [30, 18, 64]; // pixels of the strip: beside it, a layer, below it
 
 // What one word looks at, in a sentence that is always true.
 export function told(context, from, shares, others, backward) {
@@ -54,19 +57,32 @@ export function arcs(svg, root, from, targets) {
   }));
 }
 
-// Every layer of the same kind, a row of dots each: the area is the share.
-function strip(context, canvas, lines) {
+// The word to begin with: the first that looks at another one, else the one that looks at others most. Ends and marks
+// are no words. weights: rows by columns.
+export function telling(weights, rows, columns, same) {
+  const most = rows.map((row, r) => (row.parks ? -1 : columns.reduce((best, column, c) => (column.parks || (same && c === r) ? best : Math.max(best, weights[r * columns.length + c])), 0)));
+  const first = most.findIndex((share) => share >= SHOWS);
+  return first >= 0 ? first : largest(most, 1)[0] ?? 0;
+}
+
+// Every layer of the same kind, a row of dots each: the area is the share. Below it the words, as many as there is room for.
+function strip(context, canvas, lines, asked) {
   const { scene, layer, spokenLayer } = context;
   const layers = alike(scene, layer);
-  const [left, step, wide] = [30, 18, canvas.parentElement.clientWidth];
-  const pen = sized(canvas, wide, step * layers.length + 4);
-  pen.clearRect(0, 0, wide, step * layers.length + 4);
+  const [left, step, wide] = [LEFT, STEP, canvas.parentElement.clientWidth];
+  const high = step * layers.length + 4;
+  const pen = sized(canvas, wide, high + NAMES);
+  pen.clearRect(0, 0, wide, high + NAMES);
+  const apart = (wide - left) / asked.length;
+  const every = Math.ceil(12 / apart);
+  const names = asked.flatMap(({ text }, c) => (c % every ? [] : [[left + apart * (c + 0.5) + 4, [...shown(text)].slice(0, 10).join("")]]));
   pen.font = "11px system-ui, sans-serif";
   const [text, quiet, tint] = ["--text", "--quiet", "--hue"].map(colour);
   canvas.vector = () => layers.flatMap((other, r) => {
     const y = 2 + step * (layers.length - 1 - r) + step / 2;
     const width = (wide - left) / lines[r].length;
-    return [drawn("text", { x: 6, y: y + 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: other === layer ? text : quiet }, String(other.number)),
+    const below = r ? [] : names.map(([x, name]) => drawn("text", { transform: `translate(${x} ${high + 4}) rotate(-60)`, "text-anchor": "end", "font-size": 11, "font-family": "system-ui, sans-serif", fill: quiet }, legible(name)));
+    return [...below, drawn("text", { x: 6, y: y + 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: other === layer ? text : quiet }, String(other.number)),
       ...[...lines[r]].map((share, c) => drawn("circle", { cx: (left + width * (c + 0.5)).toFixed(2), cy: y, r: Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4).toFixed(2), fill: tint }))]; // prettier-ignore
   });
   layers.forEach((other, r) => {
@@ -84,6 +100,20 @@ function strip(context, canvas, lines) {
     });
     pen.fill();
   });
+  pen.fillStyle = quiet;
+  pen.textAlign = "right";
+  for (const [x, name] of names) {
+    pen.save();
+    pen.translate(x, high + 8);
+    pen.rotate(-Math.PI / 3);
+    pen.fillText(name, 0, 0);
+    pen.restore();
+  }
+  pen.textAlign = "left";
+  canvas.onpointermove = (event) => {
+    const [c, r] = [Math.floor((event.offsetX - left) / apart), layers.length - 1 - Math.floor((event.offsetY - 2) / step)];
+    canvas.title = lines[r]?.[c] === undefined ? "" : `${spokenLayer(layers[r])}: ${shown(asked[c].text)} ${percent(lines[r][c], 1)}`;
+  };
   canvas.setAttribute("aria-label", `${spokenLayer(layer)} and its neighbours, a row of dots for each layer`);
 }
 
@@ -139,12 +169,12 @@ function draw(root, context) {
   let over = null;
 
   const pinned = () => (state.now.pin !== null && state.now.pin < asking.length ? state.now.pin : null);
-  const first = asking.findIndex((group) => !group.parks);
+  let first = null; // the word that is shown where none is chosen
   const when = {
     over(i) {
       if (over === i) return;
       over = i;
-      if (pinned() === null) paint(i);
+      if (pinned() === null) show(i);
     },
     pin: (i) => state.set({ pin: pinned() === i ? null : i }),
   };
@@ -154,6 +184,21 @@ function draw(root, context) {
 
   let wanted = null;
   let painted = null; // what is shown now, to be copied
+  let [begun, coming] = [null, null]; // when it is
+  const ready = async () => (await begun, coming);
+
+  // A word, and what it looks at; or why that cannot be shown.
+  function show(i) {
+    coming = paint(i);
+    coming.catch((error) => {
+      if (wanted !== i) return;
+      svg.replaceChildren();
+      for (const token of other.tokens) tint(token, 0);
+      cutting.replaceChildren();
+      caption.classList.add("wrong");
+      caption.textContent = error.message;
+    });
+  }
 
   async function paint(i) {
     wanted = i;
@@ -182,12 +227,13 @@ function draw(root, context) {
       const pressed = String(c === pinned());
       if (token.getAttribute("aria-pressed") !== pressed) token.setAttribute("aria-pressed", pressed);
     });
+    caption.classList.remove("wrong");
     caption.textContent = told(context, asking[i], shares, asked, backward);
     const parked = shares.reduce((sum, share, c) => sum + (asked[c].parks ? share : 0), 0);
     parking.hidden = backward;
     parking.querySelector("i").style.width = `${100 * parked}%`;
     parking.lastChild.title = percent(parked, 1);
-    strip(context, canvas, found);
+    strip(context, canvas, found, asked);
     const links = largest(shares, CUTS).filter((c) => shares[c] >= LEAST).map((c) => {
       const [queries, keys] = backward ? [asked[c].members, asking[i].members] : [asking[i].members, asked[c].members];
       return { text: asked[c].text, share: shares[c], queries, keys };
@@ -195,17 +241,32 @@ function draw(root, context) {
     cutting.replaceChildren(...(i === pinned() ? cutter(context, asking[i].text, links, backward) : []));
   }
 
+  // A word that is chosen is shown at once; else one is sought that shows something.
+  async function begin() {
+    const word = Math.max(asking.findIndex((group) => !group.parks), 0);
+    if (pinned() !== null || backward || rows.length > MANY || columns.length > MANY) first = word;
+    else {
+      const map = data.map(scene, scene.layers.indexOf(layer), context.several ?? context.head);
+      first = await map.then((weights) => telling(merged(weights, layer.shape[2], rows, columns), rows, columns, same), () => word); // what is wrong is told by what is shown
+      if (!board.isConnected) return;
+    }
+    one.tokens.forEach((token, i) => (token.tabIndex = i === (pinned() ?? first) ? 0 : -1));
+    if (wanted === null || pinned() !== null) root.repaint();
+  }
+
   board.addEventListener("pointerleave", () => {
     over = null;
-    if (pinned() === null) paint(Math.max(first, 0));
+    if (pinned() === null && first !== null) show(first);
   });
   walk(one);
   const copied = copies(context, "what a word looks at", {
+    ready,
     nodes: () => [board, caption],
     table: () => [[backward ? "what looks" : "what is looked at", "share"], ...asked.map(({ text }, c) => [text, painted.shares[c]])],
     python: () => python.row(context, painted.from, asked, backward),
   });
   const copiedStrip = copies(context, "the layers", {
+    ready,
     nodes: () => [strip_],
     table: () => [["layer", ...asked.map(({ text }) => text)], ...painted.found.map((shares, r) => [String(alike(scene, layer)[r].number), ...shares])],
     python: () => python.depth(context, painted.from, asked, backward),
@@ -217,10 +278,10 @@ function draw(root, context) {
     state.set({ top: Number(slider.value) });
   } }); // prettier-ignore
   const threshold = el("label", { class: "slide" }, "show the top ", slider, shownTop);
-  root.replaceChildren(board, caption, parking, threshold, copied, cutting, el("h2", {}, "Layer by layer"), strip_, copiedStrip);
-  root.repaint = () => paint(pinned() ?? over ?? Math.max(first, 0));
+  root.replaceChildren(board, caption, parking, threshold, copied, cutting, el("h2", {}, "Layer by layer: a dot for each word, its area is the share"), strip_, copiedStrip);
+  root.repaint = () => first !== null && show(pinned() ?? over ?? first);
   root.resized = root.repaint;
-  root.repaint();
+  begun = begin();
 }
 
 export const focus = {

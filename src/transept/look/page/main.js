@@ -1,7 +1,8 @@
 // The frame of the page: which scene, which layer, which heads, which view.
 
 import { el, toggle } from "./dom.js";
-import { source } from "./data.js";
+import { Refused, source } from "./data.js";
+import { held, restored, roving } from "./keep.js";
 import { State } from "./state.js";
 import { groups } from "./words.js";
 import { focus } from "./focus.js";
@@ -75,17 +76,19 @@ function say(text, wrong = false) {
   at("status").classList.toggle("wrong", wrong);
 }
 
-const open = (given, target, most) => show(() => data.scene(given, target, most));
+const open = (given, target, most, change) => show(() => data.scene(given, target, most), change);
+
+// Another scene, from its beginning.
+const turn = (index, change = {}) => state.set({ scene: index, ...FRESH, ...change });
 
 // A scene that the model makes is shown as soon as it is there.
-async function show(make) {
+async function show(make, change) {
   say("The model reads …");
   try {
     const made = await make();
     const twins = made.twin === null ? [] : [await data.again(made.twin)];
     told.scenes.push(made, ...twins);
-    state.set({ scene: told.scenes.indexOf(made), ...FRESH });
-    say("");
+    turn(told.scenes.indexOf(made), change);
   } catch (error) {
     say(error.message, true);
   }
@@ -108,7 +111,10 @@ function drawTools(one, { layer, head: chosen }, view) {
   const { now } = state;
   const index = one.layers.indexOf(layer);
   const several = severalOf(layer, chosen);
-  const shows = new Set(view.tools);
+  const sides = one.sides.filter(({ name }) => name === layer.rows || name === layer.columns);
+  const texts = sides.some(({ grid, step }) => grid === null && step === null);
+  const parks = sides.some((side) => groups(side, false).some(({ parks }) => parks));
+  const shows = new Set(view.tools.filter((tool) => (tool !== "pieces" || texts) && (tool !== "parked" || parks)));
   const chips = [null, ...Array(heads).keys()].map((head) =>
     el("button", { type: "button", "aria-pressed": String(head === null ? chosen === null && !several : chosen === head || Boolean(several?.includes(head))),
       onclick: (event) => choose(index, head, event.shiftKey || event.ctrlKey || event.metaKey),
@@ -120,7 +126,7 @@ function drawTools(one, { layer, head: chosen }, view) {
       shows.has("heads") && heads > 1 && el("div", { role: "group", "aria-label": "Heads", class: "chips" }, "Heads", ...chips),
       shows.has("direction") && toggle("is looked at by", now.backward, (backward) => state.set({ backward })),
       shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
-      shows.has("parked") && toggle("tint ends and marks too", now.parked, (parked) => state.set({ parked })),
+      shows.has("parked") && toggle(`tint ${texts ? "ends and marks" : "what is no place"} too`, now.parked, (parked) => state.set({ parked })),
       el("button", { type: "button", title: "The address of what is shown now", onclick: link }, "copy link"),
     ].filter(Boolean));
   const label = layer.labels?.[chosen];
@@ -145,35 +151,41 @@ function drawScenes() {
   }));
 }
 
+const spokenNote = ({ note }, one) => (typeof note === "function" ? note(one) : note);
+
 async function draw() {
-  const turn = ++drawing;
+  const turning = ++drawing;
   const one = scene();
   if (!one) return;
   const view = viewOf(one);
   const { layer, head } = placeOf(one, view);
+  const place = held(["views", "rail", "tools", "view"].map(at));
   drawScenes();
   at("views").replaceChildren(...fitting(one).map(({ name, title }) =>
-    el("button", { type: "button", role: "tab", "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
+    el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "view", tabindex: name === view.name ? 0 : -1, "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
+  at("view").setAttribute("aria-labelledby", `tab-${view.name}`);
   drawRail(one, view);
   drawTools(one, { layer, head }, view);
-  at("note").textContent = [view.note, ...one.unseen].join(" ");
+  at("note").textContent = [spokenNote(view, one), ...one.unseen].join(" ");
+  restored(place);
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
     const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
-    if (turn !== drawing) return;
+    if (turning !== drawing) return;
     const { now } = state;
     const several = severalOf(layer, head);
     const heads = head === null ? several ?? [...Array(layer.shape[0]).keys()] : [head];
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, several, which: spokenHeads(head, several), choose, state, data, open, spokenLayer, say, told, scenes: told.scenes,
+      scene: one, layer, weights, heads, head, several, which: spokenHeads(head, several), choose, state, data, open, turn, spokenLayer, say, told, scenes: told.scenes,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
       same: rows === columns,
     });
+    restored(place, at("view"));
   } catch (error) {
-    if (turn === drawing) at("view").replaceChildren(el("p", { class: "wrong" }, error.message));
-    throw error;
+    if (turning === drawing) at("view").replaceChildren(el("p", { class: "wrong" }, error.message));
+    if (!(error instanceof Refused)) throw error;
   }
 }
 
@@ -194,16 +206,20 @@ function move(change) {
 
 function playOrStop() {
   const audio = at("view").querySelector("audio");
-  if (audio) audio.paused ? audio.play() : audio.pause();
+  if (audio) audio.paused ? audio.play().catch((error) => say(error.message, true)) : audio.pause();
   else at("view").querySelector("[data-plays]")?.click();
+}
+
+function unpin() {
+  if (state.now.pin !== null || state.now.pins !== null) state.set({ pin: null, pins: null });
 }
 
 const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 }, "]": { head: 1 } };
 
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea, audio") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") state.set({ pin: null, pins: null });
-  else if (event.key === " " && event.target === document.body) playOrStop();
+  if (event.key === "Escape") unpin();
+  else if (event.key === " " && [document.body, at("view")].includes(event.target)) playOrStop();
   else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
   else return;
   event.preventDefault();
@@ -224,12 +240,15 @@ async function begin() {
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     if (at("given").value) open(at("given").value);
+    else say(`There is nothing to look at yet: ${told.reads === "text" ? "write a text" : "write a path"} first.`, true);
   });
   if (data.asks && told.reads !== "text") receive(at("ask"), told, (file) => show(() => data.drop(file)), say);
-  at("scenes").addEventListener("change", () => state.set({ scene: Number(at("scenes").value), ...FRESH }));
+  at("scenes").addEventListener("change", () => turn(Number(at("scenes").value)));
+  roving(at("views"));
   const repaints = new Set(["pin", "pins", "twin", "update", "speed", "top"]);
   state.heard((now, change) => {
     const names = Object.keys(change);
+    if (names.includes("view") || names.includes("scene")) say("");
     if (names.length && names.every((name) => repaints.has(name)) && at("view").repaint) at("view").repaint(now);
     else draw();
   });

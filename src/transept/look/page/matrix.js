@@ -1,7 +1,7 @@
 // The matrix: exact shares of one map, for as many words as there are.
 
 import { alike } from "./data.js";
-import { colour, drawn, el, percent, shown, sized } from "./dom.js";
+import { colour, drawn, el, fixed, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
 import { merged } from "./words.js";
 import { copies } from "./copy.js";
@@ -19,7 +19,7 @@ function draw(root, context) {
   const [R, C] = [rows.length, columns.length];
   let shares = new Float32Array(R * C);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
-    "aria-label": `${spokenLayer(layer)}: ${R} rows, the words that look, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
+    "aria-label": `${spokenLayer(layer)}: ${R} rows, what looks, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
   const picture = document.createElement("canvas");
   const B = state.now.other === null ? null : partner(context);
@@ -228,9 +228,9 @@ function draw(root, context) {
     python: B === null || B.scene === scene ? () => python.map(context, rows, columns, B) : null, // a program is of one text
   });
   root.replaceChildren(
-    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Order ", ordered), " ", el("label", {}, "Less ", other), " ", key),
+    el("p", { class: "axes" }, "Rows: what looks. Columns: what it looks at. ", el("label", {}, "Order ", ordered), " ", el("label", {}, "Subtract: ", other), " ", key),
     el("div", { class: "held" }, canvas), told, copied, table);
-  root.repaint = null;
+  root.repaint = () => {}; // nothing here hangs on a pin
   root.resized = fit;
   const own = data.map(scene, scene.layers.indexOf(layer), several ?? head).then((found) => merged(found, layer.shape[2], rows, columns));
   const ready = Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
@@ -242,7 +242,8 @@ function draw(root, context) {
     sort();
     fill();
     fit();
-  }).catch((error) => context.say(error.message, true));
+  });
+  ready.catch((error) => context.say(error.message, true));
 }
 
 const whose = (context, B) => [B.scene !== context.scene && besideName(context, B.scene, context.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
@@ -265,7 +266,7 @@ const MOST = 64;
 function numbers(rows, columns, shares, [top, left], [bottom, right]) {
   const cells = columns.slice(left, Math.min(right, left + MOST));
   const body = rows.slice(top, Math.min(bottom, top + MOST)).map((row, r) =>
-    el("tr", {}, el("th", { scope: "row" }, shown(row.text)), ...cells.map((_, c) => el("td", {}, (100 * shares[(top + r) * columns.length + left + c]).toFixed(1)))));
+    el("tr", {}, el("th", { scope: "row" }, shown(row.text)), ...cells.map((_, c) => el("td", {}, fixed(100 * shares[(top + r) * columns.length + left + c], 1)))));
   const some = body.length < rows.length || cells.length < columns.length;
   const said = some ? [el("p", {}, `Rows ${top + 1} to ${top + body.length} of ${rows.length}, columns ${left + 1} to ${left + cells.length} of ${columns.length}: what is in view, at most ${MOST} of each.`)] : [];
   return el("div", { class: "table" }, ...said, el("table", {}, el("caption", {}, "Shares in per cent"),

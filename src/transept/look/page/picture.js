@@ -28,7 +28,7 @@ function draw(root, context) {
   const photo = scene.picture ? el("img", { src: scene.picture, alt: scene.title }) : null;
   const frames = el("div", { class: "frames", "aria-hidden": "true" });
   const board = el("div", { class: "board", style: { width: `${SIDE}px`, "aspect-ratio": `${columns} / ${rows}` } }, ...(photo ? [photo] : []), canvas, frames);
-  const name = (s) => (asking.grid && s >= before ? `the place at ${asking.texts[s]}` : asking.texts[s]);
+  const name = (s) => (asking.grid && s >= before ? `the place at (${asking.texts[s]})` : asking.texts[s]);
   let [painted, wanted] = [null, null];
   let cursor = pins.find((s) => s >= before) ?? before;
 
@@ -66,10 +66,11 @@ function draw(root, context) {
     parked.style.width = percent(aside, 2).replace(" ", "");
     const who = from.length > 1 ? `the mean of ${from.length}, ${from.map(name).join("; ")},` : name(from[0]);
     caption.textContent = `${state.now.rollout ? "Attention rollout up to " : ""}${context.spokenLayer(layer)}: ${who} ${state.now.rollout ? "comes from" : "looks at"} ${best
-      .map((t) => `${place.texts[t]} (${percent(shares[t], 1)})`).join(", ")}${before ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
+      .map((t) => `(${place.texts[t]}) ${percent(shares[t], 1)}`).join(", ")}${before ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
     canvas.setAttribute("aria-label", caption.textContent);
   }
-  const show = (from) => paint(from).catch((error) => context.say(error.message, true));
+  let coming = null;
+  const show = (from) => (coming = paint(from)).catch((error) => context.say(error.message, true));
 
   // A place is pinned beside the others, or let go; of words one is looked at.
   function pin(s) {
@@ -120,6 +121,7 @@ function draw(root, context) {
         el("li", {}, el("span", { class: "bar" }, el("i", wide(probability))), el("span", {}, text), el("small", {}, percent(probability, probability < 0.01 ? 3 : 1)))))]
     : [];
   const copied = copies(context, "what is looked at in the picture", {
+    ready: () => coming,
     nodes: () => [board, caption],
     table: () => [["place", "share"], ...place.texts.map((text, t) => [text, painted.shares[t]])],
     python: () => (state.now.rollout ? python.rollout(context, painted.from) : python.tokens(context, painted.from)),
@@ -135,7 +137,7 @@ export const picture = {
   name: "picture",
   title: "Picture",
   tools: ["heads"],
-  note: "Squares are the model's own; smooth mixes neighbours, which the model never did. Point at one to see what it looks at; click to hold it, and others to see their mean.",
+  note: "A place is called (row, column), from the top left. Squares are the model's own; smooth mixes neighbours, which the model never did. Point at one to see what it looks at; click to hold it, and others to see their mean.",
   shows: (layer, scene) => scene.sides.some((side) => side.grid !== null && side.name === layer.columns),
   fits: (scene) => scene.sides.some((side) => side.grid !== null),
   draw,

@@ -2,11 +2,12 @@
 
 import { copies, unscrolled } from "./copy.js";
 import { alike } from "./data.js";
-import { colour, drawn, el, percent, shown, sized } from "./dom.js";
+import { colour, drawn, el, fixed, percent, shown, sized } from "./dom.js";
 import * as python from "./python.js";
 import { gathered, largest } from "./words.js";
 
-const [WAVE, BARS, ROW, HEAD] = [84, 64, 9, 44]; // heights in pixels; what a .wav file begins with, in bytes
+const [WAVE, BARS, ROW, AXIS, HEAD] = [84, 64, 11, 16, 44]; // heights in pixels; what a .wav file begins with, in bytes
+const TICK = 60; // pixels between two times of the axis, at the least
 const [LEAST, MOST] = [4, 24]; // pixels of a frame
 const WIDEST = 16000; // pixels that a canvas can have
 const NEAR = 5; // frames
@@ -47,11 +48,14 @@ function draw(root, context) {
   const groups = scene.sides[0].texts.map((text, t) => ({ text, members: [t] }));
   const layers = alike(scene, layer);
   const [wave, bars, strip] = ["The wave", "What the frame looks at", "The same in every layer, the last on top"].map((name) => el("canvas", { role: "img", "aria-label": name }));
+  const named = (canvas, name) => [el("small", { class: "strip-name" }, el("span", {}, name)), canvas];
+  const axis = el("canvas", { role: "img", "aria-label": "Seconds" });
   const cursor = el("i", { class: "cursor", hidden: true, "aria-hidden": "true" });
   const mark = el("i", { class: "mark", "aria-hidden": "true" });
   const caption = el("p", { class: "caption", "aria-live": "polite" });
   const line = el("div", { class: "letters", "aria-hidden": "true" });
-  const track = el("div", { class: "track", tabindex: 0, role: "slider", "aria-label": "The frame that looks", "aria-valuemin": 0, "aria-valuemax": count - 1 }, line, wave, bars, strip, mark, cursor);
+  const track = el("div", { class: "track", tabindex: 0, role: "slider", "aria-label": "The frame that looks", "aria-valuemin": 0, "aria-valuemax": count - 1 }, line, ...named(wave, "the wave"), ...named(bars, "what the frame looks at"), axis,
+    ...named(strip, layers.length > 1 ? `the same in every layer, ${layers.at(-1).number} (top) to ${layers[0].number}` : "the same, as a strip"), mark, cursor); // prettier-ignore
   const scrolled = el("div", { class: "scrolled" }, track);
   const holder = el("div", { class: "player" });
   const text = letters.map(([letter]) => letter).join("").trim();
@@ -68,11 +72,28 @@ function draw(root, context) {
     track.style.width = `${width}px`;
     line.replaceChildren(...letters.map(([letter, from, to, share]) =>
       el("span", { style: { left: `${from * px}px` }, title: `${seconds(from, step)} to ${seconds(to, step)}, ${percent(share, 1)}`, onclick: () => state.set({ pin: from }) }, shown(letter))));
+    paintAxis();
     if (player?.scene === scene) {
       peaked = peaks(player.wave, Math.round(width));
       paintWave();
     }
-    paint(painted?.frame ?? pinned() ?? 0);
+    show(painted?.frame ?? pinned() ?? 0);
+  }
+
+  // The seconds, as many as there is room for.
+  function paintAxis() {
+    const pen = sized(axis, width, AXIS);
+    const wide = 1 / step * px; // pixels of a second
+    const apart = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60].find((one) => one * wide >= TICK) ?? 60;
+    const ticks = [...Array(Math.floor(width / wide / apart + 1e-6) + 1).keys()].map((i) => [i * apart * wide, `${fixed(i * apart, apart < 1 ? 1 : 0)} s`]);
+    pen.clearRect(0, 0, width, AXIS);
+    pen.font = "11px system-ui, sans-serif";
+    pen.fillStyle = colour("--quiet");
+    for (const [x, text] of ticks) {
+      pen.fillRect(x, 0, 1, 4);
+      if (x + pen.measureText(text).width + 3 <= width) pen.fillText(text, x + 3, AXIS - 4);
+    }
+    axis.vector = () => ticks.map(([x, text]) => drawn("text", { x: x + 3, y: AXIS - 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: colour("--quiet") }, text));
   }
 
   function paintWave() {
@@ -129,7 +150,8 @@ function draw(root, context) {
     const near = shares.slice(Math.max(frame - NEAR, 0), frame + NEAR + 1).reduce((sum, one) => sum + one, 0);
     caption.textContent = `${spokenLayer(layer)}, ${context.which}: the frame at ${called(frame)} looks at ${best.map((t) => `${called(t)} ${percent(shares[t], 1)}`).join(", ")}; ${percent(near)} lies within ${(NEAR * step).toFixed(1)} s of it.`;
   }
-  const show = (frame) => paint(frame).catch((error) => say(error.message, true));
+  let coming = null;
+  const show = (frame) => (coming = paint(frame)).catch((error) => say(error.message, true));
 
   const frameAt = (event) => Math.min(count - 1, Math.max(0, Math.floor((event.clientX - track.getBoundingClientRect().left) / px)));
   track.addEventListener("pointermove", (event) => {
@@ -145,7 +167,7 @@ function draw(root, context) {
   track.addEventListener("keydown", (event) => {
     const second = Math.round(1 / step);
     const moved = { ArrowLeft: -1, ArrowRight: 1, PageDown: -second, PageUp: second, Home: -Infinity, End: Infinity }[event.key];
-    if (event.key === " " && player?.scene === scene) (player.audio.paused ? player.audio.play() : player.audio.pause());
+    if (event.key === " " && player?.scene === scene) (player.audio.paused ? player.audio.play().catch((error) => say(error.message, true)) : player.audio.pause());
     else if (moved) {
       const next = Math.min(count - 1, Math.max(0, (pinned() ?? painted?.frame ?? 0) + moved));
       state.set({ pin: next });
@@ -187,6 +209,7 @@ function draw(root, context) {
   }).catch((error) => say(error.message, true));
 
   const copied = copies(context, "what the frame looks at", {
+    ready: () => coming,
     nodes: () => unscrolled(scrolled, [track, caption]),
     table: () => [["second", "letter", "share"], ...groups.map(({ text: at }, t) => [at, letterAt(t) ?? "", painted.shares[t]])],
     python: () => python.tokens(context, [painted.frame]),

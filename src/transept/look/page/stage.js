@@ -1,6 +1,6 @@
 // The stage: how a text was written, token by token, and what could have been written instead.
 
-import { cutter } from "./cuts.js";
+import { cutter, firstWord } from "./cuts.js";
 import { copies } from "./copy.js";
 import { alike } from "./data.js";
 import { drawn, el, percent, shown, toggle, wide } from "./dom.js";
@@ -37,6 +37,19 @@ function play(state, go, step, own) {
   go(Math.max(at, 0));
 }
 
+// Where it is begun: at the token that was forced, else at the first word of its own.
+const opening = (scene) => (forced(scene) ? scene.begun - 1 : Math.max(firstWord(scene) - scene.asked.length + scene.target.length, 0));
+
+// Whether its text goes on from a token that was forced: the last of those that it begins with.
+const forced = ({ begun, target }) => begun > 0 && begun < target.length;
+
+// What it was forced from: the scene of the same text that begins with fewer of its tokens, and with as many as can be.
+function origin(scenes, scene) {
+  const fits = (one) => one !== scene && one.given === scene.given && one.of === scene.of && one.begun < scene.begun && (one.begun === 0 || forced(one))
+    && scene.target.slice(0, one.begun).every((token, i) => one.target[i] === token); // prettier-ignore
+  return scenes.filter(fits).reduce((best, one) => (best === null || one.begun > best.begun ? one : best), null);
+}
+
 function draw(root, context) {
   const { scene, layer, heads, state, sides, open, data, say } = context;
   const written = scene.sides.find(({ name }) => name === "target") ?? scene.sides[0];
@@ -44,14 +57,16 @@ function draw(root, context) {
   const skipped = written.texts.length - scene.target.length; // rows before the first token of its own
   const own = scene.target.length;
   const row = (step) => (scene.sides.length > 1 ? skipped + step : skipped + step - 1); // a decoder alone writes one ahead
-  const step = Math.min(state.now.step ?? own - 1, own - 1);
+  const step = Math.min(state.now.step ?? opening(scene), own - 1);
   const known = row(step) >= 0;
+  const mark = forced(scene) ? scene.begun - 1 : null;
+  const back = mark === null ? null : origin(context.scenes, scene);
   const groups = read.texts.map((text, t) => ({ text, members: [t] }));
   let shares = read.texts.map(() => 0);
 
   const from = read.texts.map((text, t) => el("button", { type: "button", class: `token${read.words[t] === null ? " parks" : ""}`, tabindex: t ? -1 : 0,
     onpointerenter: () => users(t), onfocus: () => users(t), onpointerleave: () => users(null), onblur: () => users(null) }, shown(text))); // prettier-ignore
-  const to = scene.target.map((_, at) => el("button", { type: "button", class: `token${at === step ? " from" : ""}${at > step ? " ahead" : ""}`,
+  const to = scene.target.map((_, at) => el("button", { type: "button", class: `token${at === step ? " from" : ""}${at > step ? " ahead" : ""}${at === mark ? " forced" : ""}`, title: at === mark ? "This token was forced: the model went on from here" : null,
     "aria-pressed": String(at === step), onclick: () => state.set({ step: at }), onpointerenter: () => preview(at), onpointerleave: () => users(null) }, shown(written.texts[skipped + at]))); // prettier-ignore
   const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
   const board = el("div", { class: "lines apart" }, svg, el("div", { class: "line" }, el("span", { class: "side" }, "looked at"), ...from),
@@ -77,7 +92,10 @@ function draw(root, context) {
 
   let asked = null;
   // Which of the written tokens look at one that is read; null: none is pointed at any more.
-  async function users(t) {
+  const users = (t) => pointedAt(t).catch((error) => say(error.message, true));
+  const preview = (at) => previewed(at).catch((error) => say(error.message, true));
+
+  async function pointedAt(t) {
     asked = t;
     for (const token of to) token.style.removeProperty("--share");
     if (t === null) {
@@ -94,7 +112,7 @@ function draw(root, context) {
   }
 
   // What another token looked at, while it is pointed at: a click goes there.
-  async function preview(at) {
+  async function previewed(at) {
     if (at === step || row(at) < 0) return;
     asked = `${at}`;
     const lines = await data.looked(scene, layer, [row(at)], false);
@@ -111,7 +129,7 @@ function draw(root, context) {
     const name = `${shown(text)}, ${percent(probability, probability < 0.01 ? 3 : 1)}`;
     const body = [el("span", { class: "bar" }, el("i", wide(probability))), el("span", {}, shown(text)), el("small", {}, percent(probability, probability < 0.01 ? 3 : 1))];
     if (taken || !data.asks) return el("li", { class: taken ? "taken" : "", "aria-label": name }, ...body);
-    const force = () => open(scene.given, [...scene.target.slice(0, step), id]);
+    const force = () => open(scene.given, [...scene.target.slice(0, step), id], null, { step });
     return el("li", {}, el("button", { type: "button", "aria-label": `${name}: write this, and go on`, title: "Write this instead, and let the model go on", onclick: force }, ...body));
   }));
 
@@ -139,9 +157,13 @@ function draw(root, context) {
     el("button", { type: "button", onclick: () => go(step - 1), disabled: step <= 0 }, "Back"),
     el("button", { type: "button", onclick: () => go(step + 1), disabled: step >= own - 1 }, "Step"),
     el("button", { type: "button", "aria-pressed": String(playing !== null), data: { plays: "" }, onclick: () => play(state, go, step, own) }, playing ? "Stop" : "Play"),
-    el("span", {}, own ? `token ${step + 1} of ${own}` : "nothing was written"), pace(state)); // prettier-ignore
+    el("span", {}, own ? `token ${step + 1} of ${own}${step === mark ? ", forced" : ""}` : "nothing was written"), pace(state),
+    ...(mark === null || !(back || data.asks) ? [] : [el("button", { type: "button", title: "To what was written before this token was forced",
+      onclick: () => (back ? context.turn(context.scenes.indexOf(back), { step: mark }) : open(scene.given, null, null, { step: mark })) }, "Undo the forcing")])); // prettier-ignore
 
+  const coming = known ? look() : null;
   const copied = known && copies(context, "what it looked at", {
+    ready: () => coming,
     nodes: () => [board, using],
     table: () => [["looked at", "share"], ...read.texts.map((text, t) => [text, shares[t]])],
     python: () => python.row(context, { members: [row(step)] }, groups, false),
@@ -163,10 +185,10 @@ function draw(root, context) {
     : [];
   root.replaceChildren(board, using, bar, ...[copied, reference].filter(Boolean), cutting,
     el("div", { class: "beside" }, el("section", {}, el("h2", {}, "What could stand here"), list, copiedList || null), el("section", {}, ...beam))); // prettier-ignore
-  root.repaint = null;
+  root.repaint = () => {}; // nothing here hangs on a pin
   root.resized = ribbons;
   ribbons();
-  if (known) look().catch((error) => say(error.message, true));
+  coming?.catch((error) => say(error.message, true));
 }
 
 export const stage = {

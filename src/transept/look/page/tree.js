@@ -1,13 +1,11 @@
 // The beam as a tree: what was weighed at each step, what lived on, what was dropped, and the ends that were found.
 
 import { copies, unscrolled } from "./copy.js";
-import { drawn, el, shown } from "./dom.js";
+import { drawn, el, fixed, shown } from "./dom.js";
 import * as python from "./python.js";
 
 const [HIGH, GAP, NARROW, BROAD, LETTER, NUMBER] = [26, 30, 72, 190, 8, 62];
 const STATES = { lives: "lives on", ended: "ended", dropped: "dropped" };
-
-const minus = (number, digits) => `${number < 0 ? "−" : ""}${Math.abs(number).toFixed(digits)}`;
 
 // Where everything stands: columns of steps, in each the branches from the best downwards.
 function placed(steps) {
@@ -36,13 +34,13 @@ function board(context, { steps, found, stops }, caption) {
   const forcing = scene.target.slice(0, scene.begun);
   const nodes = steps.map((step, s) => step.map(([token, text, , logprob, total, state], b) => {
     const rank = finals.get(`${s} ${b}`);
-    const told = `step ${s + 1}: ${shown(text)}, sum ${minus(total, 2)}, ${rank === undefined ? STATES[state] : `found as number ${rank + 1}`}`;
+    const told = `step ${s + 1}: ${shown(text)}, sum ${fixed(total, 2)}, ${rank === undefined ? STATES[state] : `found as number ${rank + 1}`}`;
     const goes = data.asks && !stops.includes(token);
     const force = () => open(scene.given, [...forcing, ...way(steps, s, b).map(([i, j]) => steps[i][j][0])]);
     return el("button", { type: "button", class: `branch ${state}${rank === undefined ? "" : " found"}`, tabindex: -1, "aria-label": goes ? `${told}: write this, and go on` : told,
       style: { left: `${columns[s].left}px`, top: `${HIGH * b}px`, width: `${columns[s].width}px` }, data: { step: s, branch: b },
       onclick: goes && force, onfocus: () => tell(s, b), onpointerenter: () => tell(s, b) },
-      el("span", {}, shown(text)), el("small", {}, rank === undefined ? minus(total, 2) : `${rank + 1}.`)); // prettier-ignore
+      el("span", {}, shown(text)), el("small", {}, rank === undefined ? fixed(total, 2) : `${rank + 1}.`)); // prettier-ignore
   }));
   const lines = steps.map((step, s) => step.map(([, , parent, , , state], b) => {
     if (parent === null) return null;
@@ -62,8 +60,8 @@ function board(context, { steps, found, stops }, caption) {
     }
     const [, text, , logprob, total, state] = steps[s][b];
     const rank = finals.get(`${s} ${b}`);
-    const end = rank === undefined ? STATES[state] : `found as number ${rank + 1}, score ${minus(found[rank][2], 4)}`;
-    caption.textContent = `Step ${s + 1}, number ${b + 1} of ${steps[s].length}: ${on.map(([i, j]) => shown(steps[i][j][1])).join(" · ")}. log P(${shown(text)}) = ${minus(logprob, 3)}, with all before it ${minus(total, 3)}; ${end}.`;
+    const end = rank === undefined ? STATES[state] : `found as number ${rank + 1}, score ${fixed(found[rank][2], 4)}`;
+    caption.textContent = `Step ${s + 1}, number ${b + 1} of ${steps[s].length}: ${on.map(([i, j]) => shown(steps[i][j][1])).join(" · ")}. log P(${shown(text)}) = ${fixed(logprob, 3)}, with all before it ${fixed(total, 3)}; ${end}.`;
   }
 
   function go(s, b) {
@@ -101,7 +99,7 @@ export function tree(context) {
     }
     const { whole, tell, go, columns } = board(context, told, caption);
     const ends = el("ol", { class: "ends", "aria-label": "What was found" }, ...told.found.map(([s, b, score, finish, text], rank) =>
-      el("li", {}, el("button", { type: "button", onclick: () => go(s, b), onpointerenter: () => tell(s, b) }, el("small", {}, `${rank + 1}.`), el("small", {}, minus(score, 4)),
+      el("li", {}, el("button", { type: "button", onclick: () => go(s, b), onpointerenter: () => tell(s, b) }, el("small", {}, `${rank + 1}.`), el("small", {}, fixed(score, 4)),
         el("span", {}, shown(text)), finish === "length" ? el("small", {}, "cut at its length") : "")))); // prettier-ignore
     const scrolled = el("div", { class: "scrolled" }, whole);
     const copied = copies(context, "the beam", {

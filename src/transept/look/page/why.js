@@ -1,15 +1,16 @@
 // Why: what one written token, or a class, hangs on, a signed bar for each word that was read.
 
-import { el, percent, shown, toggle, wide } from "./dom.js";
+import { el, fixed, percent, shown, signed, toggle, wide } from "./dom.js";
 import { hue } from "./atlas.js";
 import { fits, ways } from "./ways.js";
 import { groups } from "./words.js";
-import { outputs, signed } from "./cuts.js";
+import { firstWord, outputs } from "./cuts.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
 
 const SIDE = 320;
 const LARGE = 0.1; // of what the bars should add up to
+const FULL = { probability: 0.1, logit: 0.5, share: 0.1 }; // a bar of the whole width, where none is longer
 const METHODS = {
   "leave-one-out": ["left out, one at a time", "How much less probable it is without the word, measured: no attention sees it. No estimate, and what two words say together is counted for neither."],
   integrated: ["integrated gradients", "The slope of the logit along a way from nothing to the words; the bars add up to the change, but for the error."],
@@ -25,11 +26,11 @@ function bar(text, value, most, parks) {
 }
 
 // The places of a picture, blue where they speak for the answer.
-function places(side, numbers, scene) {
+function places(side, numbers, scene, least) {
   const [rows, columns] = side.grid;
   const before = side.texts.length - rows * columns;
   const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img", "aria-label": "The picture's places: blue speak for the answer, orange against it" });
-  const most = Math.max(...numbers.slice(before).map(Math.abs), 1e-12);
+  const most = Math.max(...numbers.slice(before).map(Math.abs), least);
   const [plus, less] = [hue("--hue"), hue("--other")];
   const pen = canvas.getContext("2d");
   const image = pen.createImageData(columns, rows);
@@ -53,8 +54,8 @@ function agreement({ methods, table }) {
 
 // What each layer would have said in its place, the last on top as in the rail.
 function strip(lines, text) {
-  const row = ([said, best, own], depth) => el("tr", { class: said === text ? "same" : null }, el("th", { scope: "row" }, depth === 0 ? "what entered" : String(depth)), el("td", {}, el("bdi", {}, shown(said))), el("td", {}, best.toFixed(3)),
-    el("td", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", wide(own)))), el("td", {}, own.toFixed(3)));
+  const row = ([said, best, own], depth) => el("tr", { class: said === text ? "same" : null }, el("th", { scope: "row" }, depth === 0 ? "what entered" : String(depth)), el("td", {}, el("bdi", {}, shown(said))), el("td", {}, fixed(best, 3)),
+    el("td", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", wide(own)))), el("td", {}, fixed(own, 3)));
   return el("table", { class: "lens" }, el("thead", {}, el("tr", {}, ...["after layer", "would say", "P", "", `P(${shown(text)})`].map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))))),
     el("tbody", {}, ...lines.map(row).reverse())); // prettier-ignore
 }
@@ -67,11 +68,11 @@ function rivals(scene, chosen) {
 }
 
 function told({ unit, value, baseline, apart, probability }, text, rival) {
-  const parts = [`P(${shown(text)}) = ${probability.toFixed(3)}.`];
+  const parts = [`P(${shown(text)}) = ${fixed(probability, 3)}.`];
   if (rival && unit !== "share") parts.push(`Blue speaks for ${shown(text)}, orange for ${shown(rival)}: the ${unit} is the difference of the two.`);
-  if (apart !== null) parts.push(`The ${unit} is ${value.toFixed(3)}, and ${baseline.toFixed(3)} of nothing; the bars add up to the difference but for ${apart.toFixed(3)}.`);
+  if (apart !== null) parts.push(`The ${unit} is ${fixed(value, 3)}, and ${fixed(baseline, 3)} of nothing; the bars add up to the difference but for ${fixed(apart, 3)}.`);
   if (apart !== null && apart > LARGE * Math.abs(value - baseline)) parts.push("That is much: trust these bars little.");
-  if (apart === null) parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${value.toFixed(3)}.`, share: "Bars are shares." }[unit]);
+  if (apart === null) parts.push({ probability: "Bars are what the probability loses.", logit: `Bars are parts of the logit's slope; the logit is ${fixed(value, 3)}.`, share: "Bars are shares." }[unit]);
   return parts.join(" ");
 }
 
@@ -80,7 +81,7 @@ function draw(root, context) {
   const texts = outputs(scene);
   const { now } = state;
   const method = now.method in METHODS ? now.method : "leave-one-out";
-  const chosen = Math.min(now.output ?? (scene.answers.length ? 0 : texts.length - 1), texts.length - 1);
+  const chosen = Math.min(now.output ?? (scene.answers.length ? 0 : firstWord(scene)), texts.length - 1);
   const tokens = texts.map((text, k) =>
     el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k, against: null }) }, shown(text)));
   const select = el("select", { "aria-label": "By", onchange: () => state.set({ method: select.value }) },
@@ -101,8 +102,9 @@ function draw(root, context) {
   const bars = el("div");
   root.replaceChildren(el("div", { class: "why" },
     el("div", { class: "line", role: "group", "aria-label": "What is explained" }, el("span", { class: "side" }, scene.answers.length ? "class" : "written"), ...tokens),
-    el("p", {}, el("label", {}, "rather than ", against), " ", el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, METHODS[method][1]), el("p", { class: "chips" }, measure, ...(shows ? [show] : [])), meter, ...(shows && now.way ? [ways(context, chosen, texts[chosen])] : []), depths)); // prettier-ignore
-  root.repaint = root.resized = null;
+    el("p", {}, el("label", {}, "rather than ", against), " ", el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, scene.sides[0].grid ? METHODS[method][1].replaceAll("word", "place") : METHODS[method][1]), el("p", { class: "chips" }, measure, ...(shows ? [show] : [])), meter, ...(shows && now.way ? [ways(context, chosen, texts[chosen])] : []), depths)); // prettier-ignore
+  root.repaint = () => {}; // nothing here hangs on a pin
+  root.resized = null;
   const foretold = () => data.lens(scene, chosen).then((lines) => {
     const table = strip(lines, texts[chosen]);
     depths.replaceChildren(el("h2", {}, "What each layer would have said, were it the last"), el("div", { class: "table" }, table), copies(context, "what each layer says", {
@@ -124,7 +126,7 @@ function draw(root, context) {
       })).filter((word) => word.last);
       return { side, words, numbers };
     });
-    const most = Math.max(...shares.flatMap(({ words }) => words.map(({ value }) => Math.abs(value))), 1e-12);
+    const most = Math.max(...shares.flatMap(({ words }) => words.map(({ value }) => Math.abs(value))), FULL[found.unit]);
     if (shares.length > 1) {
       const lengths = shares.map(({ words }) => words.reduce((sum, { value }) => sum + Math.abs(value), 0));
       result.textContent += ` Of the bars' length what was read has ${percent(lengths[0] / (lengths[0] + lengths[1] || 1))}, what stood before ${percent(lengths[1] / (lengths[0] + lengths[1] || 1))}.`;
@@ -132,7 +134,7 @@ function draw(root, context) {
     const titles = { source: "What was read", given: "What stood before", text: "What was read", picture: "What was seen" };
     bars.replaceChildren(...shares.flatMap(({ side, words, numbers }) => [
       el("h2", {}, titles[side.name] ?? side.name),
-      side.grid ? places(side, numbers, scene) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
+      side.grid ? places(side, numbers, scene, FULL[found.unit] / numbers.length) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
     ]));
     const copied = copies(context, "what it hangs on", {
       nodes: () => [result, ...[...bars.children].filter((one) => one !== copied)],
@@ -150,7 +152,7 @@ export const why = {
   name: "why",
   title: "Why",
   tools: ["pieces"],
-  note: "Blue speaks for what was written, orange against it.",
+  note: (scene) => `Blue speaks for ${scene.answers.length ? "the class" : "what was written"}, orange against it.`,
   fits: (scene, data) => data.asks && scene.asked.length > 0,
   draw,
 };
