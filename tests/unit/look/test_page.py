@@ -16,7 +16,7 @@ from transept.inspect.rollout import Step, rolled
 from transept.look import asking, files
 from transept.look import scene as scene_
 from transept.look.files import alone
-from transept.look.stage import Stage
+from transept.look.stage import Scenes, Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, seer, translator, writer
 
@@ -44,8 +44,10 @@ def test_a_word_tells_what_it_looks_at(page: Page) -> None:
         until(page, "!location.hash.includes('pin')")
         page.keyboard.press("]")
         page.locator("#where", has_text="encoder layer 2, head 1").wait_for()
+        until(page, f"{FOCUSED} === 'cat'")  # the page is drawn anew, and the keyboard stays where it was
         page.get_by_role("button", name="head 3", exact=True).click(modifiers=["Shift"])
         page.locator("#where", has_text="encoder layer 2, mean of heads 1, 3").wait_for()
+        until(page, f"{FOCUSED} === 'head 3'")
         page.get_by_role("button", name="head 4", exact=True).focus()
         page.keyboard.press("Shift+Enter")
         page.locator("#where", has_text="mean of heads 1, 3, 4").wait_for()
@@ -59,6 +61,137 @@ def test_a_word_tells_what_it_looks_at(page: Page) -> None:
         page.get_by_role("button", name="copy link").click()
         page.get_by_text("Copied: the link").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == page.url
+        page.get_by_role("button", name="encoder layer 1", exact=True).focus()
+        page.keyboard.press("Enter")
+        page.locator("#where", has_text="encoder layer 1").wait_for()
+        until(page, f"{FOCUSED} === 'encoder layer 1'")
+        assert page.locator("[role=tab][tabindex='0']").all_inner_texts() == ["Words"]
+        page.get_by_role("tab", name="Words").focus()
+        page.keyboard.press("ArrowLeft")
+        until(page, f"{FOCUSED} === 'Compare'")
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.locator(".cell").first.wait_for()
+        until(page, f"{FOCUSED} === 'Heads'")
+        assert page.locator("#status").inner_text() == ""  # what was said of another view
+        assert page.locator("[role=tab]").evaluate_all(
+            "all => all.map((one) => [one.ariaSelected, one.tabIndex, one.getAttribute('aria-controls')])"
+        ) == [[str(at == 1).lower(), 0 if at == 1 else -1, "view"] for at in range(4)]
+        assert page.locator("[role=tabpanel]").get_attribute("aria-labelledby") == "tab-heads"
+        assert page.locator(".numbers span").all_inner_texts() == ["head 1", "2", "3", "4"]
+        page.locator(".cell").nth(1).focus()
+        page.keyboard.press("Enter")  # another view, in which there is no such thing
+        page.locator("#where", has_text="encoder layer 1, head 2").wait_for()
+        until(page, "document.activeElement.id === 'view'")
+
+
+def test_a_page_opens_on_a_word_that_shows_something(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open(TEXT)
+    words = ["the", "cat", "sat", "on", "the", "mat"]
+    with Shown(stage) as address:
+        for layer in (0, 1):
+            for head in range(4):
+                page.goto("about:blank")
+                page.goto(f"{address}#layer={layer}&head={head}")
+                shares = stage.weights(number, layer)[head, 1:7, 1:7] * (1 - np.eye(6))
+                most = shares.max(1)
+                best = next((at for at, share in enumerate(most) if share >= 0.15), int(most.argmax()))
+                page.locator(".caption", has_text=f"head {head + 1}: {words[best]} looks at").wait_for()
+                assert page.locator(".asking .token.from").get_attribute("data-at") == str(best + 1)
+        strip = page.locator(".strip canvas")
+        box = strip.bounding_box()
+        strip.hover(position={"x": 30 + (box["width"] - 30) / 9 * 2.5, "y": 8})
+        share = stage.weights(number, 1)[3, best + 1, 2]
+        assert strip.get_attribute("title") == f"encoder layer 2: cat {100 * share:.1f} %"
+
+
+def test_what_the_server_refuses_is_told_in_every_view(page: Page) -> None:
+    stage = Stage(writer().loaded)
+    stage.open("the cat", most=4)
+    gone = "there is no scene 1"
+    with Shown(stage) as address:
+        for view, said, point, wrong in (
+            ("words", "looks at", ".token", ".caption.wrong"),
+            ("stage", "looked at", ".lines .line:nth-child(2) .token", "#status.wrong"),
+        ):
+            page.goto("about:blank")
+            page.goto(f"{address}#view={view}&pieces=true&layer=1")
+            page.locator(".caption", has_text=said).wait_for()
+            kept, stage._scenes = stage._scenes, Scenes()
+            page.locator(point).last.hover()
+            page.locator(wrong, has_text=gone).wait_for()
+            page.locator("h1").hover()  # away from it, which asks as well
+            page.get_by_role("tab", name="Heads").click()
+            page.locator("#status.wrong", has_text=gone).wait_for()
+            stage._scenes = kept
+
+
+def test_words_can_be_read_however_strong_their_tint(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(address)
+        page.locator(".caption", has_text="looks at").wait_for()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            for kind in ("token", "token parks", "token ahead", "token against", "token parks against", "token from"):
+                found = page.evaluate(CONTRASTS, kind)
+                assert len(found) == 18
+                assert min(found) >= 4.5, (scheme, kind, found)
+                assert max(found) > min(found), "it is tinted"
+
+
+# The contrast of a word with its ground, by the rule of WCAG 2, for every strength of its tint.
+CONTRASTS = """(kind) => {
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (text) => {
+    pen.fillStyle = text;
+    pen.fillRect(0, 0, 1, 1);
+    const parts = [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((one) => one / 255);
+    const [r, g, b] = parts.map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const token = document.createElement("button");
+  token.className = kind;
+  token.disabled = true;
+  document.querySelector(".line").append(token);
+  const found = [...Array(18).keys()].map((i) => {
+    token.style.setProperty("--share", i / 20);
+    const style = getComputedStyle(token);
+    const [one, other] = [light(style.color), light(style.backgroundColor)].sort((a, b) => b - a);
+    return (one + 0.05) / (other + 0.05);
+  });
+  token.remove();
+  return found;
+}"""
+FOCUSED = "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent)"
+
+
+def test_what_is_copied_waits_for_what_is_shown(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    page.add_init_script(
+        "const own = fetch; window.fetch = async (...told) => {"
+        " if (/looked/.test(told[0])) await new Promise((done) => setTimeout(done, 600)); return own(...told); }"
+    )
+    with Shown(stage) as address:
+        page.goto(f"{address}#pin=2")
+        page.get_by_role("button", name="Copy the Python for what a word looks at").click()
+        page.get_by_text("Copied: the Python").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()").startswith("import transept")
+
+
+def test_numbers_have_one_minus_and_zero_has_none(page: Page) -> None:
+    with Shown(Stage(filler().loaded)) as address:
+        page.goto(address)
+        told = """async (address) => {
+          const { fixed, percent, signed } = await import(`${address}page/dom.js`);
+          return [fixed(-0.0004, 3), fixed(-3.63, 2), signed(-0.0004, 3), signed(0.0004, 3), signed(0.01),
+            signed(-0.01), percent(-0.2)];
+        }"""
+        assert page.evaluate(told, address) == ["0.000", "−3.63", "0.000", "0.000", "+0.01", "−0.01", "−20 %"]
 
 
 def test_the_keyboard_walks_through_the_words(page: Page) -> None:
@@ -125,6 +258,13 @@ def test_a_translation_is_stepped_through_and_forced(page: Page) -> None:
         forced = stage.told()["scenes"][-1]["target"]
         assert forced[0] == told["target"][0]
         assert forced[1] != told["target"][1]
+        page.get_by_text(f"token 2 of {len(forced)}, forced").wait_for()
+        marked = page.locator(".token.forced")
+        assert (marked.count(), marked.get_attribute("aria-pressed")) == (1, "true")
+        page.get_by_role("button", name="Undo the forcing").click()
+        page.get_by_text("token 2 of 12", exact=True).wait_for()
+        assert page.locator(".token.forced").count() == 0
+        assert page.locator("#scenes").input_value() == "0"
 
 
 def said(told: dict[str, Any], shares: np.ndarray[Any, Any]) -> str:
@@ -186,6 +326,12 @@ def before_the_last(page: Page, address: str, shares: np.ndarray[Any, Any]) -> N
     for _ in range(14):
         page.keyboard.press("+")
     page.get_by_text("what is in view, at most 64 of each").wait_for()
+    page.goto(f"{address}#view=matrix&layer=1&pin=1")
+    page.get_by_text("The numbers").click()
+    page.locator("tbody td").first.wait_for()
+    page.keyboard.press("Escape")
+    until(page, "!location.hash.includes('pin')")
+    assert page.locator("details[open] tbody td").count() > 0
 
 
 def test_heads_are_sorted_filtered_and_seen_large(page: Page) -> None:
@@ -281,6 +427,7 @@ def test_a_link_and_a_head_are_cut_and_the_change_is_measured(page: Page) -> Non
         page.locator(".cutting p .number").first.wait_for()
         page.get_by_role("tab", name="Heads").click()
         off = page.locator("button.off").last
+        assert off.inner_text() == "switch off"
         off.focus()
         page.keyboard.press("Enter")
         last = len(told["layers"]) - 1
@@ -312,10 +459,19 @@ def test_why_a_token_was_written(page: Page, monkeypatch: pytest.MonkeyPatch) ->
     stage = Stage(translator().loaded)
     told = stage.scene(number := stage.open("a small house"))
     with Shown(stage) as address:
+        page.goto(f"{address}#view=why")
+        words = told["sides"][1]["words"][-len(told["target"]) :]
+        first = next((at for at, word in enumerate(words) if word is not None), 0)
+        pressed = "[...document.querySelectorAll('.why .line .token')].findIndex((one) => one.ariaPressed === 'true')"
+        until(page, f"{pressed} === {first}")
         page.goto(f"{address}#view=why&output=4&pieces=true")
         bars = page.locator(".signs").first.locator("li")
         bars.first.wait_for()
         found = stage.why(number, 4, "leave-one-out")
+        values = [abs(value) for side in found["sides"].values() for value in side]
+        width = float(page.evaluate("document.querySelector('.signs .sign i').style.width").removesuffix("%"))
+        wanted_width = 50 * abs(found["sides"]["source"][0]) / max(*values, 0.1)
+        assert width == pytest.approx(wanted_width, abs=0.06), "what is small looks small"
         shown = [text.replace("−", "-") for text in bars.locator("small").all_inner_texts()]
         np.testing.assert_allclose([float(text) for text in shown], found["sides"]["source"], rtol=0, atol=6e-4)
         assert page.locator(".signs").nth(1).locator("li").count() == found["at"] + 1  # what stood before it
@@ -457,6 +613,9 @@ def test_several_places_of_a_picture_are_held_and_their_mean_is_shown(page: Page
 def test_a_text_is_asked_for_and_a_long_one_refused(page: Page) -> None:
     with Shown(Stage(filler().loaded)) as address:
         page.goto(address)
+        page.get_by_text("Write a text above, and look.").wait_for()
+        page.get_by_role("button", name="Look", exact=True).click()
+        page.locator("#status.wrong", has_text="There is nothing to look at yet: write a text first.").wait_for()
         page.get_by_label("Text", exact=True).fill("a dog sat")
         page.get_by_role("button", name="Look", exact=True).click()
         page.get_by_role("button", name="dog").wait_for()

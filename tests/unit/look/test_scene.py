@@ -267,6 +267,16 @@ def test_heads_are_called_by_what_they_do_and_the_best_comes_first() -> None:
     (found,), first = labelled([layer], read)
     assert found.labels == ("broad", "previous word")
     assert first == (0, 1)
+    marked = Side("text", ("[CLS]", "the", "cat", ".", "[SEP]"), (None, 0, 1, 2, None))
+    columns = [torch.eye(5)[[at] * 5] for at in (0, 4)]
+    for side, labels in (
+        (marked, ("ends and marks", "ends and marks")),
+        (replace(marked, words=(5, 0, 1, 2, None)), ("first word", "ends and marks")),  # nothing is put before it
+    ):
+        kept = Record()
+        kept.add("a", Made(torch.stack(columns)[None]))
+        ((found,), _) = labelled([Seen("a", "encoder", 1, "text", "text", kept, 5)], Read("", (side,), read.example))
+        assert found.labels == labels
 
 
 def filler_example() -> Example:

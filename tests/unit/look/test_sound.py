@@ -76,6 +76,12 @@ def test_a_frame_looks_and_the_cursor_follows(page: Page, tmp_path: Path, served
         page.goto(f"{root if served else html.as_uri()}#layer=1&head=2")
         page.get_by_text("encoder layer 2, head 3: the frame at 0.00 s").wait_for()
         track = page.get_by_role("slider", name="The frame that looks")
+        assert page.locator(".strip-name").all_inner_texts() == [
+            "the wave",
+            "what the frame looks at",
+            "the same in every layer, 2 (top) to 1",
+        ]
+        assert page.get_by_role("button", name="pieces of words").count() == 0
         box = track.bounding_box()
         track.hover(position={"x": box["width"] * 20.5 / 49, "y": 60})
         page.get_by_text("the frame at 0.40 s").wait_for()

@@ -138,8 +138,8 @@ function draw(root, given) {
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
   const blocks = roles.map((role) => {
     const own = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
-    return el("section", { class: "atlas" }, el("h2", {}, { cross: "decoder → source" }[role] ?? role),
-      el("div", { class: "row numbers", "aria-hidden": "true" }, el("b", {}, "layer"), ...[...Array(Math.max(...own.map(([layer]) => layer.shape[0]))).keys()].map((head) => el("span", {}, head === 0 ? "head 1" : String(head + 1)))),
+    return el("section", { class: "atlas" }, el("h2", {}, `${{ cross: "decoder → source" }[role] ?? role}, a row for each layer`),
+      el("div", { class: "row numbers", "aria-hidden": "true" }, el("b", {}), ...[...Array(Math.max(...own.map(([layer]) => layer.shape[0]))).keys()].map((head) => el("span", {}, head === 0 ? "head 1" : String(head + 1)))),
       ...own.map(([layer, index]) => {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
