@@ -265,6 +265,10 @@ def test_a_picture_is_compared_place_by_place(page: Page) -> None:
     with Shown(stage) as address:
         page.goto(f"{address}#view=compare&layer=1&head=2")
         page.locator(".caption", has_text="class: ").wait_for()
+        assert page.locator(".caption", has_text="On what is no place: ").count() == 1
+        said = page.locator("body").inner_text()
+        assert "points" in said
+        assert [one for one in ("word", "ends and marks", "text alone") if one in said] == []
         page.get_by_text("All places").click()
         shown_shares = [shares for _, shares in rows(page, 1)]
         wanted = 100 * np.stack([a[0], b[0], a[0] - b[0]], 1)
@@ -280,6 +284,7 @@ def test_a_picture_is_compared_place_by_place(page: Page) -> None:
         assert rows(page)[0][1][2] == pytest.approx(100 * (a[8] - b[8])[best], abs=0.051)
         page.evaluate("location.hash = 'view=matrix&layer=1&head=2&other=1:'")
         page.get_by_text("Orange: more in").wait_for()
+        assert page.get_by_label("Subtract:").input_value() == "1:"
         np.testing.assert_allclose(cells(page), 100 * (a - b).ravel(), rtol=0, atol=0.06)
 
 

@@ -265,6 +265,13 @@ def test_a_translation_is_stepped_through_and_forced(page: Page) -> None:
         page.get_by_text("token 2 of 12", exact=True).wait_for()
         assert page.locator(".token.forced").count() == 0
         assert page.locator("#scenes").input_value() == "0"
+        page.set_viewport_size({"width": 390, "height": 800})
+        below = """() => {
+          const line = document.querySelectorAll(".apart .line")[1];
+          const [name, ...tokens] = [...line.children].map((one) => one.getBoundingClientRect());
+          return tokens.every(({ bottom }) => bottom <= name.top);
+        }"""
+        until(page, f"({below})()")  # no ribbon goes through the name of what it ends at
 
 
 def said(told: dict[str, Any], shares: np.ndarray[Any, Any]) -> str:
@@ -524,6 +531,8 @@ def test_why_a_picture_is_of_a_class(page: Page) -> None:
         page.goto(f"{address}#view=why")
         page.locator(".why canvas.over").wait_for()
         assert page.locator(".why canvas.over").evaluate("one => [one.width, one.height]") == [4, 4]
+        page.get_by_text("Blue speaks for the class, orange against it.").wait_for()
+        assert "without the place" in page.locator(".why").inner_text()
 
 
 @pytest.mark.parametrize("served", [True, False])
@@ -557,6 +566,10 @@ def test_arcs_are_drawn_behind_the_words_of_a_narrow_page(page: Page) -> None:
         clear = """() => [...document.querySelectorAll(".token")].filter((token) =>
           /transparent|, 0\\)|\\/ 0\\.?\\d*\\)/.test(getComputedStyle(token).backgroundColor)).length"""
         assert page.evaluate(clear) == 0  # no word lets an arc through
+        page.get_by_role("tab", name="Heads").click()
+        page.locator(".cell").first.wait_for()
+        cut = "[...document.querySelectorAll('.atlas .row')].filter((row) => row.scrollWidth > row.clientWidth + 1).length"
+        assert page.evaluate(cut) == 0  # every head is there without scrolling
 
 
 def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:
