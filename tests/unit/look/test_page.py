@@ -568,8 +568,8 @@ def test_arcs_are_drawn_behind_the_words_of_a_narrow_page(page: Page) -> None:
         assert page.evaluate(clear) == 0  # no word lets an arc through
         page.get_by_role("tab", name="Heads").click()
         page.locator(".cell").first.wait_for()
-        cut = "[...document.querySelectorAll('.atlas .row')].filter((row) => row.scrollWidth > row.clientWidth + 1).length"
-        assert page.evaluate(cut) == 0  # every head is there without scrolling
+        cut = "(all) => all.filter((row) => row.scrollWidth > row.clientWidth + 1).length"
+        assert page.locator(".atlas .row").evaluate_all(cut) == 0  # every head is there without scrolling
 
 
 def test_a_picture_is_looked_at_place_by_place(page: Page) -> None:
