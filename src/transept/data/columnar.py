@@ -157,18 +157,12 @@ def _of_files(path: Path) -> tuple[Any, str]:
     import datasets
     import pyarrow
 
-    files = parts(path)
+    files, one, told = parts(path), PART.fullmatch(path.name), "Parquet"
     if files:
         _demand_whole(path, files)
         told = f"Parquet in {len(files)} files"
-    else:
-        one = PART.fullmatch(path.name)
-        alone = one is None or int(one["count"]) == 1
-        told = (
-            "Parquet"
-            if one is None or alone
-            else f"Parquet, one of {int(one['count'])} files of {one['table']}.parquet"
-        )
+    elif one is not None and int(one["count"]) > 1:
+        told = f"Parquet, one of {int(one['count'])} files of {one['table']}.parquet"
     tables = [_table(file) for file in files or [path]]
     try:
         whole = pyarrow.concat_tables(tables)

@@ -23,7 +23,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """ "bfloat16"."""
+        """As torch spells it: bfloat16."""
         return str(self.dtype).removeprefix("torch.")
 
     def beside(self) -> str:

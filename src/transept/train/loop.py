@@ -106,6 +106,7 @@ class Trainer(Generic[AnyBatch]):
         self.task, self.config, self.run, self.workers, self.log, self.keep = task, config, run, workers, log, keep
         self.device = choose_device(config.device, workers.local)
         self.precision = choose_precision(config.precision, self.device)
+        self.rates = config.rates
         torch.manual_seed(config.seed)
         self.model = build(task, config).to(self.device)
         self.flat = Flat(self.model, self.precision.dtype, config.optimizer.decay)
@@ -188,7 +189,7 @@ class Trainer(Generic[AnyBatch]):
         self.model.train()
         place = (self.config.seed, before.epoch)
         sums = gather(self.task, self.model, self.flat, batches, chosen, place, self.workers, self.scale, wishes)
-        rate = rate_at(before.update + 1, self.config.rates)
+        rate = rate_at(before.update + 1, self.rates)
         step = self.optimizer.step(rate, sums.tokens)
         self.progress = before.after(len(chosen), sums.tokens, sums.seconds)
         if self.scale:

@@ -1,20 +1,11 @@
 """The page in a real browser: what it shows are the numbers, by mouse and keyboard, and text stays text."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from transept.errors import UsageError
-from transept.inspect.attribution import input_x_gradient
-from transept.inspect.contributions import contributions
-from transept.inspect.lens import lens
-from transept.inspect.rollout import Step, rolled
-from transept.look import asking, files
-from transept.look import scene as scene_
 from transept.look.files import alone
 from transept.look.stage import Scenes, Stage
 from unit.look.browsed import Shown, until
@@ -144,6 +135,8 @@ def test_words_can_be_read_however_strong_their_tint(page: Page) -> None:
 
 
 # The contrast of a word with its ground, by the rule of WCAG 2, for every strength of its tint.
+
+
 CONTRASTS = """(kind) => {
   const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const light = (text) => {
@@ -166,6 +159,8 @@ CONTRASTS = """(kind) => {
   token.remove();
   return found;
 }"""
+
+
 FOCUSED = "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent)"
 
 
@@ -279,278 +274,6 @@ def said(told: dict[str, Any], shares: np.ndarray[Any, Any]) -> str:
     side = told["sides"][1]["texts"]
     at = int(shares.argmax())
     return f"{side[len(side) - len(told['target']) + at].strip()} {100 * shares[at]:.0f} %"
-
-
-def test_heads_are_chosen_from_the_atlas_and_the_matrix_tells_a_cell(page: Page) -> None:
-    stage = Stage(writer().loaded)
-    number = stage.open("the cat sat", most=4)
-    weights = stage.weights(number, 1)
-    with Shown(stage) as address:
-        page.goto(f"{address}#view=heads")
-        page.locator(".cell").first.wait_for()
-        assert page.locator(".cell").count() == 8
-        page.locator(".cell[aria-label^='decoder layer 2, head 3']").click()
-        page.locator("#where", has_text="decoder layer 2, head 3").wait_for()
-        page.get_by_role("tab", name="Matrix").click()
-        page.get_by_role("button", name="pieces of words").click()
-        page.get_by_text("The numbers").click()
-        cell = page.locator("tbody tr").nth(2).locator("td").nth(1)
-        assert float(cell.inner_text()) == pytest.approx(100 * weights[2, 2, 1], abs=0.051)
-        page.locator("canvas.matrix").hover(position={"x": 120, "y": 120})
-        page.locator(".caption", has_text="→").wait_for()
-        before_the_last(page, address, weights[2])
-
-
-def before_the_last(page: Page, address: str, shares: np.ndarray[Any, Any]) -> None:
-    """What a decoder cannot see is hatched, the largest shares alone are tinted, columns have a mean and an order."""
-    page.goto(f"{address}#pieces=true&layer=1&head=2&pin=2&top=40")
-    page.locator(".token.unseen").first.wait_for()
-    tokens = page.locator(".token")
-    assert tokens.evaluate_all("all => all.map((one) => one.classList.contains('unseen'))") == [
-        at > 2 for at in range(len(shares))
-    ]
-    order = np.argsort(-shares[2])
-    kept = set(order[: 1 + int((np.cumsum(shares[2][order]) < 0.4).sum())].tolist())
-    tinted = tokens.evaluate_all("all => all.map((one) => Number(one.style.getPropertyValue('--share')) > 0)")
-    assert {at for at, one in enumerate(tinted) if one} == kept
-    page.get_by_label("Show the largest shares").fill("100")
-    until(page, "!location.hash.includes('top')")
-    page.evaluate("location.hash = 'view=matrix&pieces=true&layer=1&head=2'")
-    page.locator("canvas.matrix").hover(position={"x": 96 + 3 * 36 + 18, "y": 96 + 18})
-    page.locator(".caption", has_text="comes later, and is not seen").wait_for()
-    page.locator("canvas.matrix").hover(position={"x": 96 + 18, "y": 96 + 3 * 36 + 18})
-    page.locator(".caption", has_text=f"has {100 * shares[:, 0].mean():.2f} % on average").wait_for()
-    for order_, axis in (("columns: most looked at first", 0), ("rows: narrowest first", 1)):
-        page.get_by_label("Order").select_option(order_)
-        page.get_by_text("The numbers").click()
-        page.locator("tbody td").first.wait_for()
-        cells = [float(text) for text in page.locator("tbody td").all_inner_texts()]
-        spread = -np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-30)), 0).sum(1)
-        turned = np.argsort(-shares.sum(0), kind="stable") if axis == 0 else np.argsort(spread, kind="stable")
-        wanted = shares[:, turned] if axis == 0 else shares[turned]
-        np.testing.assert_allclose(cells, 100 * wanted.ravel(), rtol=0, atol=0.051)
-    page.locator("canvas.matrix").focus()
-    for _ in range(14):
-        page.keyboard.press("+")
-    page.get_by_text("what is in view, at most 64 of each").wait_for()
-    page.goto(f"{address}#view=matrix&layer=1&pin=1")
-    page.get_by_text("The numbers").click()
-    page.locator("tbody td").first.wait_for()
-    page.keyboard.press("Escape")
-    until(page, "!location.hash.includes('pin')")
-    assert page.locator("details[open] tbody td").count() > 0
-
-
-def test_heads_are_sorted_filtered_and_seen_large(page: Page) -> None:
-    stage = Stage(translator().loaded)
-    told = stage.scene(stage.open("a small house"))
-    heads = [(at, head) for at, one in enumerate(told["layers"]) for head in range(one["shape"][0])]
-    with Shown(stage) as address:
-        page.set_viewport_size({"width": 1200, "height": 1400})  # heads are drawn once they are in view
-        page.goto(f"{address}#view=heads&order=narrow")
-        until(page, f"document.querySelectorAll('.sorted .cell').length === {len(heads)}")
-        texts = page.locator(".sorted .bar[title]").evaluate_all("all => all.map((one) => one.title.split(' ')[1])")
-        assert len(texts) == len(heads)
-        assert [float(text) for text in texts] == sorted(float(text) for text in texts)
-        page.get_by_label("Order").select_option("most worth a look first")
-        best = max(heads, key=lambda key: told["layers"][key[0]]["scores"][key[1]])
-        until(page, f"document.querySelectorAll('.sorted .cell').length === {len(heads)}")
-        first = str(page.locator(".sorted .cell").first.get_attribute("aria-label"))
-        assert f"layer {told['layers'][best[0]]['number']}" in first
-        assert f"head {best[1] + 1}" in first
-        page.get_by_label("Order").select_option("most useful first, measured")
-        page.get_by_text("by how much the loss of what was written grows without it").wait_for()
-        uses = []
-        for at, head in heads:
-            cut = stage.cut(told["id"], {"layer": at, "head": head})
-            uses.append(float(np.log(np.divide(cut["before"], cut["after"])).mean()))
-        shown = page.locator(".sorted button.off").all_inner_texts()
-        np.testing.assert_allclose(
-            [float(text.replace("−", "-")) for text in shown], sorted(uses, reverse=True), rtol=0, atol=6e-4
-        )
-        label = told["layers"][0]["labels"][0]
-        page.get_by_label("Show", exact=True).select_option(label)
-        count = sum(told["layers"][at]["labels"][head] == label for at, head in heads)
-        page.get_by_text(f"{count} of {len(heads)} heads").wait_for()
-        assert page.locator(".cell:visible").count() == count
-        page.evaluate("location.hash = 'view=heads&pieces=true'")
-        until(page, f"document.querySelectorAll('.atlas .bar[title]').length === {len(heads)}")
-        assert page.locator(".enlarged").is_hidden()
-        page.locator(".cell").first.focus()
-        assert page.locator(".enlarged").is_visible()
-        ways = [stage.weights(told["id"], at)[head].ravel() for at, head in heads]
-        like = [one.size == ways[0].size and np.corrcoef(one, ways[0])[0, 1] >= 0.9 for one in ways]
-        found = page.locator(".cell").evaluate_all("all => all.map((one) => one.classList.contains('similar'))")
-        assert sorted(found) == sorted([*like[1:], False])
-        page.get_by_role("tab", name="Heads").focus()
-        assert page.locator(".enlarged").is_hidden()
-        for at in (0, 1):
-            page.locator(".cell").nth(at).click(modifiers=["Shift"])
-        until(page, "document.querySelectorAll('.cell[aria-pressed=true]').length === 2")
-        page.get_by_role("tab", name="Words").click()
-        page.locator("#where", has_text="mean of heads 1, 2").wait_for()
-
-
-def test_a_page_opens_on_the_best_head(page: Page) -> None:
-    stage = Stage(translator().loaded)
-    told = stage.scene(stage.open("a small house"))
-    layer, head = told["first"]
-    with Shown(stage) as address:
-        page.goto(address)
-        number = told["layers"][layer]["number"]
-        page.locator("#where", has_text=f"decoder layer {number} → source, head {head + 1}").wait_for()
-        assert page.locator("#where .label").inner_text() == told["layers"][layer]["labels"][head]
-        page.get_by_role("button", name="the mean of all heads").click()
-        page.locator("#where", has_text="mean of all heads").wait_for()
-        assert f"layer={layer}" in page.url
-
-
-def test_a_link_and_a_head_are_cut_and_the_change_is_measured(page: Page) -> None:
-    stage = Stage(translator().loaded)
-    number = stage.open("a small house")
-    told = stage.scene(number)
-    layer = next(i for i, one in enumerate(told["layers"]) if one["role"] == "cross")
-    with Shown(stage) as address:
-        page.goto(f"{address}#pieces=true&layer={layer}&head=0&pin=3")
-        button = page.get_by_role("button", name="Cut this link").first
-        source = told["sides"][0]["texts"]
-        name = str(button.get_attribute("aria-label")).rpartition("→ ")[2]
-        weights = stage.weights(number, layer)[0, 3]
-        assert source[int(weights.argmax())].strip() == name.strip("␣ ")
-        button.click()
-        moved = stage.cut(number, {"layer": layer, "head": 0, "queries": [3], "keys": [int(weights.argmax())]})
-        links = {"layer": layer, "queries": [3], "keys": [1, 2]}
-        assert stage.cut(number, links | {"head": [0, 1]}) == stage.cut(number, links | {"head": None})  # it has two
-        with pytest.raises(UsageError, match="a list of several"):
-            stage.cut(number, links | {"head": [0, None]})
-        result = page.locator(".cutting p")
-        result.get_by_text("→").first.wait_for()
-        text = result.inner_text()
-        assert told["sides"][1]["texts"][3].strip() in text
-        assert spoken(moved["before"][3]) in text
-        assert spoken(moved["after"][3]) in text
-        page.get_by_role("tab", name="Stage").click()
-        page.get_by_role("button", name="Cut this link").first.click()
-        page.locator(".cutting p .number").first.wait_for()
-        page.get_by_role("tab", name="Heads").click()
-        off = page.locator("button.off").last
-        assert off.inner_text() == "switch off"
-        off.focus()
-        page.keyboard.press("Enter")
-        last = len(told["layers"]) - 1
-        moved = stage.cut(number, {"layer": last, "head": told["layers"][last]["shape"][0] - 1})
-        change = max((b - a for a, b in zip(moved["before"], moved["after"], strict=True)), key=abs)
-        page.locator("button.off", has_text=f"{abs(change):.3f}").wait_for()
-
-
-def spoken(p: float) -> str:
-    """A probability as the page writes it."""
-    return f"{p:.3f}" if p == 0 or p >= 0.001 else f"{p:.1e}".replace("e-0", "e-")
-
-
-def test_what_is_only_read_has_nothing_to_cut(page: Page) -> None:
-    stage = Stage(filler().loaded)
-    stage.open(TEXT)
-    with Shown(stage) as address:
-        page.goto(f"{address}#pin=2")
-        page.get_by_text("cat looks at").wait_for()
-        assert page.get_by_role("button", name="Cut this link").count() == 0
-        assert page.get_by_role("tab", name="Why").count() == 0
-        page.get_by_role("tab", name="Heads").click()
-        page.locator(".cell").first.wait_for()
-        assert page.locator("button.off").count() == 0
-
-
-def test_why_a_token_was_written(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "LEAST", 1e-9)
-    stage = Stage(translator().loaded)
-    told = stage.scene(number := stage.open("a small house"))
-    with Shown(stage) as address:
-        page.goto(f"{address}#view=why")
-        words = told["sides"][1]["words"][-len(told["target"]) :]
-        first = next((at for at, word in enumerate(words) if word is not None), 0)
-        pressed = "[...document.querySelectorAll('.why .line .token')].findIndex((one) => one.ariaPressed === 'true')"
-        until(page, f"{pressed} === {first}")
-        page.goto(f"{address}#view=why&output=4&pieces=true")
-        bars = page.locator(".signs").first.locator("li")
-        bars.first.wait_for()
-        found = stage.why(number, 4, "leave-one-out")
-        values = [abs(value) for side in found["sides"].values() for value in side]
-        width = float(page.evaluate("document.querySelector('.signs .sign i').style.width").removesuffix("%"))
-        wanted_width = 50 * abs(found["sides"]["source"][0]) / max(*values, 0.1)
-        assert width == pytest.approx(wanted_width, abs=0.06), "what is small looks small"
-        shown = [text.replace("−", "-") for text in bars.locator("small").all_inner_texts()]
-        np.testing.assert_allclose([float(text) for text in shown], found["sides"]["source"], rtol=0, atol=6e-4)
-        assert page.locator(".signs").nth(1).locator("li").count() == found["at"] + 1  # what stood before it
-        page.get_by_label("By").select_option("integrated")
-        apart = stage.why(number, 4, "integrated")["apart"]
-        page.get_by_text(f"but for {apart:.3f}").wait_for()
-        assert "method=integrated" in page.url
-        read = stage._found(number)[0]
-        rival = told["choices"][read.asked[4].at][1]
-        page.get_by_label("Rather than").select_option(str(rival[0]))
-        page.get_by_label("By").select_option("gradient")
-        page.get_by_text("the logit is the difference of the two").wait_for()
-        wanted = input_x_gradient(read.example, replace(read.asked[4], against=rival[0])).tokens["source"].tolist()
-        shown = [text.replace("−", "-") for text in bars.locator("small").all_inner_texts()]
-        np.testing.assert_allclose([float(text) for text in shown], wanted, rtol=0, atol=6e-4)
-        lines = page.locator(".lens tbody tr")
-        lines.first.wait_for()
-        scores = lens(read.example)[:, read.asked[4].at].softmax(-1)
-        shown = [line.locator("td").last.inner_text() for line in lines.all()]
-        np.testing.assert_allclose(
-            [float(text) for text in reversed(shown)], scores[:, read.asked[4].index], rtol=0, atol=6e-4
-        )
-        page.get_by_role("button", name="The way through the layers").click()
-        lines, at = stage.ways(number, 4), read.asked[4].at
-        steps = [Step(one.keys, one.source) for one in contributions(read.example)["decoder"]]
-        encoded = [Step(torch.eye(len(told["sides"][0]["texts"])))]  # lines end at what the encoder gave
-        whole = rolled({"encoder": encoded, "decoder": steps}, residual=0.0)["decoder"][-1][at]
-        ends = torch.zeros_like(whole)  # first the target's tokens, then the source's
-        for step, _, column, share, across in lines:
-            if across or step == 0:
-                ends[column + (len(steps[0].weights) if across else 0)] += share
-        torch.testing.assert_close(ends, whole, rtol=0, atol=1e-5)
-        until(page, f"document.querySelectorAll('.ways path').length === {sum(one[3] >= 0.03 for one in lines)}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        page.get_by_label("The least share of a line").fill("20")
-        until(page, f"document.querySelectorAll('.ways path').length === {sum(one[3] >= 0.2 for one in lines)}")
-        page.get_by_role("button", name="How far do the methods agree?").click()
-        page.locator(".agreement td").nth(1).wait_for()
-        shown = [text.replace("−", "-") for text in page.locator(".agreement tbody td").all_inner_texts()]
-        table = stage.agree(number, 4, rival[0])["table"]
-        np.testing.assert_allclose([float(text) for text in shown], np.ravel(table), rtol=0, atol=6e-3)
-        assert np.diag(table).tolist() == pytest.approx([1.0] * len(table))
-
-
-def test_why_a_picture_is_of_a_class(page: Page) -> None:
-    shown, picture = seer()
-    stage = Stage(shown.loaded)
-    stage.open(str(picture))
-    with Shown(stage) as address:
-        page.goto(f"{address}#view=why")
-        page.locator(".why canvas.over").wait_for()
-        assert page.locator(".why canvas.over").evaluate("one => [one.width, one.height]") == [4, 4]
-        page.get_by_text("Blue speaks for the class, orange against it.").wait_for()
-        assert "without the place" in page.locator(".why").inner_text()
-
-
-@pytest.mark.parametrize("served", [True, False])
-def test_long_texts_show_small_pictures_of_every_head(
-    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool
-) -> None:
-    monkeypatch.setattr(scene_, "SMALL", 4)
-    monkeypatch.setattr(files, "ROOM", 0)  # no whole map goes into the file, and the small ones are there all the same
-    stage = Stage(filler().loaded)
-    spread = np.frombuffer(stage.small(stage.open(TEXT), 0)[:4], "<f4")[0]
-    file = tmp_path / "one.html"
-    file.write_text(alone(stage)[0], encoding="utf-8")
-    with Shown(stage) as address:
-        page.goto(f"{address if served else file.as_uri()}#view=heads")
-        until(page, "document.querySelectorAll('.slot .bar[title]').length === 8")
-        first = page.locator(".slot").first
-        assert first.locator(".bar").get_attribute("title") == f"entropy {spread:.2f} of its most"
-        assert first.locator("canvas").evaluate("(canvas) => [canvas.width, canvas.height]") == [4, 4]
 
 
 def test_arcs_are_drawn_behind_the_words_of_a_narrow_page(page: Page) -> None:
