@@ -100,6 +100,17 @@ def test_a_faster_sound_is_shorter_and_higher() -> None:
     assert len(sped(wave, 2.0, least=7000)) == 7000
 
 
+@pytest.mark.parametrize("factor", [0.8, 0.93, 1.12])
+def test_what_is_high_stays_as_strong_at_another_speed(factor: float) -> None:
+    wave = np.sin(2 * np.pi * 3000 * np.arange(8000) / 8000).astype(np.float32)  # 3.4 kHz at most: below half the rate
+    assert sped(wave, factor)[200:-200].std() == pytest.approx(wave.std(), rel=2e-3)
+
+
+def test_what_is_too_high_for_a_faster_sound_is_gone_from_it() -> None:
+    wave = np.sin(2 * np.pi * 3600 * np.arange(8000) / 8000).astype(np.float32)
+    assert sped(wave, 1.25)[200:-200].std() < 1e-2  # 4.5 kHz would come back as 3.5
+
+
 def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
     how = Perturb(speed=0.2, noise=0.1, shift=0.05)
     wave = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
