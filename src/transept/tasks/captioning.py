@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from transept.data.batches import plan
 from transept.data.captions import CaptionBatch, Captions, read_captions, read_table
@@ -22,7 +22,7 @@ from transept.data.subwords import Subwords
 from transept.decode.config import Search
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.hub.card import Record, Text
-from transept.hub.directory import LONGEST, save
+from transept.hub.directory import save
 from transept.hub.generation import Generation
 from transept.inputs.pictures import across
 from transept.inputs.seen import Seen
@@ -33,9 +33,9 @@ from transept.tasks.card import notes, recorded, sampled
 from transept.tasks.describing import Pictured, described, measure_captions
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import SPECIAL, Measured, judging
+from transept.tasks.pair_task import PairTask
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.captioning import CaptioningRecipe
-from transept.tasks.start import declared_pair, started_pair
 from transept.tasks.translation import trial_of
 
 
@@ -58,22 +58,14 @@ class CaptionBatches:
         return max(range(len(sizes)), key=sizes.__getitem__)
 
 
-class Captioning:
+class Captioning(PairTask[CaptioningRecipe, Pictured]):
     """The task of a recipe: its pictures and texts, its vocabulary, its model. `say` hears what is found on the way."""
 
     name, verb = "captioning", "caption"
 
     def __init__(self, recipe: CaptioningRecipe, *, say: Callable[[str], None] = print) -> None:
-        self.recipe, self.say = recipe, say
-        self.score: str = recipe.evaluate.best
-        self.higher = self.score not in ("loss", "ppl")
         found = read_captions(recipe.data, "train")
-        self.begin: dict[str, Tensor] | None = None  # the weights to go on from
-        if recipe.start is None:
-            self.tokenizer = Subwords.train(found.texts, recipe.data.vocabulary)
-            self.spec = declared_pair(recipe, self.tokenizer.vocab)
-        else:
-            self.spec, self.tokenizer, self.begin = started_pair(recipe, say)
+        self.start(recipe, lambda: found.texts, say)
         self.entry, self.preparation = pictures_of(self.spec, recipe), preparation_of(self.spec, recipe)
         whole = self._pictured(found)
         self.train = whole.within(recipe.data.max_length)
@@ -88,27 +80,8 @@ class Captioning:
             )
         return Pictured.of(captions, self.tokenizer, self.preparation, self.entry.channels)
 
-    @cached_property
-    def valid(self) -> Pictured:
-        return self._measured("valid")
-
-    @cached_property
-    def test(self) -> Pictured:
-        return self._measured("test")
-
-    def _measured(self, split: Split) -> Pictured:
+    def measured(self, split: Split) -> Pictured:
         return self._pictured(read_captions(self.recipe.data, split)).demand_fitting(self.longest)
-
-    @property
-    def longest(self) -> int:
-        """The most tokens that the model writes."""
-        return self.spec.limit() or max(LONGEST, self.recipe.data.max_length)
-
-    def split(self, name: str) -> Pictured:
-        """What a split has; training's without the texts beyond the limit."""
-        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
-        assert name in found, name
-        return found[name]()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -120,14 +93,13 @@ class Captioning:
         return digest.hexdigest()
 
     def facts(self) -> dict[str, str]:
-        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         limit, left = self.recipe.data.max_length, self.total - len(self.train)
         out = f"; left out: {left:,} with more than {limit} tokens (data.max_length)" if left else ""
         longest = f"the longest text {int(self.train.lengths.max())} tokens"
         rows, columns = self.entry.grid()
         colours = f"{self.entry.channels} channel{'s' if self.entry.channels > 1 else ''}"
         return {
-            "title": f"captioning · {kind}",
+            "title": f"captioning · {self.kind}",
             "data": f"train {len(self.train):,} of {self.total:,} pictures with a text, {longest}{out}"
             f" · valid {len(self.valid):,}",
             "pictures": f"{across(self.entry.size)} pixels, {colours}, looked at in {rows} x {columns} places",
@@ -141,12 +113,6 @@ class Captioning:
         ids = np.concatenate([np.array(ids) for ids in self.valid.ids])
         return told + trial_of(self.tokenizer, ids, self.valid.captions.texts[:3])
 
-    def build(self) -> nn.Module:
-        model = self.spec.build()
-        if self.begin is not None:
-            model.load_state_dict(self.begin)
-        return model
-
     def batches(self, split: str, epoch: int) -> CaptionBatches:
         data, settings, training = self.split(split), self.recipe.train, split == "train"
         budget = settings.batch_tokens if training else max(settings.batch_tokens, int(data.lengths.max()))
@@ -157,7 +123,7 @@ class Captioning:
     def loss(self, model: nn.Module, batch: CaptionBatch) -> Loss:
         settings = self.recipe.train
         smoothing = Smoothing(settings.smoothing, settings.smoothing_form)
-        return attentive_loss(_pair(model), batch, self.recipe.attend, smoothing, self.baseline.value)
+        return attentive_loss(self.pair(model), batch, self.recipe.attend, smoothing, self.baseline.value)
 
     # What REINFORCE keeps between updates: see `transept.tasks.task.Remembers`.
 
@@ -182,25 +148,21 @@ class Captioning:
     def measure(self, model: nn.Module, split: str, settings: Search, resamples: int = 0) -> Measured:
         """Everything about a model on a split, intervals from so many resamples."""
         return measure_captions(
-            _pair(model),
+            self.pair(model),
             self.split(split),
             settings,
             tokenize=self.recipe.evaluate.tokenize,
-            case="lower" if self.recipe.data.vocabulary.lower else "mixed",
+            case=self.case,
             batch_tokens=self.recipe.train.batch_tokens,
             resamples=resamples,
         )
-
-    def validation_search(self) -> Search:
-        """How pictures are described while training: the recipe's limits on length, but one hypothesis."""
-        return self.recipe.evaluate.searching(self.recipe.search)
 
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         data = self.valid
         count = min(self.recipe.train.samples, len(data))
         chosen = data.select(np.array([len(data) * i // count for i in range(count)], np.int64))
         with judging(model):
-            outputs = described(_pair(model), chosen, range(count), self.validation_search())
+            outputs = described(self.pair(model), chosen, range(count), self.validation_search())
         return [
             {"source": chosen.where(row), "reference": chosen.text(row), "output": output}
             for row, output in enumerate(outputs)
@@ -214,7 +176,7 @@ class Captioning:
             tokenizer=self.tokenizer,
             generation=generation,
             processor=self.preparation,
-            card=self._card(_pair(model), record),
+            card=self._card(self.pair(model), record),
         )
 
     def _card(self, model: Seq2SeqLayer, told: Mapping[str, Any]) -> Record:
@@ -289,11 +251,6 @@ def _chosen(recipe: CaptioningRecipe | None, asked: Asked) -> tuple[str, Caption
     split = asked.choose(tested)
     assert recipe is not None
     return split, read_captions(recipe.data, split)
-
-
-def _pair(model: nn.Module) -> Seq2SeqLayer:
-    assert isinstance(model, Seq2SeqLayer), f"captioning needs an encoder and a decoder, not {type(model).__name__}"
-    return model
 
 
 TASK = Captioning

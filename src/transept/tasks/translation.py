@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from transept.data.batches import PairBatch, collate, plan
 from transept.data.cache import Rows, TokenPairs, tokenise, within
@@ -20,17 +20,17 @@ from transept.data.subwords import Subwords
 from transept.data.tokenizer import Tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidConfig, InvalidData, UsageError
-from transept.hub.directory import LONGEST, save
+from transept.hub.directory import save
 from transept.hub.generation import Generation
 from transept.models import Seq2SeqLayer
 from transept.parts.loss import Loss, Smoothing
 from transept.tasks.card import record_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import SPECIAL, Measured, demand_fitting, judging, measure, pair_loss, translate
+from transept.tasks.pair_task import PairTask
 from transept.tasks.registry import elsewhere
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.translation import TranslationRecipe
-from transept.tasks.start import declared_pair, started_pair
 
 
 class PairBatches:
@@ -56,53 +56,22 @@ class PairBatches:
         return max(range(len(sizes)), key=sizes.__getitem__)
 
 
-class Translation:
+class Translation(PairTask[TranslationRecipe, TokenPairs]):
     """The task of a recipe: its texts, its vocabulary, its model. `say` hears what is found on the way."""
 
     name, verb = "translation", "translate"
 
     def __init__(self, recipe: TranslationRecipe, *, say: Callable[[str], None] = print) -> None:
-        self.recipe, self.say = recipe, say
-        self.score: str = recipe.evaluate.best
-        self.higher = self.score not in ("loss", "ppl")
-        text = self._read("train")
-        self.begin: dict[str, Tensor] | None = None  # the weights to go on from
-        if recipe.start is None:
-            self.tokenizer = Subwords.train([*text.source, *text.target], recipe.data.vocabulary)
-            self.spec = declared_pair(recipe, self.tokenizer.vocab)
-        else:
-            self.spec, self.tokenizer, self.begin = started_pair(recipe, say)
+        text = read_pairs(recipe.data, "train")  # whose report is in `facts`
+        self.start(recipe, lambda: [*text.source, *text.target], say)
         everything = tokenise(text, self.tokenizer, recipe.data.cache, say)
         self.train, self.kept = within(everything, recipe.data.max_length, recipe.data.max_ratio)
 
-    def _read(self, split: Split) -> Pairs:
+    def measured(self, split: Split) -> TokenPairs:
         pairs = read_pairs(self.recipe.data, split)
-        if split != "train" and (report := pairs.report()):  # training's are in `facts`
+        if report := pairs.report():
             self.say(report)
-        return pairs
-
-    @cached_property
-    def valid(self) -> TokenPairs:
-        return self._measured("valid")
-
-    @cached_property
-    def test(self) -> TokenPairs:
-        return self._measured("test")
-
-    def _measured(self, split: Split) -> TokenPairs:
-        tokens = tokenise(self._read(split), self.tokenizer, self.recipe.data.cache, self.say)
-        return demand_fitting(tokens, self.longest)
-
-    @property
-    def longest(self) -> int:
-        """The most tokens on a side that the model takes."""
-        return self.spec.limit() or max(LONGEST, self.recipe.data.max_length)
-
-    def tokens(self, split: str) -> TokenPairs:
-        """The pairs of a split; training's without those beyond the limits."""
-        found = {"train": lambda: self.train, "valid": lambda: self.valid, "test": lambda: self.test}
-        assert split in found, split
-        return found[split]()
+        return demand_fitting(tokenise(pairs, self.tokenizer, self.recipe.data.cache, self.say), self.longest)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -116,21 +85,14 @@ class Translation:
     def facts(self) -> dict[str, str]:
         data = self.recipe.data
         sides = f"{data.source}→{data.target}" if data.source and data.target else "translation"
-        kind = ":".join(str(self.recipe.model[key]) for key in ("family", "size") if key in self.recipe.model)
         return {
-            "title": f"{sides} · {kind}",
+            "title": f"{sides} · {self.kind}",
             "data": f"train {self.kept.report()} · valid {len(self.valid):,} pairs",
             "vocabulary": f"{self.tokenizer.vocab:,} tokens for both sides, of {data.vocabulary.kind}",
         }
 
-    def build(self) -> nn.Module:
-        model = self.spec.build()
-        if self.begin is not None:
-            model.load_state_dict(self.begin)
-        return model
-
     def batches(self, split: str, epoch: int) -> PairBatches:
-        tokens, settings = self.tokens(split), self.recipe.train
+        tokens, settings = self.split(split), self.recipe.train
         training = split == "train"
         budget = settings.batch_tokens if training else max(settings.batch_tokens, int(tokens.lengths.max()))
         planned = plan(tokens.lengths, budget, settings.seed, epoch if training else 0, training, where=tokens.where)
@@ -138,7 +100,7 @@ class Translation:
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Loss:
         settings = self.recipe.train
-        return pair_loss(_seq2seq(model), batch, Smoothing(settings.smoothing, settings.smoothing_form))
+        return pair_loss(self.pair(model), batch, Smoothing(settings.smoothing, settings.smoothing_form))
 
     def evaluate(self, model: nn.Module, split: str = "valid") -> dict[str, float]:
         """loss, ppl, bleu, chrf and exact_match; translated greedily unless `evaluate.search` says otherwise."""
@@ -147,19 +109,15 @@ class Translation:
     def measure(self, model: nn.Module, split: str, settings: Search, resamples: int = 0) -> Measured:
         """Everything about a model on a split, intervals from so many resamples."""
         return measure(
-            _seq2seq(model),
+            self.pair(model),
             self.tokenizer,
-            self.tokens(split),
+            self.split(split),
             settings,
             tokenize=self.recipe.evaluate.tokenize,
-            case="lower" if self.recipe.data.vocabulary.lower else "mixed",
+            case=self.case,
             batch_tokens=self.recipe.train.batch_tokens,
             resamples=resamples,
         )
-
-    def validation_search(self) -> Search:
-        """How sentences are translated while training: the recipe's limits on length, but one hypothesis."""
-        return self.recipe.evaluate.searching(self.recipe.search)
 
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         text = self.valid.text
@@ -167,7 +125,7 @@ class Translation:
         rows = [len(text) * i // count for i in range(count)]  # spread over the split
         sources, references = [text.source[row] for row in rows], [text.target[row] for row in rows]
         with judging(model):
-            outputs = translate(_seq2seq(model), self.tokenizer, sources, self.validation_search())
+            outputs = translate(self.pair(model), self.tokenizer, sources, self.validation_search())
         keys = ("source", "reference", "output")
         return [dict(zip(keys, sample, strict=True)) for sample in zip(sources, references, outputs, strict=True)]
 
@@ -206,7 +164,7 @@ class Translation:
         return Exam(name, "pairs", pairs.files, len(pairs), take)
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card = record_of(self, _seq2seq(model), record)
+        card = record_of(self, self.pair(model), record)
         generation = Generation(self.recipe.search, SPECIAL, Subwords.pad, self.longest)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
@@ -234,11 +192,6 @@ def trial_of(tokenizer: Tokenizer, ids: NDArray[Any], texts: Sequence[str]) -> l
         own = tokenizer.encode(text)
         told.append(("round trip", f"{text!r} → {' '.join(tokenizer.tokens(own)[:12])} … → {tokenizer.decode(own)!r}"))
     return told
-
-
-def _seq2seq(model: nn.Module) -> Seq2SeqLayer:
-    assert isinstance(model, Seq2SeqLayer), f"translation needs an encoder and a decoder, not {type(model).__name__}"
-    return model
 
 
 TASK = Translation
