@@ -117,9 +117,6 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         """The test split where there is one."""
         return [("test", f"{len(self.test):,} questions")] if self.recipe.data.test is not None else []
 
-    def build(self) -> nn.Module:
-        return self.begun.build()
-
     def batches(self, split: str, epoch: int) -> Batches[ClassBatch]:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)

@@ -172,9 +172,6 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
                 told.append(("valid", f"has no example of {', '.join(lacking)}"))
         return told
 
-    def build(self) -> nn.Module:
-        return self.begun.build()
-
     def batches(self, split: str, epoch: int) -> ClassBatches:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)

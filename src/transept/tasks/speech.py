@@ -115,9 +115,6 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
             told.append(("letters", f"{self.valid.text(row)} -> {self.letters.decode(ids)}"))
         return told
 
-    def build(self) -> nn.Module:
-        return self.begun.build()
-
     def batches(self, split: str, epoch: int) -> SoundBatches:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)

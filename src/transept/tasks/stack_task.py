@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from torch import nn
+
 from transept.models import Model
 from transept.tasks.begun import Begun
 from transept.tasks.settings.recipe import Recipe
@@ -32,6 +34,10 @@ class StackTask(Generic[Told, Data]):
     @property
     def spec(self) -> Model:
         return self.begun.spec
+
+    def build(self) -> nn.Module:
+        """A fresh model, with the weights to go on from where there are such."""
+        return self.begun.build()
 
     @property
     def fresh(self) -> frozenset[str]:

@@ -144,9 +144,6 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
             told.append(("valid", f"{unseen:,} words have no token of their own, and count as wrong"))
         return told
 
-    def build(self) -> nn.Module:
-        return self.begun.build()
-
     def batches(self, split: str, epoch: int) -> Batches[TextBatch]:
         settings, training = self.recipe.train, split == "train"
         data = self.split(split)
