@@ -64,6 +64,10 @@ __all__ = [
 SHOWN = 3  # problems of one kind that a message spells out
 
 
+class Mismatch(InvalidData):
+    """The weights are not those of the model: some are missing, unknown, or of more than it has."""
+
+
 class Names:
     """A table of names, read with `to_ours` and written with `to_theirs`."""
 
@@ -88,7 +92,7 @@ class Names:
             self._complete(theirs, wanted, got, used)
             dropped = self._beside(theirs, got)
         except InvalidData as error:
-            raise error if error.where else InvalidData(error.what, where=where, remedy=error.remedy) from None
+            raise error if error.where else type(error)(**error.fields(where=where)) from None
         return {name: got[name] for name in wanted}, dropped
 
     def _read(
@@ -135,7 +139,7 @@ class Names:
             listed("beyond this model", [f"{key} ({name})" if key != name else name for name, key in foreign.items()]),
         ]
         if any(problems):
-            raise InvalidData(
+            raise Mismatch(
                 "; ".join(filter(None, problems)),
                 remedy="The weights and the configuration must be of one model; nothing was loaded.",
             )

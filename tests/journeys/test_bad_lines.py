@@ -69,13 +69,13 @@ def test_many_bad_lines_are_each_named_and_the_remedy_once(cli, models) -> None:
     ended = cli("fill", models["fill"], typed="a\nthe [MASK] sat\nb\n\nc\n")
     assert ended.code == 3
     for number in (1, 3, 4, 5):
-        assert f"error: stdin, line {number}: it has no mask" in ended.err
+        assert f"error: stdin, line {number}: the text has no mask" in ended.err
     assert ended.err.count("Write [MASK] where a word is wanted") == 1
     assert "4 of 5 were not answered" in ended.err
     assert "lines 1 to" not in ended.err
     lone = cli("fill", models["fill"], "a")
     assert (lone.code, lone.out) == (3, "\n")
-    assert "error: argument 1: it has no mask" in lone.err
+    assert "error: argument 1: the text has no mask" in lone.err
 
 
 def test_a_line_that_is_no_text_is_one_bad_line(cli, models, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_person_fills_a_mask(cli, bert):
     assert [len(mask) for mask in told["masks"]] == [2, 2]
     ended = cli("fill", bert, typed="a [MASK]\nno mask here\n")
     assert ended.code == 3
-    assert "it has no mask: 'no mask here'" in ended.err
+    assert "the text has no mask: 'no mask here'" in ended.err
     assert "Write [MASK] where a word is wanted" in ended.err
 
 
@@ -158,7 +158,7 @@ def test_a_wrong_setting_and_a_prompt_too_long_are_told(cli, gpt):
     assert (ended.code, ended.out) == (0, "")
     ended = cli("generate", gpt, typed="a\n" + "zqx" * 99 + "\n")
     assert ended.code == 3
-    assert "stdin, line 2: it has 297 tokens" in ended.err
+    assert "stdin, line 2: the text has 297 tokens" in ended.err
     assert "the model takes 48" in ended.err
 
 

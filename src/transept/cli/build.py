@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from transept.errors import Where
     from transept.tasks.settings.recipe import Recipe
     from transept.tasks.task import Task
     from transept.train.adapting import Keep
@@ -27,23 +28,22 @@ def make_task(recipe: Recipe, say: Callable[[str], None]) -> Task[Any]:
     from transept.train.adapting import adapted, shares
     from transept.train.device import choose_device, choose_precision
 
-    choose_precision(recipe.train.precision, choose_device(recipe.train.device))
-    task: Any = task_class(recipe.task)(recipe, say=say)
-    checked: Task[Any] = task
-    task.facts()
-    task.batches("train", 0)
     try:
+        choose_precision(recipe.train.precision, choose_device(recipe.train.device))
+        task: Any = task_class(recipe.task)(recipe, say=say)
+        task.facts()
+        task.batches("train", 0)
         shares(adapted(outline(task.spec), recipe.train), recipe.train.optimizer)
     except InvalidConfig as error:
-        where, (key, _, reason) = _said(recipe, error.what), error.what.partition(": ")
-        twice = where is not None and where.startswith(f"{key}=")  # the command line names the key itself
-        raise InvalidConfig(reason if twice else error.what, where=where, remedy=error.remedy) from None
+        if error.key is None or error.where is not None:
+            raise
+        raise InvalidConfig(**error.fields(where=_said(recipe, error.key))) from None
+    checked: Task[Any] = task
     return checked
 
 
-def _said(recipe: Recipe, what: str) -> str | None:
-    """Where a recipe says the key that an error begins with, or what is around it."""
-    key = what.partition(":")[0]
+def _said(recipe: Recipe, key: str) -> Where | None:
+    """Where a recipe says a key, or what is around it."""
     while key and recipe.where(key) is None:
         key = key.rpartition(".")[0]
     return recipe.where(key)

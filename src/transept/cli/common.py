@@ -84,7 +84,7 @@ def guarded(debug: bool) -> Iterator[None]:
         # The reader has what it wanted. Python would complain once more when it closes stdout, so give it another.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except TranseptError as error:
-        _end(str(error), error.exit_code, error, debug)
+        _end(error.message("command"), error.exit_code, error, debug)
     except KeyboardInterrupt as error:
         _end("interrupted", INTERRUPTED, error, debug)
     except Exception as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from transept.cli.common import emit, meant, note, say
-from transept.errors import InvalidData, TranseptError, UsageError, nearest
+from transept.errors import InvalidData, TranseptError, UsageError, Where, nearest
 
 WINDOW = 256  # lines that are read before the first is answered, unless a person is typing
 
@@ -106,9 +106,9 @@ class Lines:
 
     def _miss(self, line: str | InvalidData, error: TranseptError) -> None:
         self.missed.append(error)
-        what = re.sub(r"^text \d+ ", "it ", error.what)  # which one it is stands before
-        reason = f"{error.where}: {what}" if error.where else what
-        remedy = (error.remedy or "").replace("resample=True", "--resample")  # as it is called here
+        reason = error.reason(placed=True)
+        reason = f"{error.where}: {reason}" if error.where else reason
+        remedy = error.way_out("command")
         new = remedy and remedy not in self._said  # what is to be done is told once
         self._said.add(remedy)
         say(f"error: {self.place(self.count)}: {reason}" + (f"\n  {remedy}" if new else ""))
@@ -142,7 +142,7 @@ class Lines:
         texts = []
         for number, line in enumerate(found, 1):
             if isinstance(line, InvalidData):
-                raise InvalidData(line.what, where=f"{self.file or 'stdin'}:{number}", remedy=line.remedy)
+                raise InvalidData(**line.fields(where=Where.of_line(self.file or "stdin", number)))
             texts.append(line)
         return iter(["\n".join(texts)])
 
@@ -167,7 +167,7 @@ def texts_of(raw: Iterable[bytes], where: str | Path) -> Iterator[str | InvalidD
         except InvalidData as error:
             if number == 1 and line.startswith(tuple(WIDE)):
                 raise
-            yield InvalidData(error.what, remedy=error.remedy)
+            yield InvalidData(**error.fields(where=None))
 
 
 def split_settings(words: Sequence[str], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:

@@ -166,19 +166,17 @@ def of_table(loaded: Loaded, path: Path, limit: int) -> list[Example]:
     from transept.data.classes import amounts, by_number, numbered
     from transept.data.config_senses import LabelledData
     from transept.data.labelled_texts import USUAL, read_labelled_texts
-    from transept.errors import InvalidData
+    from transept.data.tables import NoColumn
     from transept.models import Model
     from transept.tasks.begun import count_of
 
     count = count_of(loaded.spec.head) if isinstance(loaded.spec, Model) else 0
     try:
         table = read_labelled_texts(path, LabelledData(), note, labelled=count == 1)
-    except InvalidData as error:
-        if "no column" not in error.what:
-            raise
+    except NoColumn as error:
         named = f"The first line names the columns: the text's is {', '.join(USUAL['text'])}"
         named += f"; the label's is {', '.join(USUAL['label'])}." if count == 1 else ". Or give lines of texts."
-        raise InvalidData(error.what, where=error.where, remedy=named) from None
+        raise NoColumn(**error.fields(remedy=named)) from None
     rows = table.select(range(min(limit, len(table))))
     given = [
         one if rows.others is None or not count else (one, other)

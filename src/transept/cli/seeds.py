@@ -103,7 +103,7 @@ def train_one(
     except Interrupted as error:
         named = ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
         command = f"transept train {shlex.quote(whole.run)} --seeds {named} --resume"
-        raise Interrupted(error.what, remedy=f"Go on with: {command}") from error
+        raise Interrupted(**error.fields(remedy=f"Go on with: {command}")) from error
     return result.finished
 
 

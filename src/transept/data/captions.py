@@ -20,7 +20,7 @@ from transept.data.digits import Grids
 from transept.data.files import is_json
 from transept.data.lines import read_lines
 from transept.data.pictures import Floats, Preparation, read_picture
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, Where
 
 
 class Table:
@@ -43,11 +43,11 @@ class Table:
         try:
             return preparation.apply(read_picture(self.path(row), channels))
         except InvalidData as error:
-            raise InvalidData(error.what, where=f"{self.where(row)}, {self.path(row)}", remedy=error.remedy) from None
+            raise InvalidData(**error.fields(where=f"{self.where(row)}, {self.path(row)}")) from None
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages."""
-        return f"{self.files[0]}:{self.numbers[row]}"
+        return Where.of_line(self.files[0], self.numbers[row])
 
     def identity(self, row: int) -> str:
         """What tells one picture from another."""
@@ -90,7 +90,7 @@ def read_table(path: Path) -> Table:
     if not path.is_file():
         raise InvalidData("no such file", where=path, remedy="Name a table: a picture's file, a TAB and a text a line.")
     rows = [
-        (number, *(_json_row if is_json(path) else _tab_row)(line, f"{path}:{number}"))
+        (number, *(_json_row if is_json(path) else _tab_row)(line, Where.of_line(path, number)))
         for number, line in enumerate(read_lines(path), 1)
         if line.strip()
     ]

@@ -12,7 +12,7 @@ from transept.data.config import Split, TextsData
 from transept.data.files import find
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import columns_of, kind_of, open_table, place, read_table
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, Where
 
 Sentences = Literal["none", "line", "stop"]
 
@@ -64,7 +64,7 @@ class Documents:
         file, line = self.places[row]
         if self.kinds[file] not in ASIS:
             return self.where(row)
-        return f"{self.files[file]}:{line + self.texts[row].count(chr(10), 0, at)}"
+        return Where.of_line(self.files[file], line + self.texts[row].count(chr(10), 0, at))
 
     def report(self) -> str:
         """How many, of what kind of file, and what was left out."""

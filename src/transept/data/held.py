@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transept.data.config_senses import Hold
 from transept.data.files import is_json
-from transept.errors import InvalidConfig, InvalidData, nearest
+from transept.errors import InvalidConfig, InvalidData, Where, nearest
 
 Rows = NDArray[np.int64]
 
@@ -29,26 +28,29 @@ def parted(
     if hold.last is not None:
         if hold.last >= count:
             raise InvalidConfig(
-                f"data.hold.last is {hold.last:,}, and there are {count:,} examples in all",
+                f"{hold.last:,} are to be held out, and there are {count:,} examples in all",
+                key="data.hold.last",
                 remedy="Hold out fewer, or a share of them: data.hold='{share: 0.1}'.",
             )
         return np.arange(count - hold.last), np.arange(count - hold.last, count)
     if hold.speakers is not None:
         if speakers is None:
             raise InvalidConfig(
-                "data.hold.speakers names speakers, and nobody says who speaks",
+                "it names speakers, and nobody says who speaks",
+                key="data.hold.speakers",
                 remedy='Name a column by data.columns.speaker, or a place in names: data.names="{label}_{speaker}".',
             )
         known = sorted(set(speakers))
         for name in hold.speakers:
             if name not in known:
                 raise InvalidConfig(
-                    f"data.hold.speakers: there is no {name!r}.{nearest(name, known)}",
+                    f"there is no {name!r}.{nearest(name, known)}",
+                    key="data.hold.speakers",
                     remedy=f"There are: {', '.join(known[:20])}.",
                 )
         held = np.array([speaker in hold.speakers for speaker in speakers])
         if held.all():
-            raise InvalidConfig("data.hold.speakers names every speaker: none is left to learn from")
+            raise InvalidConfig("it names every speaker: none is left to learn from", key="data.hold.speakers")
         return np.flatnonzero(~held), np.flatnonzero(held)
     assert hold.share is not None
     draws = np.random.default_rng(hold.seed)
@@ -60,7 +62,7 @@ def parted(
         if len(rows) < 2:
             of = f"the class {name!r} has" if classes is not None else "there is"
             only = where(rows[0])
-            named = only.endswith(":1") and not is_json(Path(only.removesuffix(":1")))
+            named = isinstance(only, Where) and only.line == 1 and only.file is not None and not is_json(only.file)
             raise InvalidData(
                 f"{of} a single example, and a share cannot be held out of one",
                 where=only,

@@ -261,7 +261,8 @@ LEARN: dict[str, Callable[[Sequence[str], Tokens, Signs], Made]] = {
 
 def _too_small(settings: Tokens, least: int) -> InvalidConfig:
     return InvalidConfig(
-        f"data.tokenizer.size: {settings.size:,} tokens do not hold the {least:,} that stand for special tokens and "
+        f"{settings.size:,} tokens do not hold the {least:,} that stand for special tokens and "
         f"for the alphabet of a {settings.kind} vocabulary",
+        key="data.tokenizer.size",
         remedy=f"Raise it: data.tokenizer.size={max(2 * least, 1000)}.",
     )

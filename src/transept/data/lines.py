@@ -4,7 +4,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Where
 
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -40,7 +40,7 @@ def split_lines(raw: bytes, where: str | Path) -> list[str]:
     for mark, name in WIDE.items():
         if raw.startswith(mark):
             remedy = "Write it as UTF-8: `iconv -f UTF-16 -t UTF-8 FILE > NEW`."
-            raise InvalidData(f"the file is {name}, not UTF-8", where=f"{where}:1", remedy=remedy)
+            raise InvalidData(f"the file is {name}, not UTF-8", where=Where.of_line(where, 1), remedy=remedy)
     if b"\x00" in raw:
         _refuse_nul(raw, where)
     try:
@@ -51,7 +51,7 @@ def split_lines(raw: bytes, where: str | Path) -> list[str]:
         line, column = _place(raw, at)
         raise InvalidData(
             f"not UTF-8: byte 0x{raw[at]:02x} at offset {at} (byte {column} of the line), {error.reason}",
-            where=f"{where}:{line}",
+            where=Where.of_line(where, line),
             remedy="If it is Latin-1, say, write it as UTF-8: `iconv -f latin1 -t UTF-8 FILE > NEW`.",
         ) from error
     lines = text.split("\n")
@@ -71,7 +71,9 @@ def _refuse_nul(raw: bytes, where: str | Path) -> None:
         else "Is it a text file? `tr -d '\\000' < FILE > NEW` takes such bytes out."
     )
     raise InvalidData(
-        f"a NUL byte at offset {at} (byte {column} of the line), {reason}", where=f"{where}:{line}", remedy=remedy
+        f"a NUL byte at offset {at} (byte {column} of the line), {reason}",
+        where=Where.of_line(where, line),
+        remedy=remedy,
     )
 
 

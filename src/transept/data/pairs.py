@@ -13,7 +13,7 @@ from transept.data.config import PairsData, Split
 from transept.data.files import is_json, is_tsv, locate
 from transept.data.lines import read_lines
 from transept.data.tables import open_table, place
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, Where
 
 Row = tuple[str, str]
 
@@ -70,7 +70,7 @@ def read_entry(data: PairsData, entry: str | list[str], key: str = "data") -> Pa
     lines = read_lines(path)
     parse, first = _format(path, lines, data)
     rows = [
-        parse(line, data, f"{path}:{number}") if line.strip() else ("", "")
+        parse(line, data, Where.of_line(path, number)) if line.strip() else ("", "")
         for number, line in enumerate(lines[first:], first + 1)
     ]
     numbers = range(first + 1, len(lines) + 1)
@@ -193,7 +193,7 @@ def _unequal(source: list[str], target: list[str], files: tuple[Path, ...]) -> I
     return InvalidData(
         f"{files[0].name} has {len(source):,} lines and {files[1].name} {len(target):,}; by the lengths of the lines "
         f"they part at about line {line:,} ({seen})",
-        where=f"{files[0]}:{line}",
+        where=Where.of_line(files[0], line),
         remedy="Line i of one file must be the translation of line i of the other: look for a line lost, added or "
         "broken in two near there.",
     )

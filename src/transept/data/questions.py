@@ -15,7 +15,7 @@ from transept.data.columnar import is_columnar
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import Table, open_table, read_table
 from transept.data.tokenizer import Encoding, chosen
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 
 OVERLAP = 128  # tokens that two windows of a context share, as in Devlin et al. 2019's code
 
@@ -143,22 +143,23 @@ def _question(question: Any, context: Any, answers: Any, where: str) -> Question
     return Question(question, context, tuple(pairs), where)
 
 
-def windows(whole: Encoding, most: int, which: str = "") -> list[Encoding]:
+def windows(whole: Encoding, most: int, number: int | None = None) -> list[Encoding]:
     """A question with all of its context, or with parts of it that overlap, each of `most` tokens at the most.
 
-    Raises InvalidData where nothing is left of the context, or the question leaves no room for it; `which` tells them
-    apart in messages, " 3".
+    Raises InvalidData where nothing is left of the context, or the question leaves no room for it; `number` tells
+    it from others in messages.
     """
     own = [at for at, text in enumerate(whole.texts) if text == 1]
     if not own:
-        raise InvalidData(f"context{which} is empty", remedy="Give the text in which the answer stands.")
+        raise InvalidData("is empty", nth=Nth("context", number), remedy="Give the text in which the answer stands.")
     room = most - (len(whole.ids) - len(own))
     if len(own) <= room:
         return [whole]
     step = room - min(OVERLAP, room // 2)
     if step < 1:
         raise InvalidData(
-            f"question{which} has {len(whole.ids) - len(own)} tokens, and the model takes {most}",
+            f"has {len(whole.ids) - len(own)} tokens, and the model takes {most}",
+            nth=Nth("question", number),
             remedy="Ask in fewer words: it must leave room for the context.",
         )
     rows = []

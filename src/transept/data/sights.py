@@ -138,7 +138,7 @@ class Sights:
         try:
             made = self.preparation.pixels(self._picture(row))
         except InvalidData as error:
-            raise InvalidData(error.what, where=error.where or self.pictures.where(row), remedy=error.remedy) from None
+            raise InvalidData(**error.fields(where=error.where or self.pictures.where(row))) from None
         if self._kept is None and made.size * len(self.pictures) <= KEPT:
             self._kept = np.empty((len(self.pictures), *made.shape), np.uint8)
         if self._kept is not None and self._kept.shape[1:] == made.shape:

@@ -13,7 +13,7 @@ from transept.data.columnar import is_columnar, read_columnar
 from transept.data.doubts import is_head, parted_by
 from transept.data.files import is_csv, is_json, is_tsv
 from transept.data.lines import read_bytes, split_lines
-from transept.errors import InvalidData, nearest
+from transept.errors import InvalidData, Where, nearest
 
 Kind = Literal["JSON lines", "CSV", "TSV", "plain text"]
 Row = Mapping[str, object]  # by column; None in place of a row: the line is empty
@@ -60,6 +60,10 @@ class Table:
         return f"{self.kind}, which names its columns itself ({said} has no say)" if self.overruled else self.kind
 
 
+class NoColumn(InvalidData):
+    """A table has no column of that name."""
+
+
 @dataclass(frozen=True)
 class Column:
     """The texts of one column, and the line on which each row begins, from 1."""
@@ -79,10 +83,10 @@ def kind_of(path: Path, first: str) -> Kind:
     return "JSON lines" if _is_object(first) else "plain text"
 
 
-def place(path: Path, number: int, lines: bool | None = None) -> str:
+def place(path: Path, number: int, lines: bool | None = None) -> Where:
     """A row's place, for messages: its file and line, or its number where a table has no `lines`; None: look."""
     lines = not is_columnar(path) if lines is None else lines
-    return f"{path}:{number}" if lines else f"{path}: row {number}"
+    return Where.of_line(path, number) if lines else Where(f"{path}: row {number}", file=path)
 
 
 def open_table(
@@ -123,7 +127,9 @@ def read_table(
     named = [name for name in head if name]  # whoever writes the number of a row first leaves that column unnamed
     if len(set(named)) != len(named) or not named:
         reads = ", ".join(map(repr, head)) or "nothing"
-        raise InvalidData(f"the first line must name each column, once, and reads {reads}", where=f"{path}:1")
+        raise InvalidData(
+            f"the first line must name each column, once, and reads {reads}", where=Where.of_line(path, 1)
+        )
     return Table(path, head, _rows(cells, head, path), kind, overruled=names is not None)
 
 
@@ -200,7 +206,7 @@ def column_of(
     )
     if found is None and needed:
         near = next((hint for name in usual if (hint := nearest(name, known))), "")
-        raise InvalidData(
+        raise NoColumn(
             f"no column is called {' or '.join(usual)}.{near}{parted_by(known)}",
             where=where,
             remedy=f"There are: {', '.join(known)}. Name the {word}'s by data.columns.{word}=NAME; where the first line"
@@ -209,10 +215,10 @@ def column_of(
     return found
 
 
-def no_column(name: str, known: Sequence[str], where: str, remedy: str = "") -> InvalidData:
+def no_column(name: str, known: Sequence[str], where: str, remedy: str = "") -> NoColumn:
     """The fault that a column is not there, with the nearest name and all that there are."""
     has = ", ".join(f"'{other}'" for other in known if other) or "none"
-    return InvalidData(
+    return NoColumn(
         f"there is no column '{name}'.{nearest(name, known)}",
         where=where,
         remedy=f"The columns are: {has}.{f' {remedy}' if remedy else ''}",
@@ -221,7 +227,7 @@ def no_column(name: str, known: Sequence[str], where: str, remedy: str = "") -> 
 
 def _objects(lines: Sequence[str], path: Path) -> Iterator[tuple[int, Row | None]]:
     for number, line in enumerate(lines, 1):
-        where = f"{path}:{number}"
+        where = Where.of_line(path, number)
         if not line.strip():
             yield number, None
             continue
@@ -257,7 +263,7 @@ def _rows(cells: Iterator[tuple[int, list[str]]], head: Sequence[str], path: Pat
         if row and len(row) != len(head):
             raise InvalidData(
                 f"{len(row)} columns, and the first line names {len(head)}.{parted_by(row, len(head))}",
-                where=f"{path}:{number}",
+                where=Where.of_line(path, number),
             )
         yield number, dict(zip(head, row, strict=True)) if row else None
 
@@ -270,14 +276,16 @@ def _unnamed(
     for number, row in cells:
         if number == 1 and [cell.strip() for cell in row] == list(names):
             raise InvalidData(
-                "the first line names the columns itself", where=f"{path}:1", remedy=f"{without} reads them there."
+                "the first line names the columns itself",
+                where=Where.of_line(path, 1),
+                remedy=f"{without} reads them there.",
             )
         if row and len(row) != len(names):
             reads = ", ".join(map(repr, row[:SHOWN])) + (", ..." if len(row) > SHOWN else "")
             raise InvalidData(
                 f"{len(row)} column{'s' * (len(row) != 1)}, and {whose} names {len(names)}:"
                 f" {', '.join(names)}.{parted_by(row, len(names))}",
-                where=f"{path}:{number}",
+                where=Where.of_line(path, number),
                 remedy=f"The line reads {reads}."
                 + (f" Where it names the columns itself: {without}." if number == 1 else ""),
             )

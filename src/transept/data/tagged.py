@@ -14,7 +14,7 @@ from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import Table, column_of, open_table, place, read_table, shown
 from transept.data.tokenizer import Encoding
 from transept.data.trees import read_trees
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Where
 
 USUAL: dict[str, tuple[str, ...]] = {
     "words": ("tokens", "words", "form"),
@@ -104,7 +104,7 @@ def _columns(lines: Sequence[str], path: Path) -> Iterator[Tagged]:
         if len(cells) < 2:
             raise InvalidData(
                 f"the word {cells[0]!r:.40} has no tag",
-                where=f"{path}:{number}",
+                where=Where.of_line(path, number),
                 remedy="A line is a word and its tag, a TAB or spaces between; an empty line ends a sentence.",
             )
         first = first if words else number

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from transept.data.lines import read_lines
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Where
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 Place = tuple[int, int, int]  # depth, and the interval [first, end) of a word and all below it
@@ -47,7 +47,7 @@ def _sentences(lines: list[str], path: Path) -> Iterator[Sentence]:
     for number, line in enumerate([*lines, ""], 1):
         if line.strip():
             if not line.startswith("#"):
-                rows.append((number, _columns(line, f"{path}:{number}")))
+                rows.append((number, _columns(line, Where.of_line(path, number))))
         elif rows:
             yield _sentence(rows, path)
             rows = []
@@ -73,17 +73,17 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
             if first != len(words) + 1 or last <= first:
                 raise InvalidData(
                     f"the range {columns[0]} must begin with the next word, {len(words) + 1}, and end after it",
-                    where=f"{path}:{number}",
+                    where=Where.of_line(path, number),
                 )
         elif re.fullmatch(r"\d+\.\d+", columns[0]):
             if int(columns[0].split(".")[0]) != len(words):
                 raise InvalidData(
-                    f"the empty node {columns[0]} stands after word {len(words)}", where=f"{path}:{number}"
+                    f"the empty node {columns[0]} stands after word {len(words)}", where=Where.of_line(path, number)
                 )
         elif columns[0] != str(len(words) + 1):
             raise InvalidData(
                 f"the word after {len(words)} has the ID {columns[0]!r:.20}, not {len(words) + 1}",
-                where=f"{path}:{number}",
+                where=Where.of_line(path, number),
                 remedy="IDs count from 1; an empty line parts sentences.",
             )
         else:
@@ -108,7 +108,7 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
 
 
 def _head(number: int, columns: list[str], count: int, path: Path) -> int:
-    where, head = f"{path}:{number}", columns[6]
+    where, head = Where.of_line(path, number), columns[6]
     if not re.fullmatch(r"\d+", head):
         raise InvalidData(f"the HEAD of {columns[1]!r:.40} is {head!r:.20}, no number of a word", where=where)
     if int(head) > count:

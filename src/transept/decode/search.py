@@ -15,7 +15,7 @@ from transept.decode.parallel import each
 from transept.decode.protocol import Decoder, Translator
 from transept.decode.rules import rules_of
 from transept.decode.single import Single
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, Nth, UsageError
 from transept.parts.memory import Memory
 
 Ids = Sequence[Sequence[int]]
@@ -161,19 +161,22 @@ def limits_of(
     for i, (source, start) in enumerate(zip(sources, starts, strict=True)):
         if not source or not start:
             raise InvalidData(
-                f"sentence {i + 1} has no tokens", remedy="Leave empty sentences out, or end them with eos."
+                "has no tokens", nth=Nth("sentence", i + 1), remedy="Leave empty sentences out, or end them with eos."
             )
         if settings.max_whole is not None:
             if len(start) >= settings.max_whole:
                 raise InvalidData(
-                    f"sentence {i + 1} has {len(start)} tokens, and with its answer it may have {settings.max_whole}",
-                    remedy="Let the answer have its own: max_tokens=... (--max-tokens), or raise max_whole.",
+                    f"has {len(start)} tokens, and with its answer it may have {settings.max_whole}",
+                    nth=Nth("sentence", i + 1),
+                    remedy="Let the answer have its own: {option}, or raise max_whole.",
+                    option="max_tokens=...",
                 )
             narrow(i, settings.max_whole - len(start), "whole")
         if most is not None:
             if (longest := max(len(source) if tokens else 0, len(start))) > most:
                 raise InvalidData(
-                    f"sentence {i + 1} has {longest} tokens, and the model has {most} positions",
+                    f"has {longest} tokens, and the model has {most} positions",
+                    nth=Nth("sentence", i + 1),
                     remedy="Split the sentence: nothing is cut in silence.",
                 )
             narrow(i, most - len(start) + 1, "positions")  # the last token is chosen, but never read

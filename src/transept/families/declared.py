@@ -52,7 +52,8 @@ def declared(
         )
     if "vocab" in given and given["vocab"] < least:
         raise InvalidConfig(
-            f"model.vocab: {given['vocab']:,} rows of embeddings do not hold a vocabulary of {least:,} tokens",
+            f"{given['vocab']:,} rows of embeddings do not hold a vocabulary of {least:,} tokens",
+            key="model.vocab",
             where=where("model.vocab"),
             remedy=f"Leave model.vocab out, raise it to {least}, or lower data.vocabulary.merges.",
         )
@@ -72,4 +73,4 @@ def _frozen(value: Any, key: str, where: str | None) -> Any:
     try:
         return part_from_dict(value, key)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(where=where)) from None

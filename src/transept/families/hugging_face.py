@@ -143,11 +143,19 @@ def plain(spec: Spec) -> Spec:
     return edit(spec, shorter)
 
 
+class Differs(InvalidConfig):
+    """A configuration does not say a description. `count` is how many fields of it are others."""
+
+    def __init__(self, what: str, *, count: int, **fields: Any) -> None:
+        super().__init__(what, **fields)
+        self.count = count
+
+
 def demand_said(spec: Topology, said: Topology, name: str, words: Mapping[str, str] | None = None) -> None:
     """Refuse a description that a configuration does not say: `said` is what reading it back gives.
 
     How weights begin is no part of it. `words` has, for a field of the description, the word of `declare` that would
-    change it. Raises InvalidConfig that names each field, its value and theirs.
+    change it. Raises Differs that names each field, its value and theirs.
     """
     if type(spec) is not type(said):
         raise InvalidConfig(f"{name} is a {type(said).__name__}, this model is a {type(spec).__name__}")
@@ -157,8 +165,9 @@ def demand_said(spec: Topology, said: Topology, name: str, words: Mapping[str, s
         shown = [f"{path} is {mine}, {name}'s is {theirs}" for path, mine, theirs in lost[:4]]
         more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
         found = sorted({words[field] for path, _, _ in lost if words and (field := path.rsplit(".")[-1]) in words})
-        raise InvalidConfig(
+        raise Differs(
             f"{name} cannot say this model: {'; '.join(shown)}{more}",
+            count=len(lost),
             remedy=f"Train it with {', '.join(found)}." if found else None,
         )
 

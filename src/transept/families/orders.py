@@ -121,7 +121,7 @@ def read(text: str, own: str, where: str | None = None) -> list[Term]:
     try:
         return _read(text, own)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(where=where)) from None
 
 
 def _read(text: str, own: str) -> list[Term]:

@@ -67,7 +67,12 @@ def save_adapters(
     if not layers:
         raise UsageError("this model has no adapters", remedy="Give it some by lora(model).")
     if root.exists() and any(root.iterdir()) and not (overwrite and (root / CONFIG).exists()):
-        raise UsageError("the directory holds files already", where=root, remedy="Take another, or overwrite=True.")
+        raise UsageError(
+            "the directory holds files already",
+            where=root,
+            remedy="Take another, or {option}.",
+            option="overwrite=True",
+        )
     state: dict[str, Tensor] = {}
     ranks: dict[str, tuple[int, float]] = {}
     turned = False

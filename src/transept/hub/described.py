@@ -1,6 +1,5 @@
 """What a configuration describes, and which family's configuration can say a description."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.configuration import differences
-from transept.families.hugging_face import Look, architecture, label_words
+from transept.families.hugging_face import Differs, Look, architecture, label_words
 from transept.families.registry import all_families, family_of_hf
 from transept.heads.head import Head
 from transept.hub.files import member, present, read_json
@@ -89,7 +88,7 @@ def at(file: Path, make: Callable[..., Made], *given: Any) -> Made:
     try:
         return make(*given)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=file, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(where=file)) from None
 
 
 def readable() -> Iterator[ModuleType]:
@@ -130,14 +129,13 @@ def unsayable(spec: Topology, where: Path) -> UsageError:
             f"its configurations cannot say this model: Hugging Face has nothing like {others[0]}", where=where
         )
     reasons = [error for module in readable() if (error := _refusal(module, spec)) is not None]
-    near = min(reasons, key=lambda error: (error.remedy is None, _clauses(error.what), len(error.what)))
-    return UsageError(near.what, where=where, remedy=near.remedy)
+    near = min(reasons, key=lambda error: (error.remedy is None, _others(error), len(error.what)))
+    return UsageError(**near.fields(where=where))
 
 
-def _clauses(reason: str) -> int:
-    """How many things a reason names; it ends with "and 3 more" where it names only the first."""
-    more = re.search(r" and (\d+) more$", reason)
-    return reason.count(";") + (int(more[1]) if more else 0)
+def _others(error: InvalidConfig) -> int:
+    """How many fields are others; a reason of another kind is one."""
+    return error.count if isinstance(error, Differs) else 1
 
 
 def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:

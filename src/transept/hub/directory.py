@@ -11,7 +11,6 @@
 A directory of Hugging Face's without transept.json is read through its family's table.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -42,7 +41,7 @@ from transept.hub.processor import Processor, read_processor
 from transept.hub.sentences import FILES as SENTENCES
 from transept.hub.sentences import read_sentences, write_sentences
 from transept.models import Seq2Seq
-from transept.names import Names
+from transept.names import Mismatch, Names
 from transept.spec import to_json
 from transept.topology import Built, Topology, outline
 
@@ -139,11 +138,11 @@ def read(directory: str | Path, *, allow_pickle: bool = False) -> Stored:
     dtype = config.get("dtype") or config.get("torch_dtype")
     try:
         model, _ = weights.load(root, found.spec, found.names, dtype, allow_pickle)
-    except InvalidData as error:
-        if not found.assumed or not re.search(r"tensors? (is|are) (missing|unknown)", error.what):
+    except Mismatch as error:
+        if not found.assumed:
             raise
         remedy = f"Name the right one in {CONFIG}: {', '.join(found.choices)}."
-        raise InvalidData(f"{error.what}; {found.assumed}", where=error.where, remedy=remedy) from None
+        raise InvalidData(**error.fields(what=f"{error.what}; {found.assumed}", remedy=remedy)) from None
     return replace(read_beside(root, config, model), note=found.note)
 
 
@@ -292,7 +291,8 @@ def check_free(root: Path, overwrite: bool) -> None:
             raise UsageError(
                 "a model is in this directory already",
                 where=root,
-                remedy="Take another directory, or replace it by --overwrite (overwrite=True).",
+                remedy="Take another directory, or replace it by {option}.",
+                option="overwrite=True",
             )
         if strangers := sorted(entry.name for entry in root.iterdir() if not _of_a_model(entry)):
             more = f" (and {len(strangers) - 1} more)" if len(strangers) > 1 else ""

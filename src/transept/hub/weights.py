@@ -170,7 +170,7 @@ def blank(spec: Topology, tensors: int, where: Path) -> Built:
     try:
         return outline(spec)
     except InvalidConfig as error:  # what a part cannot be
-        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(where=where)) from None
     except (RuntimeError, TypeError, OverflowError) as error:  # sizes beyond what a tensor can have
         reason = str(error).splitlines()[0]
         raise InvalidConfig(f"the model cannot be built: {reason}", where=where) from None

@@ -62,7 +62,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
             try:
                 scene["beam"] = stage.beam(scene["id"])
             except UsageError as error:
-                box.left.append(f"the beam of scene {scene['id']}: {error.what}")
+                box.left.append(f"the beam of scene {scene['id']}: {error.reason()}")
         if scene["sound"]:
             scene["wav"] = box.put(stage.sound(scene["id"]))
         for number, layer in enumerate(scene["layers"]):
@@ -160,7 +160,7 @@ def _film(stage: Stage, scene: Mapping[str, Any], box: Box) -> dict[int, Any]:
         try:
             moment = stage.moment(scene["id"], update)
         except TranseptError as error:
-            box.left.append(f"{name}: {error.what}")
+            box.left.append(f"{name}: {error.reason()}")
             continue
         found[update] = moment.told() | {"packed": box.put(b"".join(moment.packed))}
     return dict(sorted(found.items()))

@@ -181,7 +181,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             made = make()
         except TranseptError as error:
-            self._send(_json({"error": error.what, "remedy": error.remedy}), TYPES["json"], HTTPStatus.BAD_REQUEST)
+            self._send(
+                _json({"error": error.reason(), "remedy": error.way_out("command")}),
+                TYPES["json"],
+                HTTPStatus.BAD_REQUEST,
+            )
         except NotWhole:
             self._refuse(HTTPStatus.BAD_REQUEST, "numbers of scenes, layers, heads and rows are whole")
         except Exception as error:  # one request is answered, and the page stays

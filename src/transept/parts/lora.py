@@ -92,7 +92,7 @@ def lora(
         raise InvalidConfig(f"adapters of rank {rank}, alpha {alpha:g} and dropout {dropout:g} cannot be")
     names = [name for name, layer in model.named_modules() if _adaptable(layer)]
     if not names:
-        raise InvalidConfig("targets: this model has no matrix that an adapter could stand beside")
+        raise InvalidConfig("this model has no matrix that an adapter could stand beside", key="targets")
     chosen = named(names, [targets] if isinstance(targets, str) else targets, "targets")
     made = beside(model, dict.fromkeys(chosen, (rank, alpha)), dropout)
     learning = named([name for name, _ in made.named_parameters()], also, "also")
@@ -112,10 +112,10 @@ def beside(model: AnyModule, ranks: Mapping[str, tuple[int, float]], dropout: fl
         layer = made.get_submodule(name)
         assert isinstance(layer, nn.Linear)
         if (other := _shared(made, layer)) is not None:
-            raise InvalidConfig(f"targets: {name} shares its weights with {other}, and adapters would part them")
+            raise InvalidConfig(f"{name} shares its weights with {other}, and adapters would part them", key="targets")
         if rank > min(layer.weight.shape):
             size = " x ".join(map(str, layer.weight.shape))
-            raise InvalidConfig(f"rank: {rank} is no low rank of {name}, which is {size}")
+            raise InvalidConfig(f"{rank} is no low rank of {name}, which is {size}", key="rank")
         new[layer] = Adapted(layer, rank, alpha, dropout)
     _replace(made, new)
     return made

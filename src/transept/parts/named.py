@@ -44,7 +44,8 @@ def named(names: Sequence[str], texts: Iterable[str], key: str) -> list[str]:
         if not (met := {name for name in names if known.fullmatch(name)}):
             near = nearest(text, [*names, *sorted({above for name in names for above in _above(name)})])
             raise InvalidConfig(
-                f"{key}: nothing here is called {text!r}.{near}",
+                f"nothing here is called {text!r}.{near}",
+                key=key,
                 remedy=f"There are: {spoken(names)}.",
             )
         found |= met

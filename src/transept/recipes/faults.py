@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from transept.errors import InvalidConfig, nearest
+from transept.errors import InvalidConfig, Where, nearest
 
 Path = tuple[str | int, ...]
 
@@ -15,23 +15,26 @@ SHOWN = 10
 
 
 def explain(
-    error: ValidationError, data: Mapping[str, Any], places: Mapping[Path, str], schema: type[BaseModel], name: str
+    error: ValidationError, data: Mapping[str, Any], places: Mapping[Path, Where], schema: type[BaseModel], name: str
 ) -> InvalidConfig:
     """One error for all faults, in the order of the file; `places` says where a key stands."""
     faults: dict[Path, list[str]] = {}
+    misspelt: set[Path] = set()
     for fault in error.errors(include_url=False):
         path = _path(fault["loc"], data, missing=fault["type"] == "missing")
-        sentence = _sentence(fault, path, data, schema)
-        if sentence not in faults.setdefault(path, []):
-            faults[path].append(sentence)
-    told = [(_place(path, places, name), "; or ".join(sentences)) for path, sentences in faults.items()]
+        if fault["type"] == "extra_forbidden":
+            misspelt.add(path)
+        key, sentence = _sentence(fault, path, data, schema)
+        one = InvalidConfig(sentence, where=_place(path, places, name), key=key).reason()
+        if one not in faults.setdefault(path, []):
+            faults[path].append(one)
     # A misspelt key is two faults, and the one that helps comes first.
-    told.sort(key=lambda one: (not one[1].startswith("unknown key"), _line(one[0])))
-    (where, what), rest = told[0], told[1:SHOWN]
-    lines = [what, *(f"{place}: {sentence}" for place, sentence in rest)]
+    order = sorted(faults, key=lambda path: (path not in misspelt, _place(path, places, name).line or 0))
+    told = [InvalidConfig("; or ".join(faults[path]), where=_place(path, places, name)) for path in order]
+    lines = [told[0].what, *map(str, told[1:SHOWN])]
     if len(told) > SHOWN:
         lines.append(f"and {len(told) - SHOWN} more")
-    return InvalidConfig("\n".join(lines), where=where)
+    return InvalidConfig(**told[0].fields(what="\n".join(lines)))
 
 
 def _path(location: Path, data: Any, missing: bool) -> Path:
@@ -51,29 +54,30 @@ def _holds(here: Any, name: str | int) -> bool:
     return (isinstance(here, dict) and name in here) or (isinstance(here, list) and isinstance(name, int))
 
 
-def _sentence(fault: Any, path: Path, data: Mapping[str, Any], schema: type[BaseModel]) -> str:
+def _sentence(fault: Any, path: Path, data: Mapping[str, Any], schema: type[BaseModel]) -> tuple[str | None, str]:
+    """The key that a fault is about, where its sentence does not say it, and the sentence."""
     key, given, context = ".".join(map(str, path)), fault["input"], fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":
             known = sorted({name for kind in _kinds(schema, path[:-1], data) for name in kind.model_fields})
             hint = _near(str(path[-1]), known, path[:-1], schema)
-            return f"unknown key '{key}'.{hint or ' ' + _listed(known)}"
+            return None, f"unknown key '{key}'.{hint or ' ' + _listed(known)}"
         case "missing":
-            return f"'{key}' is not set"
+            return None, f"'{key}' is not set"
         case "value_error":
-            return f"{key}: {context['error']}"
+            return key, str(context["error"])
         case "union_tag_not_found":
-            return f"'{key}.{context['discriminator'].strip(chr(39))}' is not set"
+            return None, f"'{key}.{context['discriminator'].strip(chr(39))}' is not set"
         case "union_tag_invalid":
             choices = [choice.strip("' ") for choice in context["expected_tags"].split(",")]
             key = f"{key}.{context['discriminator'].strip(chr(39))}"
-            return f"{key}: there is no {context['tag']!r}.{nearest(context['tag'], choices)} {_listed(choices)}"
+            return key, f"there is no {context['tag']!r}.{nearest(context['tag'], choices)} {_listed(choices)}"
         case "literal_error":
             choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-            return f"{key}: there is no {given!r}.{nearest(str(given), choices)} {_listed(choices)}"
+            return key, f"there is no {given!r}.{nearest(str(given), choices)} {_listed(choices)}"
         case _:
             reason = fault["msg"].removeprefix("Input should be ").replace("an object", "a mapping")
-            return f"{key} must be {reason}, not {_shown(given)}"
+            return None, f"{key} must be {reason}, not {_shown(given)}"
 
 
 def _near(name: str, known: list[str], above: Path, schema: type[BaseModel]) -> str:
@@ -121,18 +125,13 @@ def _walk(schema: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _walk(kind, f"{prefix}{name}.")
 
 
-def _place(path: Path, places: Mapping[Path, str], name: str) -> str:
+def _place(path: Path, places: Mapping[Path, Where], name: str) -> Where:
     """Where a key stands, or the nearest thing around it."""
     for end in range(len(path), 0, -1):
         inner = [place for found, place in places.items() if found[:end] == path[:end]]
         if inner:
             return inner[0]
-    return name
-
-
-def _line(place: str) -> int:
-    number = place.rpartition(":")[2]
-    return int(number) if number.isdigit() else 0
+    return Where(name)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import transept
-from transept.errors import InvalidConfig, UsageError, nearest
+from transept.errors import InvalidConfig, UsageError, Where, nearest
 from transept.recipes import yaml12
 from transept.recipes.faults import explain
 from transept.tasks import settings
@@ -72,15 +72,15 @@ def load_recipe(
     document = yaml12.read(text, name)
     data = document.data
     _settle(data, Path(name))
-    places = {path: f"{name}:{line}" for path, line in document.lines.items()}
+    places = {path: Where.of_line(name, line) for path, line in document.lines.items()}
     texts = [_split(override) for override in overrides]
     texts = _vary(data, places, texts)
     for path, value in texts:
         _set(data, path, yaml12.scalar(value))
-        places[path] = f"{'.'.join(path)}={value}"
+        places[path] = Where.typed(".".join(path), value)
     for key, value in (values or {}).items():
         _set(data, tuple(key.split(".")), value)
-        places[tuple(key.split("."))] = f"{key}={value}"
+        places[tuple(key.split("."))] = Where.typed(key, value)
     kind = _kind(data, places.get(("task",)))
     # A text such as 2026 reads as a number. Where the key wants a text, what was typed is one.
     for path, value in texts:
@@ -97,7 +97,7 @@ def load_recipe(
 
 
 def _vary(
-    data: dict[str, Any], places: dict[yaml12.Path, str], texts: Sequence[tuple[tuple[str, ...], str]]
+    data: dict[str, Any], places: dict[yaml12.Path, Where], texts: Sequence[tuple[tuple[str, ...], str]]
 ) -> list[tuple[tuple[str, ...], str]]:
     """Lay the variant that was asked for over the recipe, and take the table of variants away. The other overrides."""
     variants = data.pop("variants", None) or {}
@@ -128,7 +128,7 @@ def _kind(data: Mapping[str, Any], where: str | None) -> type[Recipe]:
     try:
         return recipe_class(task if isinstance(task, str) else Recipe.model_fields["task"].default)
     except InvalidConfig as error:
-        raise InvalidConfig(error.what, where=where, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(where=where)) from None
 
 
 def resolve(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from transept.errors import InvalidConfig
+from transept.errors import InvalidConfig, Where
 
 Path = tuple[str | int, ...]
 
@@ -59,7 +59,7 @@ def read(text: str, name: str) -> Document:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidConfig(f"this is not YAML: {error.problem}", where=f"{name}:{line}") from error
+        raise InvalidConfig(f"this is not YAML: {error.problem}", where=Where.of_line(name, line)) from error
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidConfig(f"this is not YAML: {error}", where=name) from error
     if not isinstance(data, dict) or node is None:
@@ -110,11 +110,13 @@ def _mark(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Non
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.tag != _TAG + "str":
-                raise InvalidConfig("a key must be a word", where=f"{name}:{line}")
+                raise InvalidConfig("a key must be a word", where=Where.of_line(name, line))
             place = (*path, key.value)
             if place in lines:
                 dotted = ".".join(map(str, place))
-                raise InvalidConfig(f"'{dotted}' stands in line {lines[place]} already", where=f"{name}:{line}")
+                raise InvalidConfig(
+                    f"'{dotted}' stands in line {lines[place]} already", where=Where.of_line(name, line)
+                )
             lines[place] = line
             _mark(value, place, lines, name)
     elif isinstance(node, yaml.SequenceNode):

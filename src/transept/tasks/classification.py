@@ -115,7 +115,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         if given == "balanced":
             if not counts.all():
                 name = names[int(np.flatnonzero(counts == 0)[0])]
-                raise InvalidConfig(f"classify.weights: no example of training is of the class {name!r}")
+                raise InvalidConfig(f"no example of training is of the class {name!r}", key="classify.weights")
             weights = 1 / counts
         else:
             weights = np.array(given)
@@ -282,7 +282,7 @@ def weights_by_name(given: Mapping[str, float], names: Sequence[str], where: str
         if name not in names:
             has = f"There are: {', '.join(names[:12])}."
             raise InvalidConfig(
-                f"classify.weights: there is no class {name!r}.{nearest(name, names)}", where=where, remedy=has
+                f"there is no class {name!r}.{nearest(name, names)}", key="classify.weights", where=where, remedy=has
             )
     if missing := [name for name in names if name not in given]:
         raise InvalidConfig(f"classify.weights has nothing for the class {missing[0]!r}", where=where)

@@ -105,7 +105,8 @@ class Denoising(TextTask[DenoisingRecipe]):
         fits = isinstance(spec, Seq2Seq) and isinstance(spec.head, Vocabulary) and spec.source_tokens is not None
         if not fits:
             raise InvalidConfig(
-                "model.family: denoising needs an encoder that reads text and a decoder that writes it",
+                "denoising needs an encoder that reads text and a decoder that writes it",
+                key="model.family",
                 where=where("model.family"),
                 remedy="t5, bart and transformer are such.",
             )
@@ -115,7 +116,8 @@ class Denoising(TextTask[DenoisingRecipe]):
         demand_signs(tokenizer, roles, "this noise", where("data.tokenizer.file"))
         if self.data.rows == "packed":
             raise InvalidConfig(
-                "data.rows: documents packed in one row are for models of one stack",
+                "documents packed in one row are for models of one stack",
+                key="data.rows",
                 where=where("data.rows"),
                 remedy="Take data.rows=padded, or windows.",
             )

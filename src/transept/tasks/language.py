@@ -97,7 +97,8 @@ class Language(TextTask[LanguageRecipe]):
     def check(self, spec: Topology, tokenizer: Tokenizer, where: Callable[[str], str | None]) -> None:
         if not isinstance(spec, Model) or not writes_text(spec):
             raise InvalidConfig(
-                "model.family: a language model is one stack that looks back and scores a vocabulary, and this is none",
+                "a language model is one stack that looks back and scores a vocabulary, and this is none",
+                key="model.family",
                 where=where("model.family"),
                 remedy="gpt2, gpt, gpt3 and llama are such; of lstm, gru and convs2s model.form=language_model.",
             )
@@ -113,7 +114,8 @@ class Language(TextTask[LanguageRecipe]):
             )
         if self.data.rows in ("packed", "padded") and self.data.documents == "whole":
             raise InvalidConfig(
-                f"data.rows: {self.data.rows} lays out documents, and data.documents=whole has none",
+                f"{self.data.rows} lays out documents, and data.documents=whole has none",
+                key="data.rows",
                 where=where("data.rows"),
                 remedy="Take data.rows=windows, or say where documents end: data.documents=blank.",
             )
@@ -307,19 +309,22 @@ def demand_segments(spec: Model, length: int, stride: int | None, where: Callabl
         segment = demand_carrying(spec.stack, spec.embed.limit())
     except UsageError as error:
         raise InvalidConfig(
-            f"data.rows: segments follow each other, and {error.what}",
+            f"segments follow each other, and {error.reason()}",
+            key="data.rows",
             where=where("data.rows"),
             remedy="Take transformer_xl, memorizing or a recurrent network, or leave rows alone: data.rows=windows.",
         ) from None
     if segment not in (None, length):
         raise InvalidConfig(
-            f"data.length: segments have {length:,} tokens, and the model remembers by {segment:,}",
+            f"segments have {length:,} tokens, and the model remembers by {segment:,}",
+            key="data.length",
             where=where("data.length"),
             remedy=f"Take data.length={segment}, or model.segment={length}.",
         )
     if stride is not None:
         raise InvalidConfig(
-            "evaluate.stride: windows have a stride; segments are read one after the other",
+            "windows have a stride; segments are read one after the other",
+            key="evaluate.stride",
             where=where("evaluate.stride"),
             remedy="Leave it out.",
         )

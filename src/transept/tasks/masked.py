@@ -127,7 +127,8 @@ class Masked(TextTask[MaskedRecipe]):
     def check(self, spec: Topology, tokenizer: Tokenizer, where: Callable[[str], str | None]) -> None:
         if not isinstance(spec, Model) or not isinstance(spec.head, Vocabulary) or spec.stack.causal:
             raise InvalidConfig(
-                "model.family: masks are filled by one stack that looks both ways and scores a vocabulary",
+                "masks are filled by one stack that looks both ways and scores a vocabulary",
+                key="model.family",
                 where=where("model.family"),
                 remedy="bert, roberta and distilbert are such, with model.head=masked or pretraining.",
             )
@@ -137,19 +138,22 @@ class Masked(TextTask[MaskedRecipe]):
         second = self.recipe.mask.second
         if second == "none" and spec.second is not None:
             raise InvalidConfig(
-                "model.head: the model has a second head, and mask.second=none gives it nothing to learn",
+                "the model has a second head, and mask.second=none gives it nothing to learn",
+                key="model.head",
                 where=where("model.head") or where("mask.second"),
                 remedy="Take model.head=masked, or mask.second=next, or order.",
             )
         if second != "none" and not (isinstance(spec.second, Classes) and spec.second.count == 2):
             raise InvalidConfig(
-                f"mask.second: {second} is told by a second head of two classes, and the model has none",
+                f"{second} is told by a second head of two classes, and the model has none",
+                key="mask.second",
                 where=where("mask.second"),
                 remedy="Of bert, model.head=pretraining has one.",
             )
         if second != "none" and self.data.rows != "padded":
             raise InvalidConfig(
-                f"data.rows: rows of two texts are padded, not {self.data.rows}",
+                f"rows of two texts are padded, not {self.data.rows}",
+                key="data.rows",
                 where=where("data.rows"),
                 remedy="Take data.rows=padded, or mask.second=none.",
             )

@@ -57,7 +57,8 @@ def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
         raise InvalidConfig(reason, where=recipe.where("model.family"))
     if spec.reads_tree:
         raise InvalidConfig(
-            f"model.positions: {recipe.model.get('positions')!r} reads dependency trees, and {recipe.task} has none",
+            f"{recipe.model.get('positions')!r} reads dependency trees, and {recipe.task} has none",
+            key="model.positions",
             where=recipe.where("model.positions"),
             remedy="Train such a model in a loop of its own: model(source, target, source_valid, valid, tree=tree).",
         )

@@ -248,7 +248,7 @@ class TextTask(Generic[SomeRecipe]):
         try:
             task.check(task.spec, task.tokenizer, lambda key: None)
         except (InvalidConfig, InvalidData) as error:
-            raise UsageError(error.what, where=subject.path, remedy=error.remedy) from None
+            raise UsageError(**error.fields(where=subject.path)) from None
         return task
 
 
@@ -266,7 +266,7 @@ def _named(data: TextsData, names: Sequence[str]) -> Documents:
     try:
         return read_files(data, names, "--data")
     except InvalidConfig as error:
-        raise InvalidData(error.what, where=error.where, remedy=error.remedy) from None
+        raise InvalidData(**error.fields()) from None
 
 
 def tokenizer_at(file: Path, where: str | None) -> Tokenizer:
@@ -275,7 +275,8 @@ def tokenizer_at(file: Path, where: str | None) -> Tokenizer:
     folder = folder.parent if folder.is_file() else folder
     if not folder.is_dir() or (found := read_tokenizer(folder)) is None:
         raise InvalidConfig(
-            f"data.tokenizer.file: there is no tokenizer at {file}",
+            f"there is no tokenizer at {file}",
+            key="data.tokenizer.file",
             where=where,
             remedy="Name a model directory, or a folder with a tokenizer.json.",
         )
@@ -288,20 +289,23 @@ def demand_rows(
     """Refuse rows that the model cannot read, or that a batch cannot hold; segments, unless the task `follows` them."""
     if data.rows == "segments" and not follows:
         raise InvalidConfig(
-            "data.rows: segments hand on what a model that looks back has seen; the model of this task sees whole rows",
+            "segments hand on what a model that looks back has seen; the model of this task sees whole rows",
+            key="data.rows",
             where=where("data.rows"),
             remedy="Take data.rows=windows.",
         )
     limit = spec.limit()
     if limit is not None and data.length > limit:
         raise InvalidConfig(
-            f"data.length: a row has {data.length:,} tokens, and the model has {limit:,} positions",
+            f"a row has {data.length:,} tokens, and the model has {limit:,} positions",
+            key="data.length",
             where=where("data.length"),
             remedy=f"Lower it to {limit}, or raise model.length to {data.length}.",
         )
     if data.length > recipe.train.batch_tokens:
         raise InvalidConfig(
-            f"train.batch_tokens: {recipe.train.batch_tokens:,} tokens hold no row of {data.length:,} (data.length)",
+            f"{recipe.train.batch_tokens:,} tokens hold no row of {data.length:,} (data.length)",
+            key="train.batch_tokens",
             where=where("train.batch_tokens"),
             remedy=f"Raise it: train.batch_tokens={data.length * 16}.",
         )
@@ -314,7 +318,7 @@ def demand_apart(data: TextsData, spec: Topology, where: Callable[[str], str | N
     try:
         outline(kept_apart(spec))
     except InvalidConfig as error:
-        raise InvalidConfig(f"data.rows: {error.what}", where=where("data.rows"), remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(key="data.rows", where=where("data.rows"))) from None
 
 
 def demand_signs(tokenizer: Tokenizer, roles: Sequence[str], task: str, where: str | Path | None) -> None:

@@ -178,7 +178,7 @@ def _chosen(recipe: TranslationRecipe | None, asked: Asked) -> tuple[str, Pairs]
         try:
             return "data", read_entry(plain, asked.data[0] if len(asked.data) == 1 else list(asked.data), "--data")
         except InvalidConfig as error:
-            raise InvalidData(error.what, where=error.where, remedy=error.remedy) from None
+            raise InvalidData(**error.fields()) from None
     split = asked.choose(recipe is not None and recipe.data.test is not None)
     assert recipe is not None
     return split, read_pairs(recipe.data, split)

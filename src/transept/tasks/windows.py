@@ -59,7 +59,7 @@ class Windows:
             try:
                 found = windows(whole, min(limits, default=len(whole.ids)))
             except InvalidData as error:
-                raise InvalidData(error.what, where=one.where, remedy=error.remedy) from None
+                raise InvalidData(**error.fields(where=one.where)) from None
             span = (one.answers[0][0], one.answers[0][0] + len(one.answers[0][1])) if one.answers else None
             count = len(tokens_of(whole, *span)) if span else 0
             if span and not count:

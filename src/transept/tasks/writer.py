@@ -76,7 +76,8 @@ def demand_room(writer: Writer, recipe: TextToTextRecipe) -> None:
     spec, longest, batch = writer.spec, recipe.data.max_length, recipe.train.batch_tokens
     if not isinstance(spec.head, Vocabulary) or spec.source_tokens is None:
         raise InvalidConfig(
-            "model.family: text_to_text needs an encoder that reads text and a decoder that writes it",
+            "text_to_text needs an encoder that reads text and a decoder that writes it",
+            key="model.family",
             where=recipe.where("model.family"),
             remedy="t5, bart and transformer are such.",
         )
@@ -84,13 +85,15 @@ def demand_room(writer: Writer, recipe: TextToTextRecipe) -> None:
     limit = spec.limit()
     if limit is not None and longest > limit:
         raise InvalidConfig(
-            f"data.max_length: {longest:,} tokens, and the model has {limit:,} positions",
+            f"{longest:,} tokens, and the model has {limit:,} positions",
+            key="data.max_length",
             where=recipe.where("data.max_length"),
             remedy=f"Lower it to {limit}" + ("." if recipe.start else f", or raise model.length to {longest}."),
         )
     if longest > batch:
         raise InvalidConfig(
-            f"train.batch_tokens: {batch:,} tokens hold no side of {longest:,} (data.max_length)",
+            f"{batch:,} tokens hold no side of {longest:,} (data.max_length)",
+            key="train.batch_tokens",
             where=recipe.where("train.batch_tokens"),
             remedy=f"Raise it, or lower data.max_length to {batch}.",
         )

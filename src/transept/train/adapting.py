@@ -43,7 +43,7 @@ def adapted(model: nn.Module, config: TrainConfig, fresh: frozenset[str] = froze
     for name in _told("train", lambda: named(names, config.freeze, "freeze")):
         model.get_parameter(name).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
-        raise InvalidConfig("train.freeze: nothing of the model is left to train", remedy="Freeze less of it.")
+        raise InvalidConfig("nothing of the model is left to train", key="train.freeze", remedy="Freeze less of it.")
     return model
 
 
@@ -79,7 +79,7 @@ def shares(model: nn.Module, settings: Optimizer) -> dict[str, float]:
         return {}
     depths = {trunk: dict(_lists(model, trunk)) for trunk in TRUNKS if hasattr(model, trunk)}
     if not depths or not hasattr(model, "head"):
-        raise InvalidConfig("train.optimizer.layer_decay: this model is not made of layers below a head")
+        raise InvalidConfig("this model is not made of layers below a head", key="train.optimizer.layer_decay")
     most = max(max(lists.values(), default=1) for lists in depths.values())
     made = {}
     for name in names:
@@ -112,4 +112,4 @@ def _told(key: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except InvalidConfig as error:
-        raise InvalidConfig(f"{key}.{error.what}", where=error.where, remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(key=f"{key}.{error.key}" if error.key else key)) from None

@@ -36,7 +36,7 @@ def choose_device(wanted: str, process: int = 0) -> torch.device:
     try:
         return find_device(wanted, process)
     except UsageError as error:
-        raise InvalidConfig(error.what, where="train.device", remedy=error.remedy) from None
+        raise InvalidConfig(**error.fields(key="train.device")) from None
 
 
 def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:

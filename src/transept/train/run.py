@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transept.durable import reclaim, remove, replace_text
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, UsageError, Where
 
 Mode = Literal["new", "resume", "overwrite"]
 
@@ -130,7 +130,7 @@ class RunDirectory:
             except ValueError as error:  # a letter that was cut in two is one too
                 raise InvalidData(
                     f"not JSON: {error}",
-                    where=f"{self.metrics}:{number}",
+                    where=Where.of_line(self.metrics, number),
                     remedy="The run wrote whole lines: take the line out, or the file from where it was copied.",
                 ) from None
             yield event

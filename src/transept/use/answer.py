@@ -74,7 +74,7 @@ def answer(
 def _windows(loaded: "Opened", question: str, context: str, number: int) -> list[Encoding]:
     """The question with all of the context, or with parts of it that overlap."""
     (whole,) = demand_tokenizer(loaded).encodings([question], [context])
-    return windows(whole, loaded.longest, f" {number + 1}")
+    return windows(whole, loaded.longest, number + 1)
 
 
 def _written(loaded: "Opened", questions: Sequence[str], contexts: Sequence[str], before: int) -> list[Answer]:

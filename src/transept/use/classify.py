@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from torch import Tensor
 
 from transept.data.tokenizer import Encoding
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 from transept.models import Model
 from transept.use.reading import Given, Pass, encodings, through
 
@@ -80,7 +80,8 @@ def _end(loaded: "Opened", row: Encoding, number: int) -> int:
     eos = loaded.beside.get("eos_token_id", 2)
     if eos not in row.ids:
         raise InvalidData(
-            f"text {number + 1} has no end token {eos}, by whose state an mBART tells a class",
+            f"has no end token {eos}, by whose state an mBART tells a class",
+            nth=Nth("text", number + 1),
             where=loaded.path,
             remedy="Use the tokenizer that the model was trained with.",
         )

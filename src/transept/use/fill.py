@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transept.data.tokenizer import Tokenizer
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 from transept.use.reading import Pass, demand_tokenizer, encodings, through
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def fill(loaded: "Opened", texts: Sequence[str], count: int, first: int) -> list
     for i, found in enumerate(places):
         if not found:
             raise InvalidData(
-                f"text {first + i + 1} has no mask: {texts[i][:60]!r}", remedy=f"Write {MASK} where a word is wanted."
+                f"has no mask: {texts[i][:60]!r}",
+                nth=Nth("text", first + i + 1),
+                remedy=f"Write {MASK} where a word is wanted.",
             )
     head = loaded.head
 

@@ -7,7 +7,7 @@ from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis
 from transept.decode.search import extend, search
 from transept.decode.stream import demand_streamable, follow
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 from transept.models import ModelLayer, Seq2SeqLayer
 from transept.use.given import text
 from transept.use.reading import demand_tokenizer, prompt_ids
@@ -113,8 +113,8 @@ class _Asked:
         longest = loaded.demand_search().longest
         if len(self.ids) > longest:
             raise InvalidData(
-                f"text {number + 1} has {len(self.ids)} tokens, and the model takes {longest}"
-                f" (it begins {prompt[:40]!r})",
+                f"has {len(self.ids)} tokens, and the model takes {longest} (it begins {prompt[:40]!r})",
+                nth=Nth("text", number + 1),
                 remedy="Leave out what is least needed of it: nothing is cut in silence.",
             )
 

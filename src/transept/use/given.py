@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transept.data.pictures import read_picture, upright
 from transept.data.sound import Sound, read_sound
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, Nth, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +42,7 @@ def texts(given: object, what: str = "text") -> list[str]:
     found: list[Any] = list(given)
     for number, one in enumerate(found, 1):
         if not isinstance(one, str):
-            raise UsageError(f"{what} {number} must be a str, and is {named(one)}")
+            raise UsageError(f"must be a str, and is {named(one)}", nth=Nth(what, number))
     return found
 
 
@@ -68,7 +68,7 @@ def rows(given: object) -> list[str | tuple[str, str]]:
     for number, one in enumerate(found, 1):
         pair = isinstance(one, tuple | list) and len(one) == 2 and all(isinstance(each, str) for each in one)
         if not isinstance(one, str) and not pair:
-            raise UsageError(f"text {number} must be a str or a pair of them, and is {named(one)}")
+            raise UsageError(f"must be a str or a pair of them, and is {named(one)}", nth=Nth("text", number))
     return [one if isinstance(one, str) else (one[0], one[1]) for one in found]
 
 
@@ -97,27 +97,26 @@ def seen(given: object, number: int, channels: int) -> "Image | Tensor":
         return read_picture(Path(given), channels)
     if is_image(given):
         return upright(given, channels)
+    nth = Nth("picture", number)
     if not isinstance(given, np.ndarray | Tensor):
-        raise UsageError(
-            f"picture {number} must be a path, an image of Pillow, an array or a tensor, and is {named(given)}"
-        )
-    shape = f"picture {number} is {tuple(given.shape)}"
+        raise UsageError(f"must be a path, an image of Pillow, an array or a tensor, and is {named(given)}", nth=nth)
+    shape = f"is {tuple(given.shape)}"
     if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.dim() == 3:
         given = given.permute(1, 2, 0).cpu().numpy()
     if isinstance(given, np.ndarray) and given.dtype == np.uint8:
         pixels = given[..., 0] if given.ndim == 3 and given.shape[2] == 1 else given
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)) or not pixels.size:
-            raise InvalidData(f"{shape} of uint8, which is no picture", remedy=PIXELS)
+            raise InvalidData(f"{shape} of uint8, which is no picture", nth=nth, remedy=PIXELS)
         from PIL import Image
 
         return upright(Image.fromarray(np.ascontiguousarray(pixels)), channels)
     value = _real(given)
     if value is None:
-        raise InvalidData(f"{shape} of {given.dtype}", remedy=f"{PIXELS} Real numbers are prepared already.")
+        raise InvalidData(f"{shape} of {given.dtype}", nth=nth, remedy=f"{PIXELS} Real numbers are prepared already.")
     if value.dim() != 3 or len(value) != channels:
-        raise InvalidData(f"{shape}, not (channels, height, width) with {channels} channels", remedy=PIXELS)
+        raise InvalidData(f"{shape}, not (channels, height, width) with {channels} channels", nth=nth, remedy=PIXELS)
     if not value.isfinite().all():
-        raise InvalidData(f"picture {number} has values that are not finite")
+        raise InvalidData("has values that are not finite", nth=nth)
     return value.float()
 
 
@@ -145,13 +144,14 @@ def heard(given: object, rate: int | None, number: int) -> Sound:
         if rate is not None:
             raise UsageError("a file says its own rate", remedy="Leave rate out.")
         return read_sound(Path(given))
+    nth = Nth("sound", number)
     if not isinstance(given, np.ndarray | Tensor):
-        raise UsageError(f"sound {number} must be a path, an array or a tensor, and is {named(given)}")
+        raise UsageError(f"must be a path, an array or a tensor, and is {named(given)}", nth=nth)
     value = _real(given)
     if value is None or value.dim() != 1:
-        raise InvalidData(f"sound {number} is {tuple(given.shape)} of {given.dtype}, not (samples,)", remedy=SAMPLES)
+        raise InvalidData(f"is {tuple(given.shape)} of {given.dtype}, not (samples,)", nth=nth, remedy=SAMPLES)
     if not value.isfinite().all():
-        raise InvalidData(f"sound {number} has samples that are not finite")
+        raise InvalidData("has samples that are not finite", nth=nth)
     if type(rate) is not int or rate < 1:
         raise UsageError(
             f"rate is {rate!r:.40}, and samples without a file need one",

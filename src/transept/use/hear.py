@@ -63,7 +63,8 @@ def listened(
             raise InvalidData(
                 f"{sound.rate:,} samples a second, and the model listens to {hears.rate:,}",
                 where=path,
-                remedy="Let it be changed by resample=True, or change the file.",
+                remedy="Let it be changed by {option}, or change the file.",
+                option="resample=True",
             )
         samples = resampled(samples, sound.rate, hears.rate)
         say(f"{path}: resampled from {sound.rate:,} to {hears.rate:,} a second")

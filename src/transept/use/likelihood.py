@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transept.data.tokenizer import Encoding
 from transept.decode.batch import NARROW, pad
-from transept.errors import InvalidData, UsageError
+from transept.errors import InvalidData, Nth, UsageError
 from transept.hub.kinds import reads
 from transept.models import Model, ModelLayer, Seq2SeqLayer
 from transept.use.kinds import described
@@ -135,7 +135,8 @@ def _row(loaded: "Opened", found: Encoding, given: str, text: str, number: int, 
 def _refuse_nothing(given: str, text: str, number: int) -> None:
     where = f" behind {given[-40:]!r}" if given else ""
     raise InvalidData(
-        f"text {number + 1}: {text[:40]!r} has no token{where} that could be scored",
+        f"has no token{where} that could be scored: {text[:40]!r}",
+        nth=Nth("text", number + 1),
         remedy="Take a text that the model's tokenizer knows more of than nothing.",
     )
 
@@ -143,8 +144,9 @@ def _refuse_nothing(given: str, text: str, number: int) -> None:
 def _demand_room(loaded: "Opened", count: int, given: str, number: int) -> None:
     if count > loaded.longest:
         raise InvalidData(
-            f"text {number + 1} has {count:,} tokens with what stands before it, and the model takes"
-            f" {loaded.longest:,} (it begins {given[:40]!r})",
+            f"has {count:,} tokens with what stands before it, and the model takes {loaded.longest:,}"
+            f" (it begins {given[:40]!r})",
+            nth=Nth("text", number + 1),
             remedy="Give fewer or shorter examples before it: nothing is cut in silence.",
         )
 

@@ -32,7 +32,8 @@ class Preface:
         if self.choices and not text.startswith(self.choices):
             raise UsageError(
                 f"config.json has {len(self.choices)} tasks, and none was chosen (the text begins {text[:40]!r})",
-                remedy=f"Choose by --prefix (prefix=...), '' for none: {', '.join(map(repr, self.choices))}.",
+                remedy="Choose by {option}, '' for none: " + ", ".join(map(repr, self.choices)) + ".",
+                option="prefix=...",
             )
         return self.prefix + text
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transept.data.tokenizer import Encoding, Tokenizer, shortened
 from transept.decode.batch import NARROW, pad, plan
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 from transept.inputs.tokens import Tokens
 from transept.models import ModelLayer, Seq2SeqLayer
 from transept.parts.entered import Entered
@@ -95,8 +95,8 @@ def encodings(
     long = [i for i, one in enumerate(found) if len(one.ids) > most]
     if long and cut is None:
         raise InvalidData(
-            f"text {first + long[0] + 1} has {len(found[long[0]].ids)} tokens, and the model takes {most}"
-            f" (it begins {texts[long[0]][:40]!r})",
+            f"has {len(found[long[0]].ids)} tokens, and the model takes {most} (it begins {texts[long[0]][:40]!r})",
+            nth=Nth("text", first + long[0] + 1),
             remedy="Split it: nothing is cut in silence.",
         )
     for i in long:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from transept.decode.config import Search
 from transept.decode.hypothesis import Hypothesis
 from transept.decode.search import search as decode
-from transept.errors import InvalidData
+from transept.errors import InvalidData, Nth
 from transept.models import Seq2SeqLayer
 from transept.use.reading import demand_tokenizer
 from transept.use.text import Text
@@ -27,8 +27,8 @@ def translate(
     for i, source in zip(asked, sources, strict=True):
         if len(source) > loaded.longest:
             raise InvalidData(
-                f"text {first + i + 1} has {len(source)} tokens, and the model takes {loaded.longest}"
-                f" (it begins {texts[i][:40]!r})",
+                f"has {len(source)} tokens, and the model takes {loaded.longest} (it begins {texts[i][:40]!r})",
+                nth=Nth("text", first + i + 1),
                 remedy="Split it into sentences: nothing is cut in silence.",
             )
     numbers = [first + i for i in asked]

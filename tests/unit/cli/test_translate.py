@@ -49,4 +49,4 @@ def test_a_text_too_long_is_named_by_its_line(model, tmp_path):
     file.write_text("a\nb\n" + "c " * 2000 + "\n")
     code, _, told = run(model, "-f", file, "--window", 2, "method=greedy", "max_ratio=0", "max_extra=1")
     assert code == 3
-    assert "in.txt:3: it has 4001 tokens" in told
+    assert "in.txt:3: the text has 4001 tokens" in told

@@ -5,7 +5,7 @@ import pytest
 from transept.data.config_senses import Hold
 from transept.data.doubts import demand_labels, is_head, is_number
 from transept.data.held import parted
-from transept.errors import InvalidConfig, InvalidData
+from transept.errors import InvalidConfig, InvalidData, Where
 
 
 def test_a_head_has_one_of_each_of_the_names_or_nearly() -> None:
@@ -35,14 +35,16 @@ def test_a_class_of_one_example_in_line_1_may_be_the_line_of_names() -> None:
     classes = ["Label", "a", "a", "b", "b"]
     for name, asked in (("t.csv", True), ("t.jsonl", False)):
         with pytest.raises(InvalidData, match="a single example") as told:
-            parted(5, Hold(share=0.5), lambda row, name=name: f"{name}:{row + 1}", classes)
+            parted(5, Hold(share=0.5), lambda row, name=name: Where.of_line(name, row + 1), classes)
         assert ("is this the line of names? Then data.head=null" in str(told.value.remedy)) is asked
     with pytest.raises(InvalidData) as told:
-        parted(3, Hold(share=0.5), lambda row: f"t.csv:{row + 1}", ["a", "a", "b"])
+        parted(3, Hold(share=0.5), lambda row: Where.of_line("t.csv", row + 1), ["a", "a", "b"])
     assert "data.head" not in str(told.value.remedy)
 
 
 def test_more_held_out_than_there_are_is_answered_with_a_share() -> None:
-    with pytest.raises(InvalidConfig, match="data.hold.last is 10,000, and there are 600 examples") as told:
+    with pytest.raises(
+        InvalidConfig, match="data.hold.last: 10,000 are to be held out, and there are 600 examples"
+    ) as told:
         parted(600, Hold(last=10_000), "row {}".format)
     assert "data.hold='{share: 0.1}'" in str(told.value.remedy)

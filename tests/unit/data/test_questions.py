@@ -99,7 +99,7 @@ def test_windows_hold_every_token_and_overlap(context: int) -> None:
 
 def test_a_question_leaves_room() -> None:
     with pytest.raises(InvalidData, match="question 3 has 13 tokens, and the model takes 13"):
-        windows(encoding(10, 5), 13, " 3")
+        windows(encoding(10, 5), 13, 3)
     with pytest.raises(InvalidData, match="context is empty"):
         windows(encoding(2, 0), 13)
 

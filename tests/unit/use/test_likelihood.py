@@ -160,7 +160,7 @@ def test_a_model_without_a_beginning_scores_from_the_second_token(tmp_path: Path
     assert not begins(loaded)
     (whole,), (rest,) = likelihoods(loaded, [""], ["abc"]), likelihoods(loaded, ["a"], ["bc"])
     assert whole.tokens == ["b", "c"] and whole.logprobs == pytest.approx(rest.logprobs)
-    with pytest.raises(InvalidData, match="text 1: 'a' has no token that could be scored"):
+    with pytest.raises(InvalidData, match="text 1 has no token that could be scored: 'a'"):
         likelihoods(loaded, [""], ["a"])
 
 
@@ -172,7 +172,7 @@ def test_what_cannot_be_scored_is_refused_with_both_numbers(gpt: Loaded, tmp_pat
     with pytest.raises(InvalidData, match="has no token behind"):
         likelihoods(gpt, ["the cat"], [""])
     words = load(theirs("BertForMaskedLM"))
-    with pytest.raises(InvalidData, match="text 1: '  ' has no token behind 'the cat'"):
+    with pytest.raises(InvalidData, match="text 1 has no token behind 'the cat' that could be scored: '  '"):
         likelihoods(words, ["the cat"], ["  "])
     critic = bert.declare(vocab=300, width=16, hidden=24, heads=2, depth=1, head="classes", labels=2).build()
     save(tmp_path / "critic", critic, tokenizer=gpt.tokenizer)

@@ -106,7 +106,7 @@ def test_a_choice_of_which_no_token_is_left_is_named() -> None:
     words = load(theirs("BertForMaskedLM"))
     prompt = Prompt(Template("{text} is {label}"), ("house", "\u00ad"))  # a soft hyphen, which BERT's tokenizer drops
     with pytest.raises(
-        InvalidData, match=r"text 1: '\\xad' has no token behind 'the cat sat is ' that could be scored"
+        InvalidData, match=r"text 1 has no token behind 'the cat sat is ' that could be scored: '\\xad'"
     ):
         weigh(words, prompt, table(TEXTS[:1]))
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
+from transept.errors import Where
 from transept.train.config import TrainConfig, usual
 
 
@@ -38,7 +39,7 @@ class Recipe(Settings):
                 )
         return train
 
-    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+    _places: dict[str, Where] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:  # where it was read is no part of a recipe
         return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
@@ -52,11 +53,11 @@ class Recipe(Settings):
         train = {"stop": "1u", "batch_tokens": batch_tokens, "schedule": {"name": "constant", "rate": 1.0}}
         return cls.model_validate({"task": task, "run": "none", "model": {}, "train": train, **sections})
 
-    def where(self, key: str) -> str | None:
-        """Where a dotted key was set, "recipe.yaml:12" or "data.dir=... on the command line"; None: nowhere."""
+    def where(self, key: str) -> Where | None:
+        """Where a dotted key was set, "recipe.yaml:12" or "data.dir=..." as it was typed; None: nowhere."""
         return self._places.get(key)
 
-    def read_from(self, places: dict[str, str]) -> None:
+    def read_from(self, places: dict[str, Where]) -> None:
         """Remember where each dotted key was set."""
         self._places.update(places)
 
