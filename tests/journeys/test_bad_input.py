@@ -190,3 +190,58 @@ def test_text_that_is_no_text_is_refused(cli, trained, tmp_path):
     assert cli("translate", trained, "-f", tmp_path / "none.txt").code == 3
     ended = cli("translate", trained, "1 2", "-f", file)
     assert ended.code == 2
+
+
+TAKING: dict[str, tuple[str, ...]] = {
+    "align": ("a", "b"),
+    "answer": ("who", "a text"),
+    "caption": ("a.png",),
+    "check": ("sst2", "--from"),
+    "classify": ("a",),
+    "convert": ("out", "--kv-heads", "1"),
+    "embed": ("a",),
+    "eval": (),
+    "export": ("out",),
+    "fill": ("a",),
+    "generate": ("a",),
+    "hear": ("a.wav",),
+    "look": ("a",),
+    "probe": ("a.conllu",),
+    "prune": ("out", "--heads", "1", "--data", "train.tsv"),
+    "see": ("a.png",),
+    "summarize": ("a",),
+    "tag": ("a",),
+    "train": ("sst2", "--from"),
+    "transcribe": ("a.wav",),
+    "translate": ("a",),
+}
+
+
+@pytest.mark.parametrize("verb", [*TAKING, "import", "show"])
+def test_what_is_written_as_a_path_is_never_asked_of_the_hub(verb, cli, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.delenv("TRANSEPT_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: asked.append(name))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tuned-one").mkdir()
+    words = TAKING.get(verb, ("out",) if verb == "import" else ())
+    rows = "".join(f"{text}\t{label}\n" for text, label in zip("abcd", "0101", strict=True))
+    for split in ("train.tsv", "dev.tsv"):
+        (tmp_path / split).write_text(f"sentence\tlabel\n{rows}")
+    row = "1\ta\t_\t_\t_\t_\t0\troot\t_\t_\n\n"
+    (tmp_path / "a.conllu").write_text(row)
+    begin, end = ((*words, "./tuned-on"), ("data.dir=.",)) if "--from" in words else (("./tuned-on", *words), ())
+    ended = cli(verb, *begin, *end)
+    assert (ended.code, asked) == (3, []), ended.err
+    assert "there is no such directory: tuned-on. Did you mean 'tuned-one'?" in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.conllu", "dev.tsv", "train.tsv", "tuned-one"]
+
+
+def test_the_verbs_that_take_a_model_are_those(cli):
+    from typer.main import get_command
+
+    from transept.cli.main import app
+
+    commands = get_command(app).commands
+    taking = {name for name, one in commands.items() if any(p.metavar == "MODEL" for p in one.params)}
+    assert taking == TAKING.keys()

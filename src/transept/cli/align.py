@@ -133,7 +133,7 @@ def pairs_of(
     return [(source, target)]
 
 
-def known_pairs(model: Path) -> list[tuple[str, str]]:
+def known_pairs(model: str) -> list[tuple[str, str]]:
     """Some pairs of the validation data of a run, by which its aligner is found; none where the model is no run's."""
     from transept.cli.evaluate import recipe_of
     from transept.data.pairs import read_pairs

@@ -36,7 +36,7 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None, start: Fr
     from transept.train.estimate import estimate
     from transept.train.run import RunDirectory
 
-    found = load_recipe(recipe, overrides or [], {"start": str(start)} if start else {})
+    found = load_recipe(recipe, overrides or [], {"start": start} if start else {})
     show("recipe", f"{recipe}: every key is known")
     task = make_task(found, say)
     for name, words in task.facts().items():
@@ -51,7 +51,7 @@ def check(recipe: RecipeArgument, overrides: OverridesArgument = None, start: Fr
     show_disk(found, needed)
     held = RunDirectory(found.run).config.is_file()
     show("run", f"{found.run} " + ("holds a run: --resume, --overwrite or run=ANOTHER" if held else "is free"))
-    typed = [recipe, *(["--from", str(start)] if start else []), *(overrides or [])]
+    typed = [recipe, *(["--from", start] if start else []), *(overrides or [])]
     print(f"ready: transept train {shlex.join(typed)}")
 
 

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 FAILED, USAGE, OUT_OF_MEMORY, INTERRUPTED = 1, 2, 4, 130
 
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model directory, a run directory, or a name at the hub.")
+    str, typer.Argument(metavar="MODEL", help="A model directory, a run directory, or a name at the hub.")
 ]
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file of your own.")]
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change, as train.seed=7.")
 ]
 FromOption = Annotated[
-    Path | None, typer.Option("--from", metavar="MODEL", help="Go on from this model, with its vocabulary.")
+    str | None, typer.Option("--from", metavar="MODEL", help="Go on from this model, with its vocabulary.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU where there is one.")]

@@ -47,12 +47,12 @@ def convert(
     if (kv_heads is None) == (adapters is None):
         raise UsageError("one of --kv-heads and --adapters says what is made of the model", remedy="Name one.")
     if adapters is not None:
-        merge(str(model), out, adapters, overwrite, as_json)
+        merge(model, out, adapters, overwrite, as_json)
         return
     assert kv_heads is not None
     from transept.hub.grouping import convert
 
-    made = convert(str(model), out, kv_heads, encoder=encoder, overwrite=overwrite)
+    made = convert(model, out, kv_heads, encoder=encoder, overwrite=overwrite)
     if as_json:
         emit({"directory": str(out)} | asdict(made))
         return

@@ -159,7 +159,7 @@ def evaluate(
     if out is not None:
         out.write_text("".join(f"{line}\n" for line in found.outputs), encoding="utf-8")
     files = [str(path) for path in exam.files]
-    told = {"model": str(model), "split": exam.name, "files": files, exam.unit: exam.count}
+    told = {"model": model, "split": exam.name, "files": files, exam.unit: exam.count}
     if as_json:
         searched = {"search": search.model_dump()} if exam.searched else {}
         emit(told | values(found) | searched | {"seconds": round(seconds, 3)})
@@ -195,11 +195,11 @@ def demand_free(out: Path, overwrite: bool) -> None:
         raise UsageError("this file is there already", where=out, remedy="Name another, or replace it by --overwrite.")
 
 
-def recipe_of(model: Path) -> Recipe | None:
+def recipe_of(model: str) -> Recipe | None:
     """The recipe beside a model: of the run that it is, or that it lies in."""
     from transept.recipes.recipe import load_recipe
 
-    found = next((place for place in (model, model.parent) if (place / "config.yaml").is_file()), None)
+    found = next((place for place in (Path(model), Path(model).parent) if (place / "config.yaml").is_file()), None)
     return load_recipe(found) if found else None
 
 

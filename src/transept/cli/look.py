@@ -27,7 +27,7 @@ def look(
     model: ModelArgument,
     inputs: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.", show_default=False)] = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="MODEL", help="Another model, or RUN/checkpoints/UPDATE, to compare with.", show_default=False
         ),
@@ -67,7 +67,7 @@ def look(
         raise UsageError("a file shows what it was given, and there is nothing", remedy="Name a text or a picture.")
     own = opened(model, device)
     other = None if against is None else opened(against, device)
-    stage = Stage(own, other, film_of(model, own) if film else None)
+    stage = Stage(own, other, film_of(Path(model), own) if film else None)
     for given in inputs or []:
         stage.open(given, most=most, named=True)
     if html is not None:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from transept.use.loaded import Loaded
 
 
-def opened(path: Path, device: str) -> Loaded:
+def opened(path: str, device: str) -> Loaded:
     """A model. A checkpoint, `RUN/checkpoints/00002380`, is the run's model with the weights of that update."""
     from transept.hub.directory import Stored
     from transept.use.loaded import Loaded, load
 
-    folder = path.resolve()
+    folder = Path(path).resolve()
     if folder.parent.name != "checkpoints" or not folder.name.isdecimal() or (folder / "config.json").exists():
         return load(path, device=device, say=note)
     run = folder.parent.parent

@@ -61,7 +61,7 @@ def train(
 
     if resume and overwrite:
         raise UsageError("--resume goes on with a run and --overwrite replaces it", remedy="Leave one of them out.")
-    found = load_recipe(recipe, overrides or [], {"start": str(start)} if start else {})
+    found = load_recipe(recipe, overrides or [], {"start": start} if start else {})
     mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
     chosen = parse(seeds) if seeds is not None else asked_of(Path(found.run)) if resume else None
     if dry_run:

@@ -87,11 +87,12 @@ class Stored:
 def locate(directory: str | Path, *, weights: bool = True, allow_pickle: bool = False) -> Path:
     """The model directory that a path means: itself, the `model/` of a run directory, or a model of the hub by name.
 
-    A directory that is here is taken before a name. `weights` and `allow_pickle` are `fetch`'s.
+    A directory that is here is taken before a name. What is written as a path is none: "./name", or a `Path`. `weights`
+    and `allow_pickle` are `fetch`'s.
     """
     root = Path(directory).expanduser()
-    if not root.exists() and is_name(str(directory)):
-        root = fetch(str(directory), weights=weights, allow_pickle=allow_pickle)
+    if isinstance(directory, str) and not root.exists() and is_name(directory):
+        root = fetch(directory, weights=weights, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise InvalidData(
             f"this is a file, and no directory: {root}"

@@ -20,10 +20,10 @@ from transept.topology import Built
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model: with its tokenizer, its search, how pictures or sounds are prepared, the most tokens that it
-    takes, the names of its classes, and how it is asked for text."""
+    """A loaded model: as a person named it, with its tokenizer, its search, how pictures or sounds are prepared, the
+    most tokens that it takes, the names of its classes, and how it is asked for text."""
 
-    path: Path
+    path: str
     model: Built
     tokenizer: Tokenizer | None
     search: Search

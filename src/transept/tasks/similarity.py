@@ -225,7 +225,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         recipe = given if isinstance(given, SimilarityRecipe) else SimilarityRecipe.plain(EXAM)
         root = locate(subject.path)
         how = declared(read_sentences(root), root)
-        demand_pooled_whole(how, str(subject.path))
+        demand_pooled_whole(how, subject.path)
         which = chosen(asked, recipe.data, "a table is one")
         found = which.read(lambda data, split: read_pairs(data, split, asked.say))
         source = source_of(found, subject.tokenizer, spec, how, which.data, asked.say)

@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 def started(recipe: Recipe, say: Say) -> Stored:
     """The model that a recipe starts from. What a person should hear of its directory is said."""
     assert recipe.start is not None
-    stored = read(Path(recipe.start))
+    stored = read(recipe.start)
     for sentence in stored.told():
         say(sentence)
     return stored
