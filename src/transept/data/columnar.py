@@ -6,7 +6,7 @@ that whatever names a file can name it.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -169,7 +169,8 @@ def _of_files(path: Path) -> tuple[Any, str]:
     except (pyarrow.ArrowException, ValueError, TypeError) as error:
         raise InvalidData(f"its files have different columns: {_first(error)}", where=path) from None
     try:
-        return datasets.Dataset(whole), told
+        found = datasets.Dataset(whole)
+        features = [datasets.Features.from_arrow_schema(table.schema) for table in tables]
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         raise InvalidData(
             f"its columns are of a type that the library datasets ({datasets.__version__}) does not know: "
@@ -177,6 +178,8 @@ def _of_files(path: Path) -> tuple[Any, str]:
             where=path,
             remedy="Update the library (pip install -U datasets), or write the table anew without that column.",
         ) from None
+    _demand_same_classes(files, features)
+    return found, told
 
 
 def _demand_whole(path: Path, files: list[Path]) -> None:
@@ -199,6 +202,27 @@ def _demand_whole(path: Path, files: list[Path]) -> None:
         )
     if len(own) > count:
         raise InvalidData(f"{own[-1][2]} is beyond its {count} files, counted from 0", where=path)
+
+
+def _demand_same_classes(files: Sequence[Path], features: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse the files of a table where a number means one class in this file and another in that."""
+    for file, own in zip(files, features, strict=False):
+        for name, kind in own.items():
+            ours, first = _classes(kind), _classes(features[0][name])
+            if ours != first:
+                raise InvalidData(
+                    f"the classes of '{name}' have other names than in {files[0].name}: {_apart(ours, first)}",
+                    where=file,
+                    remedy="Write the files with the same names in the same order, or name one of them alone.",
+                )
+
+
+def _apart(own: Sequence[str], first: Sequence[str]) -> str:
+    """Where the names of classes part: the first number that means something else, or how many there are."""
+    for number, (mine, theirs) in enumerate(zip(own, first, strict=False)):
+        if mine != theirs:
+            return f"{number} is '{mine}', and '{theirs}' there"
+    return f"{len(own) or 'none'} of them, and {len(first) or 'none'} there"
 
 
 def _table(path: Path) -> Any:

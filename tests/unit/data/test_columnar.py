@@ -447,3 +447,41 @@ def test_without_the_library_the_extra_is_named(tmp_path: Path) -> None:
     assert "are read by the library datasets" in done.stderr
     assert "pip install 'transept[datasets]'" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (["bad", "good"], ["good", "bad"], "0 is 'good', and 'bad' there"),
+        (["bad", "good"], ["bad", "good", "odd"], "3 of them, and 2 there"),
+        (["bad", "good"], None, "none of them, and 2 there"),
+        (None, ["bad", "good"], "2 of them, and none there"),
+    ],
+)
+@pytest.mark.parametrize("lists", [False, True])
+def test_parts_whose_classes_have_other_names_are_refused(
+    tmp_path: Path, first: list[str] | None, second: list[str] | None, words: str, lists: bool
+) -> None:
+    for number, names in enumerate((first, second)):
+        kind = datasets.Value("int64") if names is None else datasets.ClassLabel(names=names)
+        kinds = {"text": TEXT, "label": datasets.List(kind) if lists else kind}
+        made = datasets.Dataset.from_dict(
+            {"text": ["x"], "label": [[1]] if lists else [1]}, features=datasets.Features(kinds)
+        )
+        made.to_parquet(tmp_path / f"t-{number}-of-2.parquet")
+    with pytest.raises(InvalidData) as told:
+        read_columnar(tmp_path / "t.parquet")
+    assert str(told.value).startswith(
+        f"{tmp_path}/t-1-of-2.parquet: the classes of 'label' have other names than in t-0-of-2.parquet: {words}\n"
+    )
+    (row,) = read_columnar(tmp_path / "t-1-of-2.parquet").rows
+    own = second[1] if second else 1
+    assert row["label"] == ([own] if lists else own), "alone it has its own names"
+
+
+def test_parts_whose_classes_have_the_same_names_are_one_table(tmp_path: Path) -> None:
+    for number in range(2):
+        kinds = datasets.Features({"text": TEXT, "label": datasets.ClassLabel(names=SIDES)})
+        made = datasets.Dataset.from_dict({"text": ["x"], "label": [number]}, features=kinds)
+        made.to_parquet(tmp_path / f"t-{number}-of-2.parquet")
+    assert [row["label"] for row in read_columnar(tmp_path / "t.parquet").rows] == list(SIDES)
