@@ -63,7 +63,7 @@ def show_disk(recipe: Recipe, needed: Estimate) -> None:
     """Room for every checkpoint that the run will hold at once."""
     config = recipe.train
     count = config.keep + config.average + 2  # the best one, and the one being written
-    total, there = count * needed.checkpoint, Path(recipe.run).absolute()
+    total, there = count * needed.checkpoint + needed.once, Path(recipe.run).absolute()
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free

@@ -58,4 +58,4 @@ def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tens
     for update in updates:
         if (fault := checkpoints.fault(update)) is not None:
             raise InvalidData(fault, where=checkpoints.path(update), remedy="Average other checkpoints of the run.")
-    return average([checkpoints.path(update) / MODEL for update in updates])
+    return average([checkpoints.path(update) / MODEL for update in updates]) | checkpoints.frozen(updates[-1])

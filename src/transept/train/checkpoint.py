@@ -21,6 +21,7 @@ from transept.errors import InvalidData, TranseptError
 SCHEMA = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 CARRIED = "carried.safetensors"  # only where batches hand something on
+FROZEN = "frozen.safetensors"  # beside the checkpoints, and of all of them; only where something is frozen
 FILES = (MODEL, OPTIMIZER, STATE)
 
 _NAME = re.compile(r"\d{8,}")
@@ -38,11 +39,12 @@ class Saved:
 
 
 class Checkpoints:
-    """The checkpoints of one run, each a directory named after its update."""
+    """The checkpoints of one run, each a directory named after its update, and beside them what is frozen in all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bad: set[int] = set()  # found damaged: they count for nothing
+        self._frozen: dict[str, Any] | None = None  # size and hash of what is frozen, once it is known to be there
 
     def path(self, update: int) -> Path:
         """Where the checkpoint of an update lies."""
@@ -64,23 +66,27 @@ class Checkpoints:
         optimizer: Mapping[str, Tensor],
         state: Mapping[str, Any],
         carried: Mapping[str, Tensor] | None = None,
+        frozen: Mapping[str, Tensor] | None = None,
     ) -> Path:
         """Write a checkpoint: its files, then the manifest with their hashes, then one rename.
 
-        A failure leaves the older checkpoints as they are and says what is needed and what is free.
+        What is `frozen` is written with the first one, and all name it by its hash. A failure leaves the older
+        checkpoints as they are and says what is needed and what is free.
         """
         path = self.path(update)
         tensors = {MODEL: model, OPTIMIZER: optimizer, **({CARRIED: carried} if carried else {})}
         try:
+            told = self._beside(frozen or {})
             with new_folder(path) as fresh:
                 for name, each in tensors.items():
                     write_tensors(fresh / name, each)
                 write_json(fresh / STATE, state)
                 files = [*tensors, STATE]
-                told = {name: {"size": (fresh / name).stat().st_size, "sha256": digest(fresh / name)} for name in files}
+                told |= {name: told_of(fresh / name) for name in files}
                 write_json(fresh / MANIFEST, {"schema": SCHEMA, "update": update, "files": told})
         except (OSError, SafetensorError) as error:
-            raise self._unsaved(update, sum(map(size_of, tensors.values())), error) from error
+            needed = sum(map(size_of, tensors.values())) + (size_of(frozen or {}) if self._frozen is None else 0)
+            raise self._unsaved(update, needed, error) from error
         self.bad.discard(update)
         return path
 
@@ -94,8 +100,8 @@ class Checkpoints:
             files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{MANIFEST} cannot be read ({type(error).__name__})"
-        for name in (*FILES, *([CARRIED] if CARRIED in files else [])):
-            file = path / name
+        for name in (*FILES, *(name for name in (CARRIED, FROZEN) if name in files)):
+            file = self._file(update, name)
             if name not in files:
                 return f"{MANIFEST} does not name {name}"
             if not file.is_file():
@@ -124,11 +130,39 @@ class Checkpoints:
         path = self._whole(update)
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
         carried = load_file(path / CARRIED) if (path / CARRIED).is_file() else {}
-        return Saved(path, load_file(path / MODEL), load_file(path / OPTIMIZER), state, carried)
+        self._frozen = self._told(update).get(FROZEN)  # what goes on from here leaves it as it is
+        model = load_file(path / MODEL) | self.frozen(update)
+        return Saved(path, model, load_file(path / OPTIMIZER), state, carried)
 
     def weights(self, update: int) -> dict[str, Tensor]:
         """The model's tensors of a checkpoint alone; InvalidData as in `load`."""
-        return load_file(self._whole(update) / MODEL)
+        return load_file(self._whole(update) / MODEL) | self.frozen(update)
+
+    def frozen(self, update: int) -> dict[str, Tensor]:
+        """What is frozen in a checkpoint; nothing where all of the model is in its own file."""
+        return load_file(self.folder / FROZEN) if FROZEN in self._told(update) else {}
+
+    def _told(self, update: int) -> dict[str, Any]:
+        files: dict[str, Any] = json.loads((self.path(update) / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return files
+
+    def _file(self, update: int, name: str) -> Path:
+        return (self.folder if name == FROZEN else self.path(update)) / name
+
+    def _beside(self, frozen: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What a manifest says of what is frozen, which is written where this run has not done so."""
+        if not frozen:
+            return {}
+        if self._frozen is None:
+            fresh = passing(self.folder / FROZEN)
+            try:
+                write_tensors(fresh, frozen)
+                fresh.replace(self.folder / FROZEN)
+            finally:
+                fresh.unlink(missing_ok=True)
+            flush(self.folder)
+            self._frozen = told_of(self.folder / FROZEN)
+        return {FROZEN: self._frozen}
 
     def _whole(self, update: int) -> Path:
         path = self.path(update)
@@ -181,6 +215,11 @@ def superfluous(updates: Iterable[int], regular: Iterable[int], keep: int, avera
     updates, regular = sorted(updates), sorted(regular)
     wanted = {best, *updates[-keep:], *(regular[-average:] if average else [])}
     return [update for update in updates if update not in wanted]
+
+
+def told_of(file: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"size": file.stat().st_size, "sha256": digest(file)}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

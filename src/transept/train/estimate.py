@@ -41,6 +41,7 @@ class Estimate:
     state: int
     peak: int
     checkpoint: int
+    once: int
     trains: str = ""
     each: str = "token"
 
@@ -54,7 +55,8 @@ class Estimate:
             "largest batch": f"{self.rows:,} examples{asked}: forward, backward and step in {self.seconds:.2f} s, "
             f"loss {self.loss:.3f} {article(self.each)} {self.each}",
             "memory": f"{megabytes(self.peak)} at most, {megabytes(self.state)} of it weights, gradients and moments",
-            "disk": f"{megabytes(self.checkpoint)} a checkpoint",
+            "disk": f"{megabytes(self.checkpoint)} a checkpoint"
+            + (f", and {megabytes(self.once)} once of what is frozen" if self.once else ""),
         }
 
 
@@ -79,7 +81,7 @@ def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
     chosen = range(largest, largest + 1)
     sums = gather(task, model, flat, batches, chosen, (config.seed, 0), Workers(), scale)
     optimizer.step(0.0, sums.tokens)  # a rate of nothing: the moments are touched, the weights stay
-    saved = size_of(flat.tensors()) + size_of(optimizer.tensors())
+    saved, once = size_of(flat.changing()) + size_of(optimizer.tensors()), size_of(flat.frozen())
     return Estimate(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trains=trained(model),
@@ -91,9 +93,10 @@ def estimate(task: Task[AnyBatch], config: TrainConfig) -> Estimate:
         tokens=sums.tokens,
         seconds=time.monotonic() - begun,
         loss=sums.nll / max(sums.tokens, 1),
-        state=saved + flat.size_of_work(),
+        state=saved + once + flat.size_of_work(),
         peak=memory_used(device),
         checkpoint=saved,
+        once=once,
     )
 
 

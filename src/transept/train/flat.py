@@ -67,6 +67,8 @@ class Flat:
             parameter.grad = place.of(self._arriving)
         self._fixed = _others(model, {name for name, _ in named}) | wide
         self._frozen = {name: p.data for name, p in frozen.items()}
+        still = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        self._still = still & self._fixed.keys()
 
     @property
     def count(self) -> int:
@@ -106,6 +108,14 @@ class Flat:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that makes the model: float32 views of its parameters, then what is not trained."""
         return {place.name: place.of(self.master) for place in self.places} | self._fixed
+
+    def changing(self) -> dict[str, Tensor]:
+        """Those of `tensors` that an update may change: what is trained, and buffers."""
+        return {name: tensor for name, tensor in self.tensors().items() if name not in self._still}
+
+    def frozen(self) -> dict[str, Tensor]:
+        """Those of `tensors` that no update changes."""
+        return {name: self._fixed[name] for name in self._still}
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:

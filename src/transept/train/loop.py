@@ -260,7 +260,9 @@ class Trainer(Generic[AnyBatch]):
         state = remembered(self.progress, self.standing, self.identity, rest)
         update = self.progress.update
         carried = self.task.carried() if isinstance(self.task, Follows) else {}
-        path = self.checkpoints.save(update, self.flat.tensors(), self.optimizer.tensors(), state, carried)
+        path = self.checkpoints.save(
+            update, self.flat.changing(), self.optimizer.tensors(), state, carried, self.flat.frozen()
+        )
         if self.standing.update == update:
             point(self.run.best, path)
         point(self.run.last, path)
@@ -304,9 +306,9 @@ class Trainer(Generic[AnyBatch]):
     def _open(self, log: Log) -> None:
         for name in self.checkpoints.clean() + reclaim(self.run.path):
             log.say(f"removed {name}, left by a process that died")
-        needed = size_of(self.flat.tensors()) + size_of(self.optimizer.tensors())
+        needed = size_of(self.flat.changing()) + size_of(self.optimizer.tensors())
         log.head(facts(self.task, self.config, self.precision, self.device, self.run, needed, trained(self.model)))
-        refuse_full_disk(self.run.path, needed)
+        refuse_full_disk(self.run.path, needed + size_of(self.flat.frozen()))
 
     def _finish(self, log: Log, reason: str) -> None:
         """Make the model of the run and write it."""

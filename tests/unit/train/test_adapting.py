@@ -15,7 +15,7 @@ from transept.families.registry import family
 from transept.parts.lora import adapters
 from transept.topology import Built
 from transept.train.adapting import build, shares, trained
-from transept.train.checkpoint import Checkpoints
+from transept.train.checkpoint import FROZEN, Checkpoints
 from transept.train.config import Optimizer
 from transept.train.finish import model_of
 from transept.train.flat import Flat
@@ -97,6 +97,11 @@ class Tuned(ToyTask):
     fresh = frozenset[str]()
 
 
+def weights(run: RunDirectory) -> dict[str, Tensor]:
+    """All of the last checkpoint's model."""
+    return Checkpoints(run.checkpoints).weights(int(run.last.resolve().name))
+
+
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
 
@@ -107,8 +112,10 @@ def test_what_is_frozen_keeps_its_bits(run: RunDirectory, console: Console, prec
     torch.manual_seed(settings.seed)
     start = {name: tensor.clone() for name, tensor in build(Tuned(), settings).state_dict().items()}
     train(Tuned(), settings, run, console=console)
-    end = load_file(run.last / "model.safetensors")
-    assert changed({n: start[n] for n in end}, end) == {"embed.weight", "mix.bias", "seen"}
+    end = weights(run)
+    learned = {"embed.weight", "mix.bias", "seen"}
+    assert end.keys() == start.keys() - {"head.weight"} and changed({n: start[n] for n in end}, end) == learned
+    assert load_file(run.last / "model.safetensors").keys() == learned, "what is frozen lies beside the checkpoints"
     assert "trains: 96 of 176 parameters (54.55%)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -121,9 +128,11 @@ def test_adapters_alone_are_trained_and_handed_on_merged(run: RunDirectory, cons
     kept: list[Path] = []
     result = train(Tuned(), settings, run, console=console, keep=lambda model, folder: kept.append(folder))
     assert len(kept) == 1 and result.best.update is not None
-    end = load_file(run.last / "model.safetensors")
+    end = weights(run)
     learned = {"mix.lora_a", "mix.lora_b", "norm.weight", "norm.bias", "seen"}
     assert changed({n: start[n] for n in end}, end) == learned
+    assert load_file(run.last / "model.safetensors").keys() == learned
+    assert [file.name for file in run.checkpoints.glob("*.safetensors")] == [FROZEN]
     assert "adapters of rank 2 beside 1 matrices, and norm.weight, norm.bias" in console.file.getvalue()  # type: ignore[attr-defined]
     made = load_file(run.model / "model.safetensors")
     assert not any("lora" in name for name in made)
@@ -141,7 +150,7 @@ def test_a_run_with_adapters_resumes_bit_for_bit(tmp_path: Path, console: Consol
         for i, stop in enumerate(stops):
             settings = config(stop=stop, lora={"rank": 2, "targets": ["mix"], "dropout": 0.2})
             train(Tuned(), settings, path, console=console, resume=i > 0)
-        ends.append(load_file(path.last / "model.safetensors"))
+        ends.append(weights(path))
     assert changed(*ends) == set()
     with pytest.raises(InvalidConfig, match=r"the adapters are not those of the run: train.lora.alpha was 16.0, is 8"):
         train(Tuned(), config(lora={"rank": 2, "alpha": 8.0, "targets": ["mix"], "dropout": 0.2}), path,
@@ -175,3 +184,36 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any], told: str, run: RunD
 
 def test_all_of_a_model_needs_no_word() -> None:
     assert trained(build(Tuned(), config())) == ""
+
+
+def test_what_is_frozen_is_the_runs_own(tmp_path: Path, console: Console) -> None:
+    """A run goes on from what it wrote down, whatever became of the model that it began with."""
+    ends = []
+    for stops in (["30u"], ["11u", "30u"]):
+        path = RunDirectory.prepare(tmp_path / str(len(stops)), "run: toy\n")
+        for i, stop in enumerate(stops):
+            task = Spoiled() if i else Tuned()
+            train(task, config(stop=stop, freeze=["mix"]), path, console=console, resume=i > 0)
+        ends.append(weights(path))
+    assert changed(*ends) == set()
+
+
+class Spoiled(Tuned):
+    """Begun with another model than it was."""
+
+    def build(self) -> nn.Module:
+        model = super().build()
+        for parameter in model.parameters():
+            nn.init.constant_(parameter, 7.0)
+        return model
+
+
+def test_a_run_whose_frozen_weights_are_damaged_begins_anew(run: RunDirectory, console: Console) -> None:
+    train(Tuned(), config(stop="11u", freeze=["mix"]), run, console=console)
+    file = run.checkpoints / FROZEN
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    train(Tuned(), config(stop="11u", freeze=["mix"]), run, console=console, resume=True)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"{FROZEN} is not what was written" in told and "beginning at update 1" in told
+    assert file.read_bytes() == whole

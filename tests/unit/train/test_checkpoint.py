@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from transept.errors import InvalidData, TranseptError
 from transept.train import checkpoint
-from transept.train.checkpoint import CARRIED, FILES, MANIFEST, Checkpoints, superfluous
+from transept.train.average import averaged
+from transept.train.checkpoint import CARRIED, FILES, FROZEN, MANIFEST, Checkpoints, superfluous
 
 
 def save(checkpoints: Checkpoints, update: int, regular: bool = True, value: float = 0.0) -> Path:
@@ -207,3 +208,25 @@ def test_a_flush_that_fails_is_no_checkpoint(checkpoints: Checkpoints, monkeypat
     with pytest.raises(TranseptError, match="Input/output error"):
         save(checkpoints, 1000)
     assert checkpoints.updates() == [500]
+
+
+def test_what_is_frozen_is_written_once_and_read_with_each(checkpoints: Checkpoints) -> None:
+    base = {"base": torch.arange(1000.0)}
+    for update in (500, 1000):
+        checkpoints.save(update, {"w": torch.full((2,), update)}, {"m": torch.ones(2)}, {"regular": True}, {}, base)
+        written = (checkpoints.folder / FROZEN).stat()
+    assert {file.name for file in checkpoints.path(1000).iterdir()} == {*FILES, MANIFEST}
+    again = Checkpoints(checkpoints.folder)
+    assert again.updates() == [500, 1000] and again.newest(lambda told: pytest.fail(told)) == 1000
+    for found in (again.load(500).model, again.weights(500), averaged(again, [500, 500])):
+        assert found.keys() == {"w", "base"} and torch.equal(found["base"], base["base"])
+    again.save(1500, {"w": torch.ones(2)}, {"m": torch.ones(2)}, {"regular": True}, {}, base)
+    after = (checkpoints.folder / FROZEN).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    assert checkpoints.path(1500).parent == checkpoints.folder and again.fault(1500) is None
+    flip(checkpoints.folder / FROZEN)
+    assert str(again.fault(1500)).startswith(f"{FROZEN} is not what was written")
+    delete(checkpoints.folder / FROZEN)
+    assert again.fault(500) == f"{FROZEN} is missing"
+    with pytest.raises(InvalidData, match=f"{FROZEN} is missing"):
+        again.load(500)
