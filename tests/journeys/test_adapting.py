@@ -213,6 +213,17 @@ def test_a_new_head_learns_beside_adapters(tmp_path: Path) -> None:
     again = run("average", tmp_path / "run", "--best", "--out", tmp_path / "best")
     assert again.code == 0 and (tmp_path / "best/adapters/adapter_model.safetensors").is_file(), again.err
     merged = run("convert", tmp_path / "base", tmp_path / "again", "--adapters", tmp_path / "run/model/adapters")
-    assert merged.code == 3 and not (tmp_path / "again").exists()
+    assert merged.code == 0, merged.err
+    assert (
+        "adapters of 8 matrices are merged into it, and their head, Classes, stands in place of its own" in merged.out
+    )
+    again = load_file(tmp_path / "again/model.safetensors")
+    assert again.keys() == made.keys() and all(torch.equal(again[name], made[name]) for name in made)
+    pictures = sorted((tmp_path / "train").glob("*/*.png"))[::9]
+    assert transept.load(tmp_path / "again").see(pictures) == model.see(pictures)
+    told = tmp_path / "run/model/adapters/adapter_config.json"
+    told.write_text(json.dumps({key: value for key, value in config.items() if key != "auto_mapping"}))
+    merged = run("convert", tmp_path / "base", tmp_path / "other", "--adapters", tmp_path / "run/model/adapters")
+    assert merged.code == 3 and not (tmp_path / "other").exists()
     assert "classifier.bias has shape [3], the model's is [5]" in merged.err
     assert f"{tmp_path}/run/model is the model with both merged already." in merged.err

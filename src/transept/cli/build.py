@@ -54,10 +54,13 @@ def keeper(recipe: Recipe) -> Keep | None:
     if recipe.train.lora is None:
         return None
     from transept.hub.adapters import ADAPTERS, save_adapters
+    from transept.hub.files import read_json
+    from transept.hub.kinds import classes, read_labels
     from transept.topology import Built
 
     def keep(model: nn.Module, folder: Path) -> None:
         assert isinstance(model, Built)
-        save_adapters(folder / ADAPTERS, model, base=recipe.start)
+        labels = read_labels(read_json(folder / "config.json"), classes(model.spec))
+        save_adapters(folder / ADAPTERS, model, base=recipe.start, labels=labels)
 
     return keep

@@ -63,10 +63,10 @@ def convert(
 
 def merge(model: str, out: Path, adapters: Path, overwrite: bool, as_json: bool) -> None:
     """Write a model with adapters merged into it."""
-    from transept.hub.adapters import merge
+    from transept.hub.merging import merge
 
-    count = merge(model, out, adapters, overwrite=overwrite)
+    made = merge(model, out, adapters, overwrite=overwrite)
     if as_json:
-        emit({"directory": str(out), "matrices": count})
+        emit({"directory": str(out)} | asdict(made))
         return
-    print(f"{out}: adapters of {count} matrices are merged into it")
+    print(f"{out}: {made}")

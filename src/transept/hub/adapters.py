@@ -10,7 +10,7 @@ theirs: A is theirs one below the other, and B has each in its own rows and colu
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,13 +20,10 @@ from torch import Tensor, nn
 from transept.durable import new_folder
 from transept.errors import InvalidData, UsageError, nearest
 from transept.hub import tensors
-from transept.hub.card import noted
 from transept.hub.described import saying
-from transept.hub.directory import check_free, locate, read
-from transept.hub.export import save_stored
 from transept.hub.files import member, read_json, write_json
 from transept.names import Names, Rule
-from transept.parts.lora import Adapted, adapters, beside, merge_lora
+from transept.parts.lora import Adapted, adapters, beside
 from transept.templates import compiled, fill
 from transept.topology import Built
 
@@ -57,11 +54,17 @@ class Beside:
 
 
 def save_adapters(
-    directory: str | Path, model: Built, *, base: str | Path | None = None, overwrite: bool = False
+    directory: str | Path,
+    model: Built,
+    *,
+    base: str | Path | None = None,
+    labels: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Path:
-    """Write a model's adapters and what else of it is trained, in PEFT's format. `base` is the model that they are of.
+    """Write a model's adapters and what else of it is trained, in PEFT's format, with the `labels` of its classes.
 
-    Raises UsageError where the model has none, and where files stand in the directory, unless `overwrite`.
+    `base` is the model that they are of. Raises UsageError where there are none, and where files stand in the
+    directory, unless `overwrite`.
     """
     root, layers = Path(directory).expanduser(), dict(adapters(model))
     if not layers:
@@ -91,6 +94,7 @@ def save_adapters(
     config = {
         "peft_type": "LORA",
         "task_type": None,
+        "auto_mapping": _class(model, labels),
         "base_model_name_or_path": None if base is None else str(base),
         "r": rank,
         "lora_alpha": alpha,
@@ -148,23 +152,6 @@ def read_adapters(directory: str | Path, model: AnyBuilt) -> AnyBuilt:
     return made
 
 
-def merge(source: str | Path, out: str | Path, directory: str | Path, *, overwrite: bool = False) -> int:
-    """Read a model directory, merge adapters of another into it, and write a third, whose card says so.
-
-    Gives the number of matrices that have adapters.
-    """
-    target = Path(out).expanduser()
-    check_free(target, overwrite)
-    root = locate(source)
-    stored = read(root)
-    made = read_adapters(directory, stored.model)
-    count = len(list(adapters(made)))
-    told = f"by merging adapters into {count} matrices. Figures below, if any, are of the model before that."
-    model = merge_lora(made).eval()
-    save_stored(target, replace(stored, model=model), noted(root, target, told), overwrite=overwrite)
-    return count
-
-
 def matrices(model: Built, only: Container[str] | None = None) -> Iterator[Beside]:
     """The matrices of theirs that adapters may stand beside; `only` those that are made of some of these layers."""
     linear = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
@@ -213,10 +200,22 @@ def _stacked(model: Built, one: Beside, layers: Mapping[str, Adapted]) -> tuple[
     return a, b
 
 
+def spellings_of(model: Built) -> dict[str, list[str]]:
+    """The names that a file may have each tensor under that is no adapter's, by ours."""
+    table = _table(model)
+    return {name: _spelt(table, name) for name in model.state_dict() if not _of_an_adapter(name)}
+
+
+def beside_adapters(directory: Path) -> dict[str, Tensor]:
+    """What was trained beside adapters, by the names of the model."""
+    path = member(directory, WEIGHTS)
+    rest = {name: one for name, one in tensors.header(path).items() if not re.search(r"\.lora_[AB]\.", name)}
+    return {_short(name): tensor for name, tensor in tensors.read(path, rest).items()}
+
+
 def _places(model: Built) -> dict[str, str]:
     """Our name of each tensor that is no adapter's, by the names that a file may have it under."""
-    table = _table(model)
-    return {spelt: name for name in model.state_dict() if not _of_an_adapter(name) for spelt in _spelt(table, name)}
+    return {spelt: name for name, known in spellings_of(model).items() for spelt in known}
 
 
 def _demand_places(model: Built, rest: Mapping[str, Tensor], path: Path) -> None:
@@ -298,6 +297,15 @@ def _short(name: str) -> str:
 
 def _of_an_adapter(name: str) -> bool:
     return name.rpartition(".")[2] in ("lora_a", "lora_b")
+
+
+def _class(model: Built, labels: Sequence[str]) -> dict[str, Any] | None:
+    """Of which class of theirs a model is, as PEFT writes it down, and the names of its classes, which PEFT lets be."""
+    family = saying(model.spec)
+    if family is None:
+        return None
+    named = {"id2label": {str(number): name for number, name in enumerate(labels)}} if labels else {}
+    return {"base_model_class": family.to_hf(model.spec)["architectures"][0], "parent_library": "transformers"} | named
 
 
 def _table(model: Built) -> Names | None:

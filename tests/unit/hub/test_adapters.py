@@ -1,6 +1,7 @@
 """Adapters as files: read again, read by Hugging Face's PEFT, and read from it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 import transept
 from transept.errors import InvalidData, UsageError
 from transept.families.registry import family
-from transept.hub.adapters import CONFIG, WEIGHTS, merge, read_adapters, save_adapters
+from transept.hub.adapters import CONFIG, WEIGHTS, read_adapters, save_adapters
 from transept.hub.directory import read, save
+from transept.hub.merging import Merged, merge
 from transept.parts.lora import adapters, lora, merge_lora
 from transept.topology import Built
 
@@ -104,7 +106,7 @@ def test_a_model_is_merged_from_directories(tmp_path: Path) -> None:
     save(tmp_path / "base", model)
     adapted = tuned(model)
     save_adapters(tmp_path / "adapters", adapted)
-    assert merge(tmp_path / "base", tmp_path / "out", tmp_path / "adapters") == 4
+    assert merge(tmp_path / "base", tmp_path / "out", tmp_path / "adapters") == Merged(4)
     torch.testing.assert_close(answers(read(tmp_path / "out").model), answers(adapted), rtol=1e-5, atol=2e-6)
     assert "Made of base by merging adapters into 4 matrices" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(InvalidData, match=r"these are adapters, and no model\n.*convert MODEL OUT --adapters"):
@@ -114,6 +116,105 @@ def test_a_model_is_merged_from_directories(tmp_path: Path) -> None:
     save_adapters(tmp_path / "adapters", adapted, overwrite=True)
     with pytest.raises(UsageError, match="this model has no adapters"):
         save_adapters(tmp_path / "none", model)
+
+
+def under(was: Built, spec: Any) -> Built:
+    """A model with the weights of another, but for its head, which begins anew."""
+    model = spec.build()
+    kept = {name: tensor for name, tensor in was.state_dict().items() if name in model.state_dict()}
+    model.load_state_dict({name: t for name, t in kept.items() if not name.startswith("head.")}, strict=False)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now", "dense"),
+    [
+        ("bert", {"head": "pooled"}, {"head": "classes", "labels": 3}, True),
+        ("bert", {"head": "pretraining"}, {"head": "classes", "labels": 3}, True),
+        ("bert", {"head": "pretraining"}, {"head": "classes", "labels": 3}, False),
+        ("bert", {"head": "classes", "labels": 5}, {"head": "tags", "labels": 4}, False),
+        ("bert", {"head": "masked"}, {"head": "spans"}, False),
+        ("distilbert", {"head": "masked"}, {"head": "classes", "labels": 2}, True),
+        ("roberta", {"head": "masked"}, {"head": "classes", "labels": 4}, True),
+        ("gpt2", {}, {"head": "classes", "labels": 3}, False),
+        ("vit", {"labels": 5}, {"labels": 3}, False),
+    ],
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_a_head_is_carried_over_with_the_adapters_of_its_model(
+    tmp_path: Path, name: str, was: dict[str, Any], now: dict[str, Any], dense: bool, half: bool
+) -> None:
+    """`dense` says that the matrix below the scores was trained too; else the pooler is the base's."""
+    start = made(name, **was)
+    spec = family(name).declare(**family(name).TOY | now)
+    model = under(start, spec)
+    if not dense:  # BERT's pooler goes on, wherever it stood
+        for place in ("head.dense", "second.dense"):
+            own = {n: t for n, t in start.state_dict().items() if n.startswith(place)}
+            model.load_state_dict({n.replace("second.", "head."): t for n, t in own.items()}, strict=False)
+    also = ["head"] if dense else [n for n, _ in model.named_parameters() if n.startswith("head.") and "dense" not in n]
+    if half:
+        start, model = start.to(torch.bfloat16), model.to(torch.bfloat16)
+    adapted = tuned(model, also=also)
+    count = now.get("labels", 0)
+    save(tmp_path / "base", start)
+    save_adapters(tmp_path / "apart", adapted, labels=[f"class {i}" for i in range(count)])
+    told = merge(tmp_path / "base", tmp_path / "out", tmp_path / "apart")
+    assert told.head == type(spec.head).__name__ and told.head in str(told)
+    out = read(tmp_path / "out")
+    drawn = {"dropout": spec.head.dropout} if hasattr(spec.head, "dropout") else {}  # of training alone
+    assert replace(out.model.spec.head, **drawn) == spec.head and out.labels == tuple(
+        f"class {i}" for i in range(count)
+    )
+    wanted = merge_lora(adapted).state_dict()
+    assert wanted.keys() == out.model.state_dict().keys()
+    for key, tensor in out.model.state_dict().items():
+        torch.testing.assert_close(tensor, wanted[key], rtol=0, atol=0)
+    assert f"under their head, {told.head}" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_head_of_no_known_class_is_not_guessed(tmp_path: Path) -> None:
+    """`classifier` may be of a text or of each token; which, only its class tells."""
+    adapted = tuned(made("bert", head="classes", labels=3), also=["head"])
+    apart = save_adapters(tmp_path / "apart", adapted)
+    save(tmp_path / "base", made("bert", head="masked"))
+    config = json.loads((apart / CONFIG).read_text())
+    for words in ({"task_type": "SEQ_CLS"}, {"task_type": "TOKEN_CLS"}, {}):
+        (apart / CONFIG).write_text(json.dumps(config | {"auto_mapping": None} | words))
+        if words.get("task_type") == "SEQ_CLS":
+            assert merge(tmp_path / "base", tmp_path / "out", apart).head == "Classes"
+        else:  # tags have no pooler, which is brought
+            with pytest.raises(InvalidData, match="bring a part of their own"):
+                merge(tmp_path / "base", tmp_path / "no", apart)
+            assert not (tmp_path / "no").exists()
+
+
+def test_a_head_of_theirs_is_carried_over(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    transformers = pytest.importorskip("transformers")
+    save(tmp_path / "base", made("bert", head="pretraining"))
+    plain = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=4)
+    settings = peft.LoraConfig(r=2, target_modules=["query"], task_type="SEQ_CLS")
+    theirs = peft.get_peft_model(plain.eval(), settings).eval()
+    with torch.no_grad():
+        for key, parameter in theirs.named_parameters():
+            if "lora" in key or "modules_to_save" in key:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    theirs.save_pretrained(tmp_path / "apart")
+    assert merge(tmp_path / "base", tmp_path / "out", tmp_path / "apart").head == "Classes"
+    torch.testing.assert_close(
+        answers(read(tmp_path / "out").model), their_answers(theirs, "bert"), rtol=1e-5, atol=2e-5
+    )
+
+
+def test_ours_names_its_class_for_theirs(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    model = made("bert", head="classes", labels=3)
+    save(tmp_path / "base", model)
+    adapted = tuned(model, also=["head.score"])
+    save_adapters(tmp_path / "apart", adapted, base=tmp_path / "base", labels=["a", "b", "c"])
+    theirs = peft.AutoPeftModel.from_pretrained(tmp_path / "apart").eval()
+    torch.testing.assert_close(their_answers(theirs, "bert"), answers(adapted), rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize(
