@@ -182,7 +182,7 @@ def test_errors_name_their_place_before_a_run_is_made(tmp_path: Path) -> None:
         (("data.tokeniser.size=9",), "Did you mean 'tokenizer'"),
         (("classify.weights={negatve: 1, positive: 1}",), "there is no class 'negatve'. Did you mean 'negative'"),
         (("data.hold={share: 0.1}",), "one of them is enough; data.valid=null leaves these out"),
-        (("data.labels=31",), "data.labels asks for 31 examples, and the class '0' has 30"),
+        (("data.labels=31",), "data.labels=31: 31 examples are wanted, and the class '0' has 30"),
     ):
         ended = run("train", *words, *more)
         assert ended.code == 3 and message in ended.err, (message, ended.err)

@@ -32,7 +32,7 @@ from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch
-from transept.tasks.labelled import some_of_each
+from transept.tasks.labelled import some_of_each_class
 from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.answering import AnsweringRecipe
@@ -58,7 +58,7 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
         stored = opened(recipe, say)
         train, valid = read_both(recipe.data, self._read)
         if recipe.data.labels is not None:
-            kept = some_of_each(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
+            kept = some_of_each_class(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
             train = train.select(kept.tolist())
         was = stored.model.spec if stored else self._declared(2)
         assert isinstance(was, Model)

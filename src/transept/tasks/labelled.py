@@ -72,7 +72,7 @@ class Labelled:
         labels = found.said["label"] if self.recipe.classify.target == "class" else None
         rows, held = halved(data, found, labels, found.said.get("speaker"))
         if data.labels is not None:
-            rows = some_of_each(rows, data.labels, labels, self.recipe.train.seed)
+            rows = some_of_each_class(rows, data.labels, labels, self.recipe.train.seed)
         return rows, held
 
     @cached_property
@@ -168,8 +168,9 @@ class Labelled:
         return Examples(source, np.arange(len(found)), self.answers(found), len(self.names))
 
 
-def some_of_each(rows: Rows, count: int, labels: Sequence[str] | None, seed: int) -> Rows:
-    """So many of some rows of each class, in order; drawn by `seed`, so that fewer are among more.
+def some_of_each_class(rows: Rows, count: int, labels: Sequence[str] | None, seed: int) -> Rows:
+    """So many of some rows for each class, in order; drawn by `seed`, so that fewer are among more. Without `labels`
+    all are of one class.
 
     Raises InvalidConfig where a class has fewer.
     """
@@ -180,7 +181,7 @@ def some_of_each(rows: Rows, count: int, labels: Sequence[str] | None, seed: int
     for name, own in sorted(groups.items()):
         if len(own) < count:
             of = "there are" if labels is None else f"the class {name!r} has"
-            raise InvalidConfig(f"data.labels asks for {count:,} examples, and {of} {len(own):,} to train on")
+            raise InvalidConfig(f"{count:,} examples are wanted, and {of} {len(own):,} to train on", key="data.labels")
     return np.array(sorted(row for own in groups.values() for row in own[:count]), np.int64)
 
 

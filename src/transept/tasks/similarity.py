@@ -40,7 +40,7 @@ from transept.tasks.classifying import one_stack
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Draws, Entering, Examples, TextSource
 from transept.tasks.grades import correlations
-from transept.tasks.labelled import some_of_each
+from transept.tasks.labelled import some_of_each_class
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.similarity import SimilarityRecipe
@@ -103,7 +103,7 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
         found = read_pairs(recipe.data, "train", say)
         rows, held = halved(recipe.data, found)
         if recipe.data.labels is not None:
-            rows = some_of_each(rows, recipe.data.labels, None, recipe.train.seed)
+            rows = some_of_each_class(rows, recipe.data.labels, None, recipe.train.seed)
         was = stored.model.spec if stored else declared_model(recipe, {}, "similarity")
         assert isinstance(was, Model)
         if reads(was) != "text":

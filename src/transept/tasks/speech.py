@@ -57,7 +57,7 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
         spoken = Spoken(recipe.data, self.hears, demand_sound(was, recipe).features, ("text",), say)
         train, valid = spoken.both()
         if recipe.data.labels is not None:
-            train = train.some(recipe.data.labels, recipe.train.seed)
+            train = train.some_in_all(recipe.data.labels, recipe.train.seed)
         self.spoken, old = spoken, stored.tokenizer if stored else None
         said = [train.text(row) for row in range(len(train))]
         upper = recipe.data.case == "upper"

@@ -35,7 +35,7 @@ from transept.tasks.begun import Begun, declared_model, opened, refused, taken, 
 from transept.tasks.card import recorded, results_of, sampled, weights_of
 from transept.tasks.classifying import class_loss, one_stack
 from transept.tasks.exam import Asked, Exam, Subject
-from transept.tasks.labelled import some_of_each
+from transept.tasks.labelled import some_of_each_class
 from transept.tasks.measure import Measured
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.tagging import TaggingRecipe
@@ -59,7 +59,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         stored = opened(recipe, say)
         train, valid = read_both(recipe.data, self._read)
         if recipe.data.labels is not None:
-            kept = some_of_each(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
+            kept = some_of_each_class(np.arange(len(train)), recipe.data.labels, None, recipe.train.seed)
             train = train.select(kept.tolist())
         self.labels = names_of(recipe, train)
         spans = begin_and_go_on(self.labels)

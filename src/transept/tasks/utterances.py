@@ -109,10 +109,13 @@ class Utterances:
                 )
         return made
 
-    def some(self, count: int, seed: int) -> Utterances:
-        """So many of them, drawn as evenly over their texts as they go. InvalidConfig where there are fewer."""
+    def some_in_all(self, count: int, seed: int) -> Utterances:
+        """So many of them all together, whatever their texts, which are drawn as evenly as they go. InvalidConfig where
+        there are fewer."""
         if count > len(self):
-            raise InvalidConfig(f"data.labels asks for {count:,} sounds, and there are {len(self):,} to train on")
+            raise InvalidConfig(
+                f"{count:,} sounds are wanted, and there are {len(self):,} to train on", key="data.labels"
+            )
         order = np.random.default_rng(seed).permutation(len(self))
         met, before = Counter[str](), list[int]()  # how often its text came before each
         for row in order.tolist():

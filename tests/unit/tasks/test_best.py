@@ -14,7 +14,7 @@ from transept.recipes.recipe import load_recipe
 from transept.tasks.registry import task_class
 from unit.data.made_digits import write_digits
 from unit.data.made_senses import RATE, write_colours, write_tones
-from unit.tasks.test_pretraining import BART, BERT, GPT2, TEXTS
+from unit.tasks.made_pretraining import BART, BERT, GPT2, TEXTS
 
 LOWER = {"loss", "ppl", "bits_per_character", "wer", "cer", "cost", "errors"}
 HIGHER = {"accuracy", "f1", "mcc", "pearson", "spearman", "bleu", "chrf", "exact_match"}

@@ -107,7 +107,7 @@ def test_no_head_learns_and_none_that_scores_is_kept(folder: Path) -> None:
         (InvalidConfig, "similarity is of texts, and this model reads pictures",
          ("model={family: vit, size: tiny-16}",)),
         (InvalidData, r"train.csv:\d+: the row has \d+ tokens, and may have 4", ("data.length=4", "data.long=refuse")),
-        (InvalidConfig, "data.labels asks for 99 examples, and there are 60", ("data.labels=99",)),
+        (InvalidConfig, "data.labels: 99 examples are wanted, and there are 60", ("data.labels=99",)),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(

@@ -92,7 +92,7 @@ def test_few_sounds_are_of_every_text_and_among_more(folder: Path) -> None:
     assert {
         speech(folder, f"data.labels={len(kinds)}", "train.seed=2").train.name(row) for row in range(len(kinds))
     } != {speech(folder, f"data.labels={len(kinds)}", "train.seed=3").train.name(row) for row in range(len(kinds))}
-    with pytest.raises(InvalidConfig, match=r"data.labels asks for 999 sounds, and there are \d+ to train on"):
+    with pytest.raises(InvalidConfig, match=r"data.labels: 999 sounds are wanted, and there are \d+ to train on"):
         speech(folder, "data.labels=999")
     with pytest.raises(InvalidConfig, match="labels"):
         contrastive(folder, "data.labels=2")

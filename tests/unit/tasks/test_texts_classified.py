@@ -140,7 +140,7 @@ def test_few_labels_are_among_more(reviews: Path) -> None:
     other = task("sst2", reviews, *LEARN, "data.labels=5", "train.seed=2").train
     assert set(other.rows) != set(kept[5].rows)
     assert len(task("stsb", write_alike(reviews), *LEARN, "data.labels=7").train) == 7
-    with pytest.raises(InvalidConfig, match="data.labels asks for 31 examples, and the class '0' has 30"):
+    with pytest.raises(InvalidConfig, match="data.labels: 31 examples are wanted, and the class '0' has 30"):
         task("sst2", reviews, *LEARN, "data.labels=31")
 
 

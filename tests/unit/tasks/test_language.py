@@ -1,8 +1,6 @@
-"""Language models, masked ones and denoisers: what is asked for, losses however rows are laid, and what is refused."""
+"""Language models: windows, packed documents and segments; what is measured, what is refused, what is handed on."""
 
 import math
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,93 +11,31 @@ from rich.console import Console
 
 from transept.data.batches import IGNORED
 from transept.errors import InvalidConfig, InvalidData, TranseptError
-from transept.hub.directory import read, save
-from transept.models import Model, kept_apart
+from transept.hub.directory import read
+from transept.models import kept_apart
 from transept.parts.attention import Attention
 from transept.parts.loss import Smoothing
 from transept.parts.shorten import Shorten
-from transept.recipes.recipe import load_recipe
 from transept.spec import edit, replace
-from transept.tasks.denoising import Denoising
 from transept.tasks.language import Language, next_token_loss
-from transept.tasks.masked import Masked, masked_loss
-from transept.tasks.registry import task_class, task_of
+from transept.tasks.registry import task_of
 from transept.train.checkpoint import Checkpoints, Saved
-from transept.train.flat import Flat
 from transept.train.loop import train
 from transept.train.run import RunDirectory
-from transept.train.update import gather
-from transept.train.workers import Workers
-
-TEXTS = [
-    "The dog barks. The fox jumps over it.\nNobody knows why.",
-    "A cat.",
-    "The cat sleeps all day. It wakes at night. Then it eats, and sleeps again.",
-    "Birds sing.\nThe birds fly.",
-    "x",
-] * 3
-GPT2 = {"family": "gpt2", "width": 16, "heads": 2, "depth": 2, "length": 64}
-BERT = {"family": "bert", "width": 16, "hidden": 24, "heads": 2, "depth": 2, "length": 64}
-T5 = {"family": "t5", "width": 16, "hidden": 24, "heads": 2, "head_width": 8, "depth": 1}
-BART = {"family": "bart", "width": 16, "hidden": 24, "heads": 2, "depth": 1, "length": 64}
-GRU = {"family": "gru", "width": 16, "hidden": 16, "depth": 1, "form": "language_model"}
-LSTM = {"family": "lstm", "width": 16, "hidden": 16, "depth": 1, "form": "language_model"}
-XL = {"family": "transformer_xl", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "carries": 8}
-MEMORIZING = {"family": "memorizing", "width": 16, "heads": 2, "depth": 2, "hidden": 24, "recalls": 2, "segment": 8,
-              "neighbours": 2, "remembers": 16}  # fmt: skip
-CONVS2S = {"family": "convs2s", "width": 16, "hidden": 16, "depth": 2, "readout": 16, "form": "language_model"}
-
-
-def made(
-    folder: Path, task: str, model: dict[str, Any], *changes: str, say: Callable[[str], None] = lambda words: None
-) -> Any:
-    text = "\n\n".join(TEXTS) + "\n"
-    for split in ("train", "valid"):
-        (folder / f"{split}.txt").write_text(text)
-    (folder / "recipe.yaml").write_text(
-        f"task: {task}\nrun: unused\nmodel: {model}\n"
-        f"data: {{dir: {folder}, train: train.txt, valid: valid.txt, tokenizer: {{size: 320}}, length: 32}}\n"
-        "train: {stop: 1u, batch_tokens: 128, schedule: {name: constant, rate: 0.01}, samples: 2}\n"
-    )
-    recipe = load_recipe(folder / "recipe.yaml", list(changes))
-    return task_class(task)(recipe, say=say)
-
-
-def moved(task: Any) -> Any:
-    """A model of the task, every parameter moved, which drops nothing."""
-    torch.manual_seed(1)
-    model = task.build().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
-
-
-class Still:
-    """A task's loss, of a model that does not change from one way to part batches to another."""
-
-    def __init__(self, task: Any) -> None:
-        self.task = task
-
-    def loss(self, model: Any, batch: Any) -> Any:
-        return self.task.loss(model, batch)
-
-
-def whole(task: Any, model: Any, batches: Any) -> tuple[float, int, torch.Tensor]:
-    """The loss summed over batches, the tokens, and the gradient."""
-    flat = Flat(model)
-    sums = gather(Still(task), model, flat, batches, range(len(batches)), (0, 0), Workers())  # type: ignore[arg-type]
-    return sums.total, sums.tokens, flat.gradient.clone()
-
-
-def assert_equal(one: tuple[float, int, torch.Tensor], other: tuple[float, int, torch.Tensor]) -> None:
-    assert one[1] == other[1]
-    assert one[0] == pytest.approx(other[0], rel=1e-6)
-    scale = float(one[2].abs().max())
-    torch.testing.assert_close(one[2], other[2], rtol=1e-5, atol=1e-6 * scale)
-
-
-# ------------------------------------------------------------------ language
+from unit.tasks.made_pretraining import (
+    BERT,
+    CONVS2S,
+    GPT2,
+    GRU,
+    LSTM,
+    MEMORIZING,
+    TEXTS,
+    XL,
+    assert_equal,
+    made,
+    moved,
+    whole,
+)
 
 
 @pytest.mark.parametrize("rows", ["windows", "packed", "padded"])
@@ -346,174 +282,27 @@ def test_samples_go_on_from_the_validation_text(tmp_path: Path) -> None:
     assert all(sample["source"] in "\n\n".join(TEXTS) for sample in samples)
 
 
-# ------------------------------------------------------------------ masked
-
-
 @pytest.mark.parametrize(
-    ("changes", "second"),
+    ("model", "changes", "words"),
     [
-        (("data.rows=windows",), "none"),
-        (("data.rows=packed",), "none"),
-        (("data.rows=padded", "mask.words=whole"), "none"),
-        (("data.rows=padded", "mask.second=next"), "next"),
-        (("data.rows=padded", "mask.second=order"), "order"),
-    ],
-)
-def test_masks_ask_for_a_share_of_the_text_and_no_sign(tmp_path: Path, changes: tuple[str, ...], second: str) -> None:
-    head = "masked" if second == "none" else "pretraining"
-    task = made(tmp_path, "masked", BERT | {"head": head}, "data.tokenizer={kind: wordpiece, size: 90}", *changes)
-    around = torch.tensor(sorted(task.tokenizer.around))
-    asked, places = 0, 0
-    for batch in task.batches("train", 0):
-        wanted = batch.labels != IGNORED
-        assert wanted.any(1).all() and not torch.isin(batch.labels[wanted], around).any()
-        assert (batch.inputs[:, 0] == task.tokenizer.cls).all()
-        asked, places = asked + int(wanted.sum()), places + int((~torch.isin(batch.inputs, around)).sum())
-        assert (batch.classes is not None) == (second != "none")
-        if second != "none":
-            assert batch.segments is not None and batch.segments.any(1).all()
-            begins = batch.segments.diff(dim=1) == 1
-            assert (begins.sum(1) == 1).all()
-            assert (batch.inputs[:, :-1][begins] == task.tokenizer.sep).all(), "a second text begins behind a sign"
-    assert 0.1 < asked / (places + asked) < 0.35  # rows are short: one token at the least
-    first, again, other = (task.batches("train", epoch)[0] for epoch in (0, 0, 1))
-    assert torch.equal(first.inputs, again.inputs) and not (
-        first.inputs.shape == other.inputs.shape and torch.equal(first.inputs, other.inputs)
-    )
-
-
-@pytest.mark.parametrize("second", ["none", "next"])
-def test_masked_rows_have_one_loss_however_they_are_parted(tmp_path: Path, second: str) -> None:
-    head = "masked" if second == "none" else "pretraining"
-    words = ("data.tokenizer={kind: wordpiece, size: 90}", "data.rows=padded", f"mask.second={second}")
-    task = made(tmp_path, "masked", BERT | {"head": head}, *words)
-    model, batches = moved(task), list(task.batches("train", 0))
-    parted = []
-    for batch in batches:
-        for row in range(len(batch)):
-            parts = {
-                name: None if (value := getattr(batch, name)) is None else value[row : row + 1]
-                for name in ("valid", "segments", "classes")
-            }
-            width = batch.inputs.size(1) if batch.valid is None else int(batch.valid[row].sum())
-            cut = {k: v if v is None or v.ndim == 1 else v[:, :width] for k, v in parts.items()}
-            cut["valid"] = None
-            parted.append(
-                type(batch)(batch.inputs[row : row + 1, :width], batch.labels[row : row + 1, :width], [row], **cut)
-            )
-    assert_equal(whole(task, model, batches), whole(task, model, parted))
-    if second == "next":
-        batch = batches[0]
-        states, entered = model.hidden(batch.inputs, batch.valid, segments=batch.segments)
-        wanted = torch.nn.functional.cross_entropy(model.second(states, entered), batch.classes, reduction="none")
-        logits = model.head(states, entered)
-        own = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="sum")
-        weights = (batch.labels != IGNORED).sum(1)
-        assert float(masked_loss(model, batch, Smoothing()).total) == pytest.approx(
-            float(own + (wanted * weights).sum()), rel=1e-5
-        )
-
-
-def test_packed_masks_see_their_own_document_alone(tmp_path: Path) -> None:
-    words = ("data.tokenizer={kind: wordpiece, size: 90}", "data.rows=packed")
-    task = made(tmp_path, "masked", BERT | {"head": "masked"}, *words)
-    model = moved(task)
-    batch = next(batch for batch in task.batches("train", 0) if (batch.documents[:, :8] == 1).any())
-    states, _ = model.hidden(batch.inputs, documents=batch.documents)
-    row = int((batch.documents == 1).any(1).nonzero()[0])
-    own = batch.documents[row] == 1
-    alone, _ = model.hidden(batch.inputs[row, own][None])
-    torch.testing.assert_close(states[row, own], alone[0], rtol=1e-5, atol=1e-6)
-
-
-# ------------------------------------------------------------------ denoising
-
-
-@pytest.mark.parametrize(
-    ("model", "noise"),
-    [
-        (T5, "{kinds: [spans]}"),
-        (BART, "{kinds: [permute, infill], rate: 0.3}"),
-        (BART, "{kinds: [delete, rotate], rate: 0.2}"),
-        (BART, "{kinds: [mask], rate: 0.2}"),
-    ],
-)
-@pytest.mark.parametrize("rows", ["padded", "windows"])
-def test_the_decoder_writes_what_was_there(tmp_path: Path, model: dict[str, Any], noise: str, rows: str) -> None:
-    changes = ("data.tokenizer.size=370", f"noise={noise}", f"data.rows={rows}", "data.length=24")
-    task: Denoising = made(tmp_path, "denoising", model, *changes)
-    own, batches, seen = task.tokenizer, task.batches("train", 0), 0
-    for batch in batches:
-        assert batch.source.size(1) <= 24
-        for row in range(len(batch)):
-            source = batch.source[row][batch.source_valid[row]].tolist()
-            target = batch.labels[row][batch.labels[row] != IGNORED].tolist()
-            assert (int(batch.target[row, 0]), source[-1], target[-1]) == (task.start, own.eos, own.eos)
-            first, last = batches.spans[batch.rows[row]].tolist()
-            ids = task.train.ids[first:last].tolist()
-            seen += len(ids)
-            if task.by_spans:
-                cut = [i for i, token in enumerate(target) if token in task.sentinels] + [len(target) - 1]
-                spans = {target[a]: target[a + 1 : b] for a, b in pairwise(cut)}
-                assert [t for token in source[:-1] for t in spans.get(token, [token])] == ids
-            else:
-                assert target == [own.bos, *ids, own.eos]
-    assert seen >= (1 if rows == "windows" else len(task.train.ids))
-    model_ = moved(task)
-    once, parted = whole(task, model_, batches), [part for batch in batches for part in batch.split(len(batch))]
-    assert_equal(once, whole(task, model_, parted))
-    again = task.batches("train", 0)[0]
-    assert torch.equal(again.source, batches[0].source)
-    assert 0 <= task.evaluate(model_)["accuracy"] <= 100
-    assert set(task.samples(model_)[0]) == {"source", "reference", "output"}
-
-
-# ------------------------------------------------------------------ what is refused, and what is handed on
-
-
-@pytest.mark.parametrize(
-    ("task", "model", "changes", "words"),
-    [
-        ("language", BERT, (), "a language model is one stack that looks back"),
-        ("language", GPT2, ("data.length=65",), "a row has 65 tokens, and the model has 64 positions"),
-        ("language", GPT2, ("train.batch_tokens=31",), "31 tokens hold no row of 32"),
-        ("language", LSTM, ("data.rows=packed",), "packed documents are kept apart by attention"),
-        ("language", GPT2, ("data.documents=whole", "data.rows=packed"), "data.documents=whole has none"),
-        ("language", GPT2, SEGMENTS, "and this model carries no states from one"),
-        ("language", XL, (*SEGMENTS, "model.carries=null"), "and this model carries no states from one"),
-        ("language", XL | {"positions": "learned(64)"}, SEGMENTS, "ends at 64, and what is carried from segment"),
-        ("language", MEMORIZING, (*SEGMENTS, "data.length=9"), "9 tokens, and the model remembers by 8"),
-        ("language", XL, (*SEGMENTS, "evaluate.stride=4"), "segments are read one after the other"),
-        ("masked", BERT | {"head": "masked"}, ("data.rows=segments",), "the model of this task sees whole rows"),
-        ("denoising", T5, ("data.rows=segments", "data.tokenizer.size=400"), "the model of this task sees whole rows"),
-        ("masked", GPT2, (), "one stack that looks both ways"),
-        ("masked", BERT, (), "mask.second=none gives it nothing to learn"),
-        ("masked", BERT | {"head": "masked"}, ("mask.second=next", "data.rows=padded"), "the model has none"),
-        ("masked", BERT, ("mask.second=next",), "rows of two texts are padded"),
-        ("masked", BERT, ("data.tokenizer.kind=character", "mask.second=order", "data.rows=padded",
-                          "mask.words=whole"), "no token of this vocabulary says where a word begins"),
-        ("denoising", GPT2, ("data.tokenizer.size=400",), "an encoder that reads text and a decoder that writes it"),
-        ("denoising", T5, ("data.rows=packed", "data.tokenizer.size=400"), "for models of one stack"),
-        ("denoising", T5, ("data.tokenizer.file=nowhere",), "there is no tokenizer at nowhere"),
-        ("denoising", T5, ("noise={kinds: [mask, spans]}",), "go with no other kind of noise"),
-        ("denoising", BART, ("noise={kinds: [mask, permute]}",), "permute comes first"),
+        (BERT, (), "a language model is one stack that looks back"),
+        (GPT2, ("data.length=65",), "a row has 65 tokens, and the model has 64 positions"),
+        (GPT2, ("train.batch_tokens=31",), "31 tokens hold no row of 32"),
+        (LSTM, ("data.rows=packed",), "packed documents are kept apart by attention"),
+        (GPT2, ("data.documents=whole", "data.rows=packed"), "data.documents=whole has none"),
+        (GPT2, SEGMENTS, "and this model carries no states from one"),
+        (XL, (*SEGMENTS, "model.carries=null"), "and this model carries no states from one"),
+        (XL | {"positions": "learned(64)"}, SEGMENTS, "ends at 64, and what is carried from segment"),
+        (MEMORIZING, (*SEGMENTS, "data.length=9"), "9 tokens, and the model remembers by 8"),
+        (XL, (*SEGMENTS, "evaluate.stride=4"), "segments are read one after the other"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_the_first_step(
-    tmp_path: Path, task: str, model: dict[str, Any], changes: tuple[str, ...], words: str
+    tmp_path: Path, model: dict[str, Any], changes: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(TranseptError, match=words) as caught:
-        made(tmp_path, task, model, *changes).batches("train", 0)
+        made(tmp_path, "language", model, *changes).batches("train", 0)
     assert caught.value.exit_code == 3
-
-
-def test_a_tokenizer_without_the_signs_of_a_task_is_refused(tmp_path: Path) -> None:
-    language = made(tmp_path, "language", GPT2)
-    language.tokenizer.save(tmp_path / "own")
-    with pytest.raises(InvalidConfig, match="the tokenizer has no pad token, which masked text needs"):
-        made(tmp_path, "masked", BERT | {"head": "masked"}, f"data.tokenizer.file={tmp_path / 'own'}")
-    again = made(tmp_path, "language", GPT2, f"data.tokenizer.file={tmp_path / 'own'}")
-    assert again.tokenizer.fingerprint == language.tokenizer.fingerprint
 
 
 def test_a_packed_model_is_handed_on_as_everybody_reads_it(tmp_path: Path) -> None:
@@ -535,19 +324,5 @@ def test_a_packed_model_is_handed_on_as_everybody_reads_it(tmp_path: Path) -> No
     torch.testing.assert_close(begun.build()(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-5)
 
 
-def test_a_second_head_of_which_nothing_is_asked_is_let_go(tmp_path: Path) -> None:
-    words = ("data.tokenizer={kind: wordpiece, size: 90}", "data.rows=padded")
-    task = made(tmp_path, "masked", BERT | {"head": "pretraining"}, *words, "mask.second=next")
-    model = moved(task)
-    save(tmp_path / "out", model, tokenizer=task.tokenizer)
-    said: list[str] = []
-    begun = made(tmp_path, "masked", BERT, *words, f"start={tmp_path / 'out'}", say=said.append)
-    assert any("second head is let go" in line for line in said)
-    assert isinstance(begun.spec, Model) and begun.spec.second is None
-    ids = torch.tensor([[5, 6, 7, 8]])
-    torch.testing.assert_close(begun.build().eval()(ids).logits, model.eval()(ids).logits, rtol=1e-5, atol=1e-5)
-
-
-def test_a_model_that_lies_alone_is_judged_by_the_task_of_its_kind() -> None:
+def test_a_model_that_lies_alone_and_writes_is_judged_as_a_language_model() -> None:
     assert task_of("generate", "") is Language
-    assert task_of("fill", "") is Masked
