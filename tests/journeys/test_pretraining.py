@@ -123,7 +123,7 @@ def test_a_language_model_writes_and_scores_other_text(cli: Callable[..., Ended]
         ('{"txt": "one"}\n', "a.jsonl", (), "a.jsonl:1: there is no column 'text'. Did you mean 'txt'?"),
         ("id,body\n1,one\n", "a.csv", ("data.column=bdy",), "a.csv:1: there is no column 'bdy'. Did you mean 'body'?"),
         ('{"text": "one"}\n{"text": " "}\n', "a.jsonl", (), "a.jsonl:2: the document is empty"),
-        ("one two\n", "a.txt", ("data.tokenizer.size=10",), "data.tokenizer.size: 10 tokens do not hold"),
+        ("one two\n", "a.txt", ("data.tokenizer.size=10",), "data.tokenizer.size=10: 10 tokens do not hold"),
     ],
 )
 def test_a_fault_of_the_data_is_told_before_anything_is_written(

@@ -107,18 +107,16 @@ class Denoising(TextTask[DenoisingRecipe]):
             raise InvalidConfig(
                 "denoising needs an encoder that reads text and a decoder that writes it",
                 key="model.family",
-                where=where("model.family"),
                 remedy="t5, bart and transformer are such.",
             )
         demand_vocabulary(spec, tokenizer, where("model.vocab"))
-        demand_rows(self.recipe, self.data, spec, where)
+        demand_rows(self.recipe, self.data, spec)
         roles = ("pad", "eos") if self.by_spans else ("pad", "bos", "eos", "mask")
         demand_signs(tokenizer, roles, "this noise", where("data.tokenizer.file"))
         if self.data.rows == "packed":
             raise InvalidConfig(
                 "documents packed in one row are for models of one stack",
                 key="data.rows",
-                where=where("data.rows"),
                 remedy="Take data.rows=padded, or windows.",
             )
         if self.by_spans and not self.sentinels:

@@ -99,13 +99,12 @@ class Language(TextTask[LanguageRecipe]):
             raise InvalidConfig(
                 "a language model is one stack that looks back and scores a vocabulary, and this is none",
                 key="model.family",
-                where=where("model.family"),
                 remedy="gpt2, gpt, gpt3 and llama are such; of lstm, gru and convs2s model.form=language_model.",
             )
         demand_vocabulary(spec, tokenizer, where("model.vocab"))
-        demand_rows(self.recipe, self.data, spec, where, follows=True)
+        demand_rows(self.recipe, self.data, spec, follows=True)
         if self.data.rows == "segments":
-            demand_segments(spec, self.data.length, self.recipe.evaluate.stride, where)
+            demand_segments(spec, self.data.length, self.recipe.evaluate.stride)
         if self.data.documents != "whole" and tokenizer.eos is None:
             raise InvalidConfig(
                 "the tokenizer has no token that ends a document",
@@ -116,10 +115,9 @@ class Language(TextTask[LanguageRecipe]):
             raise InvalidConfig(
                 f"{self.data.rows} lays out documents, and data.documents=whole has none",
                 key="data.rows",
-                where=where("data.rows"),
                 remedy="Take data.rows=windows, or say where documents end: data.documents=blank.",
             )
-        demand_apart(self.data, spec, where)
+        demand_apart(self.data, spec)
 
     def facts(self) -> dict[str, str]:
         assert isinstance(self.spec, Model)
@@ -303,7 +301,7 @@ def _in_streams(tokens: TokenTexts, many: int, length: int, first: int) -> Langu
     return LanguageBatches(tokens, list(spans.reshape(-1, 1, 2)), list(order), width=length, follow=True)
 
 
-def demand_segments(spec: Model, length: int, stride: int | None, where: Callable[[str], str | None]) -> None:
+def demand_segments(spec: Model, length: int, stride: int | None) -> None:
     """Refuse segments for a model that hands nothing on, or that remembers by segments of another length."""
     try:
         segment = demand_carrying(spec.stack, spec.embed.limit())
@@ -311,21 +309,18 @@ def demand_segments(spec: Model, length: int, stride: int | None, where: Callabl
         raise InvalidConfig(
             f"segments follow each other, and {error.reason()}",
             key="data.rows",
-            where=where("data.rows"),
             remedy="Take transformer_xl, memorizing or a recurrent network, or leave rows alone: data.rows=windows.",
         ) from None
     if segment not in (None, length):
         raise InvalidConfig(
             f"segments have {length:,} tokens, and the model remembers by {segment:,}",
             key="data.length",
-            where=where("data.length"),
             remedy=f"Take data.length={segment}, or model.segment={length}.",
         )
     if stride is not None:
         raise InvalidConfig(
             "windows have a stride; segments are read one after the other",
             key="evaluate.stride",
-            where=where("evaluate.stride"),
             remedy="Leave it out.",
         )
 

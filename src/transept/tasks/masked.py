@@ -129,12 +129,11 @@ class Masked(TextTask[MaskedRecipe]):
             raise InvalidConfig(
                 "masks are filled by one stack that looks both ways and scores a vocabulary",
                 key="model.family",
-                where=where("model.family"),
                 remedy="bert, roberta and distilbert are such, with model.head=masked or pretraining.",
             )
         demand_signs(tokenizer, ("pad", "cls", "sep", "mask"), "masked text", where("data.tokenizer.file"))
         demand_vocabulary(spec, tokenizer, where("model.vocab"))
-        demand_rows(self.recipe, self.data, spec, where)
+        demand_rows(self.recipe, self.data, spec)
         second = self.recipe.mask.second
         if second == "none" and spec.second is not None:
             raise InvalidConfig(
@@ -147,17 +146,15 @@ class Masked(TextTask[MaskedRecipe]):
             raise InvalidConfig(
                 f"{second} is told by a second head of two classes, and the model has none",
                 key="mask.second",
-                where=where("mask.second"),
                 remedy="Of bert, model.head=pretraining has one.",
             )
         if second != "none" and self.data.rows != "padded":
             raise InvalidConfig(
                 f"rows of two texts are padded, not {self.data.rows}",
                 key="data.rows",
-                where=where("data.rows"),
                 remedy="Take data.rows=padded, or mask.second=none.",
             )
-        demand_apart(self.data, spec, where)
+        demand_apart(self.data, spec)
 
     def trained(self) -> Topology:
         return kept_apart(self.spec) if self.data.rows == "packed" and isinstance(self.spec, Model) else self.spec

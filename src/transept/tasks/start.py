@@ -59,7 +59,6 @@ def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
         raise InvalidConfig(
             f"{recipe.model.get('positions')!r} reads dependency trees, and {recipe.task} has none",
             key="model.positions",
-            where=recipe.where("model.positions"),
             remedy="Train such a model in a loop of its own: model(source, target, source_valid, valid, tree=tree).",
         )
     outline(spec)  # what cannot be built is refused now, and without its memory

@@ -283,15 +283,12 @@ def tokenizer_at(file: Path, where: str | None) -> Tokenizer:
     return found
 
 
-def demand_rows(
-    recipe: Recipe, data: TextsData, spec: Topology, where: Callable[[str], str | None], *, follows: bool = False
-) -> None:
+def demand_rows(recipe: Recipe, data: TextsData, spec: Topology, *, follows: bool = False) -> None:
     """Refuse rows that the model cannot read, or that a batch cannot hold; segments, unless the task `follows` them."""
     if data.rows == "segments" and not follows:
         raise InvalidConfig(
             "segments hand on what a model that looks back has seen; the model of this task sees whole rows",
             key="data.rows",
-            where=where("data.rows"),
             remedy="Take data.rows=windows.",
         )
     limit = spec.limit()
@@ -299,26 +296,24 @@ def demand_rows(
         raise InvalidConfig(
             f"a row has {data.length:,} tokens, and the model has {limit:,} positions",
             key="data.length",
-            where=where("data.length"),
             remedy=f"Lower it to {limit}, or raise model.length to {data.length}.",
         )
     if data.length > recipe.train.batch_tokens:
         raise InvalidConfig(
             f"{recipe.train.batch_tokens:,} tokens hold no row of {data.length:,} (data.length)",
             key="train.batch_tokens",
-            where=where("train.batch_tokens"),
             remedy=f"Raise it: train.batch_tokens={data.length * 16}.",
         )
 
 
-def demand_apart(data: TextsData, spec: Topology, where: Callable[[str], str | None]) -> None:
+def demand_apart(data: TextsData, spec: Topology) -> None:
     """Refuse to pack documents for a model that cannot keep them apart."""
     if data.rows != "packed" or not isinstance(spec, Model):
         return
     try:
         outline(kept_apart(spec))
     except InvalidConfig as error:
-        raise InvalidConfig(**error.fields(key="data.rows", where=where("data.rows"))) from None
+        raise InvalidConfig(**error.fields(key="data.rows")) from None
 
 
 def demand_signs(tokenizer: Tokenizer, roles: Sequence[str], task: str, where: str | Path | None) -> None:

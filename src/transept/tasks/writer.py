@@ -78,7 +78,6 @@ def demand_room(writer: Writer, recipe: TextToTextRecipe) -> None:
         raise InvalidConfig(
             "text_to_text needs an encoder that reads text and a decoder that writes it",
             key="model.family",
-            where=recipe.where("model.family"),
             remedy="t5, bart and transformer are such.",
         )
     demand_vocabulary(spec, writer.tokenizer, recipe.where("model.vocab"))
@@ -87,13 +86,11 @@ def demand_room(writer: Writer, recipe: TextToTextRecipe) -> None:
         raise InvalidConfig(
             f"{longest:,} tokens, and the model has {limit:,} positions",
             key="data.max_length",
-            where=recipe.where("data.max_length"),
             remedy=f"Lower it to {limit}" + ("." if recipe.start else f", or raise model.length to {longest}."),
         )
     if longest > batch:
         raise InvalidConfig(
             f"{batch:,} tokens hold no side of {longest:,} (data.max_length)",
             key="train.batch_tokens",
-            where=recipe.where("train.batch_tokens"),
             remedy=f"Raise it, or lower data.max_length to {batch}.",
         )

@@ -258,11 +258,9 @@ class Trainer(Generic[AnyBatch]):
             "task": self.task.remembered() if isinstance(self.task, Remembers) else {},
         }
         state = remembered(self.progress, self.standing, self.identity, rest)
-        update = self.progress.update
+        update, flat = self.progress.update, self.flat
         carried = self.task.carried() if isinstance(self.task, Follows) else {}
-        path = self.checkpoints.save(
-            update, self.flat.changing(), self.optimizer.tensors(), state, carried, self.flat.frozen()
-        )
+        path = self.checkpoints.save(update, flat.changing(), self.optimizer.tensors(), state, carried, flat.frozen())
         if self.standing.update == update:
             point(self.run.best, path)
         point(self.run.last, path)

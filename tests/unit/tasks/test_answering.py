@@ -128,7 +128,7 @@ def test_squads_measures() -> None:
     ("error", "match", "changes"),
     [
         (InvalidConfig, "long: cut is for texts; a long context is read in windows", ("data.long=cut",)),
-        (InvalidData, r"train.jsonl:1: question has \d+ tokens, and the model takes 8", ("data.length=8",)),
+        (InvalidData, r"train.jsonl:1: the question has \d+ tokens, and the model takes 8", ("data.length=8",)),
         (InvalidConfig, "model.head: masked has another head than answering trains", (TINY[:-1] + ", head: masked}",)),
         (InvalidConfig, "data.labels: 99 examples are wanted, and there are 40", ("data.labels=99",)),
     ],
