@@ -162,7 +162,7 @@ def test_a_model_tells_the_class_of_a_sound(heard: Path, tmp_path: Path) -> None
         ("model.image=27", "no whole squares"),
         ("data.hold={lasst: 3}", "unknown key 'data.hold.lasst'. Did you mean 'last'"),
         ("classify.weights=[1, 2]", "classify.weights has 2 numbers, and there are 10 classes"),
-        ("evaluate.best=bleu", "evaluate.best: there is no 'bleu'"),
+        ("evaluate.best=bleu", "evaluate.best=bleu: there is no 'bleu'"),
     ],
 )
 def test_what_cannot_be_trained_is_told_before_anything_is_written(tmp_path: Path, change: str, told: str) -> None:
