@@ -30,7 +30,7 @@ def recipe_class(task: str) -> type[Recipe]:
     known = [module.name for module in pkgutil.iter_modules(settings.__path__) if module.name != "recipe"]
     if task not in known:
         raise InvalidConfig(
-            f"task: there is no {task!r}.{nearest(task, known)}", remedy=f"There are: {', '.join(sorted(known))}."
+            f"there is no {task!r}.{nearest(task, known)}", key="task", remedy=f"There are: {', '.join(sorted(known))}."
         )
     found: type[Recipe] = importlib.import_module(f"{settings.__name__}.{task}").RECIPE
     return found

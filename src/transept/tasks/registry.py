@@ -24,7 +24,7 @@ def task_class(name: str) -> Any:
     known = all_tasks()
     if name not in known:
         raise InvalidConfig(
-            f"task: there is no {name!r}.{nearest(name, known)}", remedy=f"There are: {', '.join(known)}."
+            f"there is no {name!r}.{nearest(name, known)}", key="task", remedy=f"There are: {', '.join(known)}."
         )
     return known[name]
 

@@ -177,9 +177,7 @@ def test_what_does_not_fit_is_refused(folder: Path, changes: tuple[str, ...], wo
 
 
 def test_an_unknown_task_is_told_with_the_nearest(folder: Path) -> None:
-    with pytest.raises(
-        InvalidConfig, match=r"task=captoning: task: there is no 'captoning'. Did you mean 'captioning'"
-    ):
+    with pytest.raises(InvalidConfig, match=r"task=captoning: there is no 'captoning'. Did you mean 'captioning'"):
         load_recipe("show-attend-tell", ["task=captoning"])
     with pytest.raises(InvalidConfig, match="unknown key 'attend'"):
         load_recipe("pairs", ["attend={spread: 1}"])
