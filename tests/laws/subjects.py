@@ -91,6 +91,11 @@ def cores() -> dict[str, Core]:
     return toys(Core)
 
 
+def learning_cores() -> dict[str, Core]:
+    """Those that gradients go through on a processor."""
+    return {name: core for name, core in cores().items() if core.learns("cpu")}
+
+
 def families() -> dict[str, Topology]:
     """A toy of each family."""
     return {name: module.declare(**module.TOY) for name, module in all_families().items()}
@@ -158,7 +163,7 @@ def variants() -> dict[str, Topology]:
         made[name] = spec
         kinds = (type(spec), type(trunk_of(spec)))
         first, own = kinds not in decoders and decodes(spec), set(made)
-        for core, part in cores().items():
+        for core, part in learning_cores().items():
             if not first and isinstance(part, Scoring):
                 continue
             try:
@@ -187,7 +192,7 @@ def variants() -> dict[str, Topology]:
                 embed = Clustered(VOCAB, spec.embed.position, clusters=clusters)  # type: ignore[attr-defined]
                 made[f"{name}, in clusters"] = replace(spec, embed=embed, head=Adaptive(VOCAB, clusters=clusters))
             made[f"{name}, shortened"] = edit(spec, on(Attention, is_causal, shorten=Shorten(2)))
-            for core, part in cores().items():
+            for core, part in learning_cores().items():
                 if not part.handles(Full()) and part.handles(Causal() & Window(2)):
                     made[f"{name}, window by {core}"] = edit(spec, lambda attention, part=part: _near(attention, part))
         for changed in set(made) - own - {name}:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transept.errors import InvalidConfig
 
 # A description may name any pattern, any core and any position: they are known because they are loaded here.
-from transept.parts import grid, lowrank, pattern_text, planner  # noqa: F401
+from transept.parts import flexible, grid, lowrank, pattern_text, planner  # noqa: F401
 from transept.parts.cache import Slot
 from transept.parts.core import Allowed, Core, Fused
 from transept.parts.layer import Layer, Sublayer
@@ -112,7 +112,7 @@ class Attention(Sublayer):
         if isinstance(self.position, Rotating):
             raise InvalidConfig(
                 f"{type(self.position).__name__} would turn what is remembered, whose distance nothing shall tell",
-                remedy="Use a position that is scored, such as Buckets on the stack, beside Attention.recall.",
+                remedy="Beside Attention.recall use a position that is scored, as positions=buckets does.",
             )
 
     def value_width(self, width: int, memory: int | None = None) -> int:

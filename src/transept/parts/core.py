@@ -181,6 +181,10 @@ class Core(Part):
         """The core that computes an attention which names this one: itself, unless it is a choice between others."""
         return self
 
+    def learns(self, device: str) -> bool:
+        """Whether gradients go through it on a device such as "cpu"."""
+        return True
+
     def limit(self) -> int | None:
         """How many keys it can tell apart, or None where there is no end."""
         return None

@@ -28,7 +28,7 @@ class Sliding(Core):
         return max(pattern.band()) < inf
 
     def objects(self, attention: "Attention", scored: bool = False) -> str | None:
-        return _objection(attention)
+        return objection(attention)
 
     def build(self, heads: int, width: int) -> "BlockwiseLayer":
         return BlockwiseLayer(self)
@@ -51,13 +51,14 @@ class BlockSparse(Core):
         return pattern.is_sparse()
 
     def objects(self, attention: "Attention", scored: bool = False) -> str | None:
-        return _objection(attention)
+        return objection(attention)
 
     def build(self, heads: int, width: int) -> "BlockwiseLayer":
         return BlockwiseLayer(self)
 
 
-def _objection(attention: "Attention") -> str | None:
+def objection(attention: "Attention") -> str | None:
+    """Why an attention cannot be computed in blocks of a row's own tokens, or None where it can."""
     if attention.source == "memory" or attention.shorten is not None:
         return "computes in blocks of a row's own tokens, neither a memory nor shortened keys: use the core Fused"
     if isinstance(attention.position, Keyed):
