@@ -59,7 +59,7 @@ def demand_distances(embed: Entry, stack: Trunk) -> None:
     if embed.limit() is not None:
         raise InvalidConfig(
             f"{embed.position} ends at {embed.limit()}, and what is carried from segment to segment goes on counting",
-            remedy="Tell order by distances: Distances or Rotary in the attention, Buckets or Alibi on the stack.",
+            remedy="Tell order by distances, such as positions=alibi, buckets, rotary or distances.",
         )
 
 

@@ -46,7 +46,8 @@ SIZES: dict[str, dict[str, Any]] = {  # appendix E
 }
 
 TOY: dict[str, Any] = {"vocab": 23, "width": 32, "hidden": 48, "heads": 4, "depth": 2, "length": 64}
-TOY |= {"size": 4, "random": 2, "head": "masked"}
+TOY |= {"block": 4, "random": 2, "head": "masked"}
+FORMER = {"size": "block"}
 GOLDEN_VOCAB = 50_358  # the pieces of the released models
 
 
@@ -58,7 +59,7 @@ def declare(
     heads: int,
     depth: int,
     length: int = 4096,
-    size: int = 64,
+    block: int = 64,
     random: int = 3,
     blocks: Blocks = "drawn",
     segments: int = 2,
@@ -77,7 +78,7 @@ def declare(
 ) -> Model:
     """BERT's description with another pattern, and with heads of its own for classes and answers.
 
-    A token sees the block of `size` that it is in, one on either side, the first and the last of `length` positions,
+    A token sees its own block of `block` tokens, one on either side, the first and the last of `length` positions,
     and `random` more. `blocks` "drawn" is the paper's: each head of each layer draws its own, once. "first" is what
     Hugging Face evaluates: the first block, once more for each. "full" sees everything. The pattern is that of `length`
     however long a row is. Embeddings are dropped out before their norm, and not, as BERT's, after it.
@@ -102,9 +103,9 @@ def declare(
     if head in ("masked", "classes", "tags"):
         second = Pooled("first", Dense("tanh"))  # which their classes keep, and read nowhere
     seeds = depth if blocks == "drawn" else 1
-    seen = [pattern_of(blocks, length, size, random, seed, heads) for seed in range(seeds)]
+    seen = [pattern_of(blocks, length, block, random, seed, heads) for seed in range(seeds)]
     cycle = tuple(attending(spec.blocks.cycle()[0], pattern, bias) for pattern in seen)
-    position = Repeated(size, 1 + random, length) if blocks == "first" and random else None
+    position = Repeated(block, 1 + random, length) if blocks == "first" and random else None
     stack = replace(spec.blocks, block=cycle if seeds > 1 else cycle[0], position=position)
     assert isinstance(spec.embed, Tokens)
     return ordered(
@@ -164,7 +165,7 @@ def from_hf(config: Mapping[str, Any]) -> Model:
         raise InvalidConfig(
             f"max_position_embeddings {length} is no multiple of block_size {size}: rows are filled up beyond it"
         )
-    words |= {"length": length, "size": size, "random": random, "blocks": blocks}
+    words |= {"length": length, "block": size, "random": random, "blocks": blocks}
     words |= {"bias": True if keys.truth("use_bias", True) else "out"}
     words |= {"scale": words["width"] ** 0.5 if keys.truth("rescale_embeddings", False) else 1.0}
     bert.finish(keys)

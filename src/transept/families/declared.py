@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from transept.errors import InvalidConfig, nearest
+from transept.families.attentions import WORDS, attending, meant
 from transept.families.orders import read
 from transept.families.registry import family
 from transept.spec import fits, part_from_dict, spoken
@@ -33,14 +34,15 @@ def declared(
             reason = f"model.size: there is no {size!r}.{nearest(str(size), module.SIZES)}"
             raise InvalidConfig(reason, where=where("model.size"), remedy=remedy)
         given = module.SIZES[size] | given
-    hints, known = get_type_hints(module.declare), inspect.signature(module.declare).parameters
+    hints, known = WORDS | get_type_hints(module.declare), inspect.signature(module.declare).parameters
+    more = [word for word in WORDS if word not in known]  # that every family has
     if "vocab" in known:
         given.setdefault("vocab", vocab)
-    given = {key: _frozen(value, f"model.{key}", where(f"model.{key}")) for key, value in given.items()}
+    given = {key: _frozen(value, key in more, key, where(f"model.{key}")) for key, value in given.items()}
     for key, value in given.items():
-        if key not in known:
-            remedy = f"There are: size, {', '.join(known)}."
-            reason = f"unknown key 'model.{key}'.{nearest(key, ['size', *known])}"
+        if key not in known and key not in more:
+            remedy = f"There are: size, {', '.join([*known, *more])}."
+            reason = f"unknown key 'model.{key}'.{nearest(key, ['size', *known, *more])}"
             raise InvalidConfig(reason, where=where(f"model.{key}"), remedy=remedy)
         if not fits(value, hints[key]):
             raise InvalidConfig(f"model.{key} must be {spoken(hints[key])}, not {value!r}", where=where(f"model.{key}"))
@@ -59,18 +61,30 @@ def declared(
         )
     if "positions" in given:
         read(given["positions"], known["positions"].default, where("model.positions"))
-    spec = module.declare(**given)
+    spec = module.declare(**{key: value for key, value in given.items() if key in known})
     assert isinstance(spec, Topology), f"{module.__name__}.declare made no model"
-    return spec
-
-
-def _frozen(value: Any, key: str, where: str | None) -> Any:
-    """Lists as tuples, which descriptions hold, however deep they lie; what says its `kind` as the part that it is."""
-    if isinstance(value, list):
-        return tuple(_frozen(item, key, where) for item in value)
-    if not isinstance(value, dict):
-        return value
+    told = {word: given[word] for word in more if word in given}
     try:
-        return part_from_dict(value, key)
+        return attending(spec, told)
     except InvalidConfig as error:
-        raise InvalidConfig(**error.fields(where=where)) from None
+        words = [f"model.{word}" for word in told]
+        place = next((found for word in words if (found := where(word)) is not None), None)
+        if len(words) == 1:
+            raise InvalidConfig(**error.fields(key=words[0], where=place)) from None
+        raise InvalidConfig(**error.fields(what=f"{' and '.join(words)}: {error.what}", where=place)) from None
+
+
+def _frozen(value: Any, every: bool, key: str, where: str | None) -> Any:
+    """Lists as tuples, which descriptions hold, however deep they lie; what says its `kind` as the part that it is.
+
+    `every` tells that the key is a word of every family, some of which are written shorter.
+    """
+    try:
+        value = meant(key, value) if every else value
+        if isinstance(value, list):
+            return tuple(_frozen(item, False, key, where) for item in value)
+        return part_from_dict(value, f"model.{key}") if isinstance(value, dict) else value
+    except InvalidConfig as error:
+        if error.what.startswith("model."):
+            raise InvalidConfig(**error.fields(where=where)) from None
+        raise InvalidConfig(**error.fields(key=f"model.{key}", where=where)) from None

@@ -35,8 +35,9 @@ SIZES: dict[str, dict[str, Any]] = {  # sections 4.2 and 5.2
     "tdmca-moe-256": BASE | {"layers": MCA, "experts": 256},
 }
 
-TOY: dict[str, Any] = {"vocab": 23, "width": 32, "hidden": 48, "heads": 4, "size": 4, "experts": 4}
+TOY: dict[str, Any] = {"vocab": 23, "width": 32, "hidden": 48, "heads": 4, "block": 4, "experts": 4}
 TOY |= {"layers": ("local", "compressed")}
+FORMER = {"size": "block"}
 GOLDEN_VOCAB = 32_000  # pieces of words
 INITIAL = Xavier()
 
@@ -48,7 +49,7 @@ def declare(
     hidden: int,
     heads: int,
     layers: tuple[Layer, ...] = MCA,
-    size: int = 256,
+    block: int = 256,
     look_back: int = 0,
     by: int = 3,
     experts: int | None = None,
@@ -62,13 +63,13 @@ def declare(
 ) -> Model:
     """The description.
 
-    `layers` are the kinds of all layers, in order: "dense" sees all that came before; "local" its block of `size`
+    `layers` are the kinds of all layers, in order: "dense" sees all that came before; "local" its block of `block`
     tokens, and `look_back` blocks before that (tensor2tensor has one, the paper none); "compressed" a key for every
     `by` tokens. With `experts`, the network of the layer in the middle is a mixture of so many, of which a token goes
     through `chosen`. `norm` "before" is tensor2tensor's, "after" that of 2017.
     """
     attend = Attention(heads, Causal(), bias=False, dropout=attention_dropout)
-    near = Causal() & Local(size, look_back)
+    near = Causal() & Local(block, look_back)
     kinds = {"dense": attend, "local": replace(attend, pattern=near, core=Auto())}
     kinds |= {"compressed": replace(attend, shorten=Shorten(by))}
     feed = FeedForward(hidden)

@@ -20,7 +20,7 @@ from transept.spec import edit, replace
 ORACLE: Any = oracles()["bigbird"]
 RANDOM, ROOM, SIZE, theirs_of = ORACLE.RANDOM, ORACLE.ROOM, ORACLE.SIZE, ORACLE.bigbird
 SHAPE: dict[str, Any] = {"vocab": VOCAB, "width": 32, "hidden": 48, "heads": 4, "depth": 3, "length": ROOM}
-SHAPE |= {"size": SIZE, "random": RANDOM, "head": "masked"}
+SHAPE |= {"block": SIZE, "random": RANDOM, "head": "masked"}
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 

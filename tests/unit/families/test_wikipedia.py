@@ -37,7 +37,7 @@ def test_the_published_layers_stand_in_turn() -> None:
 
 @torch.no_grad()
 def test_a_row_within_one_block_is_seen_as_by_the_dense_layer() -> None:
-    local = lively(declare(**PLAIN | {"layers": ("local", "local"), "size": 9}))
+    local = lively(declare(**PLAIN | {"layers": ("local", "local"), "block": 9}))
     dense = lively(declare(**PLAIN | {"layers": ("dense", "dense")}))
     dense.load_state_dict(local.state_dict())
     ids = some_ids(2, 12)
