@@ -23,7 +23,9 @@ from laws.subjects import (
     forms,
     lively,
     logits_of,
+    on,
     padded,
+    positions,
     reads_text,
     simple_patterns,
     some_ids,
@@ -38,6 +40,7 @@ from transept.models import Model, Seq2Seq
 from transept.parts import cache as cache_module
 from transept.parts.attention import Attention
 from transept.parts.block import Block
+from transept.parts.core import Fused, Reference
 from transept.parts.feedforward import FeedForward
 from transept.parts.pattern import Causal, Pattern, Window
 from transept.parts.position import Added, Position
@@ -46,7 +49,7 @@ from transept.parts.rotary import Rotary, Rotating
 from transept.parts.scored import Scored
 from transept.parts.stack import Stack
 from transept.parts.tree import apart
-from transept.spec import Part
+from transept.spec import Part, edit
 from transept.topology import Built, Topology
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -146,6 +149,25 @@ def test_what_is_refused_is_told_by_name() -> None:
         assert treeless or mixes or goes_on or (text.startswith("grid") and not reads_text(spec)), (name, text)
     assert ("gpt2", "tree") in refused and ("bert", "tree") not in refused and ("transformer", "tree") not in refused
     assert ("vit", "grid") not in refused and ("bert", "grid") in refused and ("vit", "tree") in refused
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "transformer"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_every_order_trains_in_half_precision(name: str, dtype: torch.dtype) -> None:
+    """Few queries, and more, by products; and rows so long that torch's kernel takes them."""
+    count = 0
+    for order, spec in positions(FAMILIES[name].declare(**FAMILIES[name].TOY)):
+        for length, core in ((6, Fused()), (20, Fused()), (20, Reference())):
+            model = lively(edit(spec, on(Attention, core=core))).to(dtype)
+            ids, count = some_ids(2, length), count + 1
+            logits = logits_of(model, ids, ids)
+            assert logits.dtype == dtype and logits.isfinite().all(), order
+            (logits.float() ** 2).mean().backward()
+            made = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+            assert made and all(grad.isfinite().all() for grad in made), order
+            whole = lively(edit(spec, on(Attention, core=core)))
+            assert_close(logits.float(), logits_of(whole, ids, ids), rtol=0.1, atol=0.3, msg=order)
+    assert count > 30
 
 
 # ------------------------------------------------------------------ position x pattern x memory

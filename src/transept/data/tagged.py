@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from transept.data.columnar import is_columnar
 from transept.data.config_senses import TaggedData
 from transept.data.files import ending, is_json
@@ -27,13 +29,14 @@ Tagged = tuple[int, Sequence[str], Sequence[str]]  # line, words, tags
 @dataclass(frozen=True, eq=False)
 class TaggedTexts:
     """Sentences: their words, a tag for each, and the line where each begins, from 1; `classes` are the tags that
-    the file names itself, in order."""
+    the file names itself, in order; `heads`, of a treebank, the word that each word hangs from, as in `Sentence`."""
 
     source: Path
     words: Sequence[Sequence[str]]
     tags: Sequence[Sequence[str]]
     lines: Sequence[int]
     classes: tuple[str, ...] = ()
+    heads: Sequence[Sequence[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -56,12 +59,14 @@ class TaggedTexts:
     def select(self, rows: Sequence[int]) -> "TaggedTexts":
         """Only these, in this order."""
         words, tags, lines = ([of[row] for row in rows] for of in (self.words, self.tags, self.lines))
-        return TaggedTexts(self.source, words, tags, lines, self.classes)  # type: ignore[arg-type]  # mypy joins the three
+        heads = None if self.heads is None else [self.heads[row] for row in rows]
+        return TaggedTexts(self.source, words, tags, lines, self.classes, heads)  # type: ignore[arg-type]  # mypy joins the three
 
 
 def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> TaggedTexts:
     """The sentences of a file. `say` hears how it was read. Raises InvalidData with file and line."""
     classes: tuple[str, ...] = ()
+    heads: Sequence[Sequence[int]] | None = None
     found: list[Tagged]
     if is_columnar(path):
         table = open_table(path)
@@ -72,7 +77,8 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
         raise InvalidData("tagged sentences are a file, and this is a folder", where=path)
     elif ending(path) == ".conllu":
         kind = "CoNLL-U"
-        found = [(one.line, one.words, one.tags) for one in read_trees(path)]
+        trees = read_trees(path)
+        found, heads = [(one.line, one.words, one.tags) for one in trees], [one.heads for one in trees]
     else:
         lines = split_lines(read_bytes(path), path)
         kind = "JSON lines" if is_json(path) else "a word a line"
@@ -86,7 +92,7 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
     count = sum(len(words) for _, words, _ in found)
     say(f"{path}: {len(found):,} sentences of {count:,} words ({kind})")
     return TaggedTexts(
-        path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found], classes
+        path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found], classes, heads
     )
 
 
@@ -146,3 +152,11 @@ def first_tokens(words: Sequence[str], row: Encoding) -> list[int | None]:
         last = at if own else last
         start = end + 1
     return found
+
+
+def words_of(words: Sequence[str], row: Encoding) -> list[int | None]:
+    """The number of the word that each token of such a text is of, by its last letter; None where it is of none."""
+    ends = np.cumsum([len(word) + 1 for word in words])
+    last = [end - 1 for _, end in row.spans]
+    numbers = np.searchsorted(ends, last, side="right").tolist()
+    return [None if text is None else number for text, number in zip(row.texts, numbers, strict=True)]

@@ -25,7 +25,8 @@ class TextBatch:
     all are real, or no real token could see another. `documents` (B, S) int64 number the documents of a row, -1 where
     there is no token, where rows have several; `segments` (B, S) int64 tell the text of a pair that a token is of, and
     `classes` (B,) int64 what is asked of a row. `rows` are the rows' numbers in their epoch. `begins` tells of segments
-    of longer texts whether they are the first ones; None where rows stand alone.
+    of longer texts whether they are the first ones; None where rows stand alone. `tree` (B, S, 3) int64 is where each
+    token stands in its sentence's tree (`parts.tree`), where a model reads it.
     """
 
     inputs: Tensor
@@ -36,6 +37,7 @@ class TextBatch:
     segments: Tensor | None = None
     classes: Tensor | None = None
     begins: bool | None = None
+    tree: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -17,6 +17,7 @@ from transept.data.lines import read_lines
 from transept.errors import InvalidData, Where
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+ROOT = "HEAD is the ID of the word that a word hangs from, and 0 for one word, the root."
 Place = tuple[int, int, int]  # depth, and the interval [first, end) of a word and all below it
 
 
@@ -96,12 +97,16 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
         said = "no word" if not roots else " and ".join(f"{words[i][1][1]!r} (line {words[i][0]})" for i in roots[:3])
         verb = "hangs" if len(roots) < 2 else "hang"
         raise InvalidData(
-            f"a tree has one root, and {said} {verb} from 0", where=f"{path}:{words[roots[1] if roots else 0][0]}"
+            f"a tree has one root, and {said} {verb} from 0",
+            where=f"{path}:{words[roots[1] if roots else 0][0]}",
+            remedy=ROOT,
         )
     if (circle := circle_in(heads)) is not None:
         names = " -> ".join(words[i][1][1] for i in (*circle, circle[0]))
         raise InvalidData(
-            f"the heads go round in a circle, which no tree does: {names}", where=f"{path}:{words[circle[0]][0]}"
+            f"the heads go round in a circle, which no tree does: {names}",
+            where=f"{path}:{words[circle[0]][0]}",
+            remedy=ROOT,
         )
     form, tag, relation = (tuple(columns[at] for _, columns in words) for at in (1, 3, 7))
     return Sentence(form, tag, tuple(heads), relation, rows[0][0])
@@ -110,11 +115,15 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
 def _head(number: int, columns: list[str], count: int, path: Path) -> int:
     where, head = Where.of_line(path, number), columns[6]
     if not re.fullmatch(r"\d+", head):
-        raise InvalidData(f"the HEAD of {columns[1]!r:.40} is {head!r:.20}, no number of a word", where=where)
+        raise InvalidData(
+            f"the HEAD of {columns[1]!r:.40} is {head!r:.20}, no number of a word", where=where, remedy=ROOT
+        )
     if int(head) > count:
-        raise InvalidData(f"the HEAD of {columns[1]!r:.40} is {head}, and the sentence has {count} words", where=where)
+        raise InvalidData(
+            f"the HEAD of {columns[1]!r:.40} is {head}, and the sentence has {count} words", where=where, remedy=ROOT
+        )
     if int(head) == int(columns[0]):
-        raise InvalidData(f"the word {columns[1]!r:.40} is its own HEAD", where=where, remedy="A root's HEAD is 0.")
+        raise InvalidData(f"the word {columns[1]!r:.40} is its own HEAD", where=where, remedy=ROOT)
     return int(columns[0]) - 1 if head == "0" else int(head) - 1
 
 

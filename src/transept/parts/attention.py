@@ -66,9 +66,17 @@ class Attention(Sublayer):
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InvalidConfig(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
         if not self.core.handles(self.pattern):
-            raise InvalidConfig(f"{type(self.core).__name__} cannot honour the pattern {self.pattern}{self.core.why}")
+            raise InvalidConfig(
+                f"{type(self.core).__name__} cannot honour the pattern {self.pattern}{self.core.why}",
+                remedy="The core Auto takes the cheapest that can."
+                if self.core.exact
+                else "Fused, Reference and Auto can.",
+            )
         if (apart := self.pattern.apart()) not in (1, self.heads):
-            raise InvalidConfig(f"the pattern {self.pattern} tells {apart} heads apart, and there are {self.heads}")
+            raise InvalidConfig(
+                f"the pattern {self.pattern} tells {apart} heads apart, and there are {self.heads}",
+                remedy="Say as many as there are, or none: all heads then see alike.",
+            )
         if (reason := self.core.objects(self)) is not None:
             raise InvalidConfig(f"{type(self.core).__name__} {reason}")
         if self.recall is not None:

@@ -308,6 +308,7 @@ class FusedLayer(CoreLayer):
         if (shared := q.size(1) // k.size(1)) > 1:
             k = k.repeat_interleave(shared, 1)
         scores, added = q @ k.transpose(-1, -2), allowed.scores()
+        added = None if added is None else added.to(scores.dtype)  # ALiBi's slopes are no weights, and in float32
         hides = not (allowed.plain() and isinstance(allowed.pattern, Full))
         if hides:
             barred = allowed.barred(scores.dtype)

@@ -24,6 +24,8 @@ class Sliding(Core):
     Beltagy et al. 2020, the local attention of Liu et al. 2018). Exact: within the blocks a mask decides.
     """
 
+    why = ": nothing bounds how far back and ahead that looks, as window(256) and band(255) do"
+
     def handles(self, pattern: Pattern) -> bool:
         return max(pattern.band()) < inf
 
@@ -43,6 +45,7 @@ class BlockSparse(Core):
     """
 
     size: int = 64
+    why = ": what a query sees of that grows with the length of the row"
 
     def validate(self) -> None:
         self.hold(1, "size")

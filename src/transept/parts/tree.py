@@ -35,6 +35,7 @@ def demand_tree(tree: Tensor | None) -> Tensor:
     if tree is None:
         raise UsageError(
             "the positions of this model are places in a tree, and no tree was given",
-            remedy="Give it: model(ids, valid, tree=tree); transept.data.trees makes one of CoNLL-U.",
+            remedy="A treebank has them: transept eval MODEL --data FILE.conllu. In Python: "
+            "model(ids, valid, tree=tree); transept.data.trees makes one of CoNLL-U.",
         )
     return tree

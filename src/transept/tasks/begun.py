@@ -25,7 +25,7 @@ from transept.models import Model, ModelLayer
 from transept.spec import fits, replace
 from transept.tasks.settings.classification import Tune
 from transept.tasks.settings.recipe import Recipe
-from transept.tasks.start import started
+from transept.tasks.start import demand_treeless, started
 from transept.topology import outline
 
 Say = Callable[[str], None]
@@ -63,13 +63,16 @@ def words_known(recipe: Recipe, words: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def declared_model(recipe: Recipe, words: Mapping[str, Any], needs: str) -> Model:
-    """The one stack that a recipe declares, with `words` where it says nothing; `needs` is what the task is about."""
+def declared_model(recipe: Recipe, words: Mapping[str, Any], needs: str, *, trees: bool = False) -> Model:
+    """The one stack that a recipe declares, with `words` where it says nothing; `needs` is what the task is about, and
+    `trees` tells that it can have the trees of its sentences."""
     model = recipe.model | words_known(recipe, words)
     spec = declared(model, int(words.get("vocab", 2)), where=recipe.where)
     if not isinstance(spec, Model):
         reason = f"model.family: {model['family']} has an encoder and a decoder, and {needs} needs one stack"
         raise InvalidConfig(reason, where=recipe.where("model.family"))
+    if not trees:
+        demand_treeless(spec, recipe)
     outline(spec)  # what cannot be built is refused now, and without its memory
     return spec
 

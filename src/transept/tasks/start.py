@@ -14,7 +14,7 @@ from transept.families.declared import declared
 from transept.hub.directory import Stored, read
 from transept.models import Seq2Seq, Seq2SeqLayer
 from transept.tasks.settings.recipe import Recipe
-from transept.topology import outline
+from transept.topology import Topology, outline
 
 Say = Callable[[str], None]
 
@@ -55,14 +55,20 @@ def declared_pair(recipe: Recipe, vocab: int) -> Seq2Seq:
     if not isinstance(spec, Seq2Seq):
         reason = f"model.family: {recipe.model['family']} has no encoder and decoder, as {recipe.task} needs"
         raise InvalidConfig(reason, where=recipe.where("model.family"))
+    demand_treeless(spec, recipe)
+    outline(spec)  # what cannot be built is refused now, and without its memory
+    return spec
+
+
+def demand_treeless(spec: Topology, recipe: Recipe) -> None:
+    """Refuse a model whose positions read trees where a task has none. Raises InvalidConfig."""
     if spec.reads_tree:
         raise InvalidConfig(
             f"{recipe.model.get('positions')!r} reads dependency trees, and {recipe.task} has none",
             key="model.positions",
-            remedy="Train such a model in a loop of its own: model(source, target, source_valid, valid, tree=tree).",
+            remedy="The task tagging reads them from CoNLL-U (transept train pos-tagging); for another write a loop of "
+            "your own, which gives the model tree=tree.",
         )
-    outline(spec)  # what cannot be built is refused now, and without its memory
-    return spec
 
 
 def started_pair(recipe: Recipe, say: Say) -> tuple[Seq2Seq, Subwords, dict[str, Tensor]]:

@@ -90,7 +90,8 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         return read_tagged(place_of(self.recipe.data, split), self.recipe.data, self.say)
 
     def _declared(self, vocab: int, count: int) -> Model:
-        spec = declared_model(self.recipe, {"vocab": vocab, "labels": count, "head": "tags"}, "tagging")
+        words = {"vocab": vocab, "labels": count, "head": "tags"}
+        spec = declared_model(self.recipe, words, "tagging", trees=True)
         if not isinstance(spec.head, Tags):
             raise refused(self.recipe, Tags)
         if spec.head.count != count:
@@ -119,6 +120,7 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         """What the batches of training come from: sentences, tags, vocabulary, budget and seed."""
         settings, source = self.recipe.train, self.train.source
         told = (self.train.texts.fingerprint, source.fingerprint, self.labels, settings.batch_tokens, settings.seed)
+        told += () if self.train.trees is None else (self.train.trees,)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def facts(self) -> dict[str, str]:

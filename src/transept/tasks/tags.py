@@ -17,9 +17,11 @@ from transept.data.batches import IGNORED
 from transept.data.classes import by_number, numbered
 from transept.data.labelled_texts import LabelledTexts
 from transept.data.spans import begin_and_go_on
-from transept.data.tagged import TaggedTexts, first_tokens
+from transept.data.tagged import TaggedTexts, first_tokens, words_of
 from transept.data.text_batches import TextBatch, filled
 from transept.data.tokenizer import Tokenizer
+from transept.data.trees import Place, places, token_places, tree_tensor
+from transept.errors import InvalidData
 from transept.models import Model, ModelLayer
 from transept.parts.loss import Smoothing
 from transept.tasks.batched import Batches, planned
@@ -36,7 +38,8 @@ UNSEEN = -1  # what is found of a word of which the tokenizer leaves nothing
 @dataclass(frozen=True, eq=False)
 class TaggedRows:
     """Sentences as rows of tokens; `places` tell the first token of each word, None where it has none, and `tags` (W,)
-    the number of each word's tag, sentence after sentence, which begin at `bounds`."""
+    the number of each word's tag, sentence after sentence, which begin at `bounds`. `trees` tell where each token
+    stands in its sentence's tree, None where the model does not ask."""
 
     texts: TaggedTexts
     source: TextSource
@@ -44,10 +47,17 @@ class TaggedRows:
     tags: NDArray[np.int64]
     bounds: NDArray[np.int64]
     names: tuple[str, ...]
+    trees: Sequence[Sequence[Place]] | None = None
 
     @classmethod
     def of(
-        cls, texts: TaggedTexts, source: TextSource, names: tuple[str, ...], whose: str, say: Callable[[str], None]
+        cls,
+        texts: TaggedTexts,
+        source: TextSource,
+        names: tuple[str, ...],
+        whose: str,
+        say: Callable[[str], None],
+        trees: Sequence[Sequence[Place]] | None = None,
     ) -> TaggedRows:
         """`say` hears of tags that count as others. Raises InvalidData with the place of one that is not in `names`."""
         bounds = np.cumsum([0, *map(len, texts.words)])
@@ -56,7 +66,7 @@ class TaggedRows:
             flat, names, lambda word: texts.where(int(np.searchsorted(bounds, word, side="right")) - 1), whose
         )
         places = [first_tokens(words, row) for words, row in zip(texts.words, source.rows, strict=True)]
-        return cls(texts, source, places, tags, bounds, names)
+        return cls(texts, source, places, tags, bounds, names, trees)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -75,7 +85,12 @@ class TaggedRows:
         chosen = rows.tolist()
         entering = self.source.inputs(chosen, None)
         labels = filled([self._labels(row) for row in chosen], IGNORED)
-        return TextBatch(entering.inputs, labels, chosen, entering.valid, None, entering.more.get("segments"))
+        tree = None
+        if self.trees is not None:
+            tree = tree_tensor([self.trees[row] for row in chosen], entering.inputs.size(1))
+        return TextBatch(
+            entering.inputs, labels, chosen, entering.valid, None, entering.more.get("segments"), tree=tree
+        )
 
     def _labels(self, row: int) -> NDArray[np.int64]:
         labels = np.full(len(self.source.rows[row].ids), IGNORED, np.int64)
@@ -94,7 +109,8 @@ class TaggedRows:
         tags = np.concatenate([self.own(row) for row in rows])
         bounds = np.cumsum([0, *(len(self.texts.words[row]) for row in rows)])
         places = [self.places[row] for row in rows]
-        return TaggedRows(self.texts.select(rows), self.source.select(rows), places, tags, bounds, self.names)
+        trees = None if self.trees is None else [self.trees[row] for row in rows]
+        return TaggedRows(self.texts.select(rows), self.source.select(rows), places, tags, bounds, self.names, trees)
 
     def plan(self, budget: int, seed: int, epoch: int, training: bool) -> list[NDArray[np.int64]]:
         """The rows of each batch: see `transept.data.batches.plan`."""
@@ -110,9 +126,23 @@ def rows_of(
     whose: str,
     say: Callable[[str], None],
 ) -> TaggedRows:
-    """Sentences as rows of tokens with the numbers of their tags."""
+    """Sentences as rows of tokens with the numbers of their tags, and with their trees where the model reads them.
+
+    Raises InvalidData where there are none.
+    """
     listed = LabelledTexts(texts.source, {"text": texts.texts}, texts.lines, {})
-    return TaggedRows.of(texts, TextSource(listed, tokenizer, spec, recipe.data, say), names, whose, say)
+    source = TextSource(listed, tokenizer, spec, recipe.data, say)
+    if not spec.reads_tree:
+        return TaggedRows.of(texts, source, names, whose, say)
+    if texts.heads is None:
+        raise InvalidData(
+            "the positions of this model are places in dependency trees, and this file holds none",
+            where=texts.source,
+            remedy="Name a treebank in CoNLL-U (.conllu), or tell order otherwise: model.positions=sinusoid.",
+        )
+    told = zip(texts.words, texts.heads, source.rows, strict=True)
+    trees = [token_places(places(heads), words_of(words, row)) for words, heads, row in told]
+    return TaggedRows.of(texts, source, names, whose, say, trees)
 
 
 def word_scores(model: ModelLayer, batch: TextBatch, *, learning: bool = True) -> Tensor:
@@ -122,7 +152,7 @@ def word_scores(model: ModelLayer, batch: TextBatch, *, learning: bool = True) -
     """
     more = {} if batch.segments is None else {"segments": batch.segments}
     with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
-        states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, None, **more)
+        states, entered = model.hidden(batch.inputs, batch.valid, None, None, None, batch.tree, **more)
     scores: Tensor = model.head(states, entered)
     return scores[batch.labels != IGNORED].float()
 

@@ -28,7 +28,7 @@ from transept.tasks.card import recorded, sampled, weights_of
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.measure import Measured
 from transept.tasks.settings.recipe import Recipe
-from transept.tasks.start import called, started, taken_weights, tokenizer_of
+from transept.tasks.start import called, demand_treeless, started, taken_weights, tokenizer_of
 from transept.topology import Topology, outline
 
 LONGEST, BATCH = 512, 4096  # tokens of a row, and of a batch, to judge by where no recipe says
@@ -106,6 +106,7 @@ class TextTask(Generic[SomeRecipe]):
         else:
             tokenizer = tokenizer_at(settings.file, recipe.where("data.tokenizer.file"))
         spec = declared(recipe.model, tokenizer.vocab, least=tokenizer.vocab, where=recipe.where)
+        demand_treeless(spec, recipe)
         outline(spec)  # what cannot be built is refused now, and without its memory
         return Begun(spec, tokenizer)
 

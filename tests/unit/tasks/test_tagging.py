@@ -1,6 +1,7 @@
 """Tagging: Hugging Face's loss and gradients, the verb `tag`, spans, batches, what is refused."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, BertForTokenClassification
 
+from transept.data.tagged import words_of
 from transept.errors import InvalidConfig, InvalidData, TranseptError
 from transept.families import bert
 from transept.heads.classes import Tags
@@ -16,6 +18,7 @@ from transept.recipes.recipe import load_recipe
 from transept.tasks.classifying import one_stack
 from transept.tasks.grades import entity_f1
 from transept.tasks.tagging import Tagging
+from transept.tasks.tags import word_scores
 from transept.use.loaded import load
 from unit.tasks.made_texts import TINY, write_tagged
 from unit.use.made import shaken, theirs
@@ -138,3 +141,70 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(error, match=match) as told:
         task(folder, *LEARN, *changes)
     assert told.value.exit_code == 3
+
+
+TREES = "model.positions=structural + relative(3) + tree(3)"
+
+
+def write_treebank(path: Path, *, root: str = "0") -> Path:
+    """Two sentences, the second of which has no article; `root` is the head of the first one's root."""
+    whole = [("the", "DET", "2"), ("dogs", "NOUN", "3"), ("bark", "VERB", root), (".", "PUNCT", "3")]
+    lines: list[str] = []
+    for sentence in (whole, [("dogs", "NOUN", "2"), ("bark", "VERB", "0")]):
+        lines += [f"{i}\t{word}\t_\t{tag}\t_\t_\t{head}\t_\t_\t_" for i, (word, tag, head) in enumerate(sentence, 1)]
+        lines.append("")
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def test_a_treebank_gives_its_trees_to_positions_that_read_them(tmp_path: Path) -> None:
+    """Each token stands where its word does, padding nowhere; and what the trees say changes the scores."""
+    write_treebank(tmp_path / "train.conllu")
+    write_treebank(tmp_path / "dev.conllu")
+    files = ("data.train=train.conllu", "data.valid=dev.conllu")
+    made = task(tmp_path, *LEARN, *files, TREES)
+    batch = made.split("valid").batch(np.array([0, 1]))
+    assert batch.tree is not None and batch.tree.shape == (*batch.inputs.shape, 3)
+    for row, depths in enumerate(((2, 1, 0, 1), (1, 0))):
+        at = [place for place in made.valid.places[row] if place is not None]
+        assert batch.tree[row, at, 0].tolist() == list(depths)
+        assert batch.tree[row, 0].tolist() == [0, 0, len(depths)]  # [CLS] stands at the root
+    model = one_stack(made.build()).train()
+    loss = made.loss(model, batch)
+    loss.total.backward()
+    order = model.embed.position  # type: ignore[union-attr]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in order.parameters())
+    assert task(tmp_path, *LEARN, *files).split("valid").batch(np.array([0])).tree is None
+    upright = replace(batch, tree=torch.zeros_like(batch.tree))
+    model.eval()
+    assert not torch.allclose(word_scores(model, upright), word_scores(model, batch), rtol=1e-4, atol=1e-4)
+    save(tmp_path / "model", model, tokenizer=made.tokenizer, labels=made.labels)
+    with pytest.raises(TranseptError, match="no tree was given") as caught:
+        load(tmp_path / "model").tag("the dogs bark .")
+    assert "eval MODEL --data FILE.conllu" in str(caught.value.remedy)
+
+
+def test_the_pieces_of_a_word_stand_where_it_does(tmp_path: Path) -> None:
+    write_treebank(tmp_path / "train.conllu")
+    made = task(tmp_path, *LEARN, "data.train=train.conllu", "data.valid=train.conllu", TREES)
+    words = ["the", "dogsbark", "dogs"]
+    (row,) = made.tokenizer.encodings([" ".join(words)])
+    found = words_of(words, row)
+    assert found[0] is None and found[-1] is None  # [CLS] and [SEP]
+    pieces = [" ".join(words)[start:end] for start, end in row.spans[1:-1]]
+    spelt = ["".join(p for p, n in zip(pieces, found[1:-1], strict=True) if n == number) for number in range(3)]
+    assert spelt == words and found.count(1) > 1
+
+
+@pytest.mark.parametrize(
+    ("train", "changes", "reason"),
+    [
+        ("train.tsv", (), "places in dependency trees, and this file holds none"),
+        ("none.conllu", (), "none.conllu:1: a tree has one root, and no word hangs from 0"),
+    ],
+)
+def test_a_tree_that_is_none_is_refused(folder: Path, train: str, changes: tuple[str, ...], reason: str) -> None:
+    write_treebank(folder / "none.conllu", root="1")
+    with pytest.raises(InvalidData, match=reason) as caught:
+        task(folder, *LEARN, f"data.train={train}", f"data.valid={train}", TREES, *changes)
+    assert "conllu" in str(caught.value.remedy) or "0 for one word, the root" in str(caught.value.remedy)
