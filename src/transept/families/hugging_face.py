@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 from torch import Tensor
 
 from transept.errors import InvalidConfig
+from transept.families.attentions import WORDS
 from transept.families.configuration import differences
 from transept.heads.classes import Averaged, Classes, Pooled, Spans, States, Tags
 from transept.heads.contrast import Contrast
@@ -165,10 +166,14 @@ def demand_said(spec: Topology, said: Topology, name: str, words: Mapping[str, s
         shown = [f"{path} is {mine}, {name}'s is {theirs}" for path, mine, theirs in lost[:4]]
         more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
         found = sorted({words[field] for path, _, _ in lost if words and (field := path.rsplit(".")[-1]) in words})
+        told = {path.rsplit(".")[-1] for path, _, _ in lost} - set(words or {})
+        beside = " or ".join(f"model.{word}" for word in WORDS if word in told)
+        remedies = [f"Train it with {', '.join(found)}."] if found else []
+        remedies += [f"Train it without {beside}."] if beside else []
         raise Differs(
             f"{name} cannot say this model: {'; '.join(shown)}{more}",
             count=len(lost),
-            remedy=f"Train it with {', '.join(found)}." if found else None,
+            remedy=" ".join(remedies) or None,
         )
 
 

@@ -149,6 +149,14 @@ def test_the_place_of_a_word_is_told() -> None:
             declared(model, 23, where=places.get)
 
 
+def test_what_hugging_face_has_no_word_for_is_told_by_its_word() -> None:
+    bert = all_families()["bert"]
+    with pytest.raises(InvalidConfig, match=r"pattern is window\(2\)") as caught:
+        bert.to_hf(told("bert", pattern="window(2)", kv_heads=2))
+    assert caught.value.remedy == "Train it without model.pattern or model.kv_heads."
+    bert.to_hf(told("bert", core="Reference"))  # computes the same
+
+
 def test_words_go_together() -> None:
     spec = told("gpt2", pattern="window(2)", core={"kind": "BlockSparse", "size": 4}, kv_heads=2, positions="alibi")
     (attend,) = {attend for stack in stacks(spec) for attend in stack.attentions()}
