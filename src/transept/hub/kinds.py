@@ -42,6 +42,8 @@ def verb_of(spec: Topology) -> str | None:
         return "see" if isinstance(head, Classes | Attended | Averaged) else None
     if kind == "sound":
         return "transcribe" if isinstance(head, Letters) else "hear" if isinstance(head, Classes) else None
+    if kind == "documents":
+        return "classify" if isinstance(head, Classes) else None
     if kind != "text":
         return None
     if isinstance(head, Vocabulary):

@@ -37,8 +37,8 @@ class Flex(Core):
     and the masks of the others. So one compiled kernel serves all patterns, and those that differ from head to head.
     Documents packed in a row may be asked for beside a pattern, `causal & documents`, and not inside one.
 
-    For GPUs. Elsewhere torch has no backward pass for it, and writes every score out: it then gives what it gives on a
-    GPU, and is refused where gradients are asked for.
+    For GPUs, whose kernels want a `size` of 128 or a multiple. Elsewhere torch has no backward pass for it, and writes
+    every score out: it then gives what it gives on a GPU, and is refused where gradients are asked for.
     """
 
     size: int = 128

@@ -31,7 +31,7 @@ from transept.tasks.classifying import measure_classes, one_stack, task_loss
 from transept.tasks.exam import Asked, Exam, Subject
 from transept.tasks.examples import ClassBatch, ClassBatches, Examples
 from transept.tasks.grades import often_confused
-from transept.tasks.labelled import How, Kind, Labelled, prepared_by
+from transept.tasks.labelled import WRITTEN, How, Kind, Labelled, prepared_by
 from transept.tasks.measure import Measured, judging
 from transept.tasks.score import RESAMPLES
 from transept.tasks.settings.classification import ClassificationRecipe
@@ -41,13 +41,13 @@ from transept.tasks.texts import demand_vocabulary
 from transept.tasks.worded import told_of_rows
 
 SCORING = Classes | Attended | Averaged
-VERBS: dict[Kind, str] = {"pictures": "see", "sound": "hear", "text": "classify"}
+VERBS: dict[Kind, str] = {"pictures": "see", "sound": "hear", "text": "classify", "documents": "classify"}
 
 
 class Classification(StackTask[ClassificationRecipe, Examples]):
     """The task of a recipe: its examples, its classes, its model. `say` hears what is found on the way."""
 
-    name, verb, verbs = "classification", "see", tuple(VERBS.values())
+    name, verb, verbs = "classification", "see", tuple(dict.fromkeys(VERBS.values()))
     each = "example"
 
     def __init__(self, recipe: ClassificationRecipe, *, say: Callable[[str], None] = print) -> None:
@@ -62,7 +62,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         self.verb = VERBS[kind]
         data = Labelled(recipe, kind, say)
         self.labels, count = data.names, max(len(data.names), 1)
-        tokenizer = data.tokenizer(stored, was.stack.causal) if kind == "text" else None
+        tokenizer = data.tokenizer(stored, was.stack.causal) if kind in WRITTEN else None
         if stored is None:
             vocab = tokenizer.vocab if tokenizer else 2
             if "labels" in recipe.model and not numbers:
@@ -249,7 +249,7 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         recipe = asked.recipe
         if recipe is None or not isinstance(recipe, ClassificationRecipe):
             recipe = plain(subject)
-        how = subject.tokenizer if reads(spec) == "text" else subject.processor
+        how = subject.tokenizer if reads(spec) in WRITTEN else subject.processor
         if how is None:
             raise UsageError("nobody says how its examples are prepared", where=subject.path)
         which = chosen(asked, recipe.data, "a table or a folder is one")
@@ -266,13 +266,14 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
 
 
 def kind_of(spec: Any, recipe: ClassificationRecipe) -> Kind:
-    """What enters a model; InvalidConfig where it is neither pictures nor sound."""
+    """What enters a model; InvalidConfig where it is none of what a class is told of."""
     for kind in VERBS:
         if reads(spec) == kind:
             return kind
     named = recipe.where("model.family") if recipe.start is None else recipe.start
     raise InvalidConfig(
-        f"classification is of texts, of pictures or of sounds here, and this model reads {reads(spec)}", where=named
+        f"classification is of texts, documents, pictures or sounds here, and this model reads {reads(spec)}",
+        where=named,
     )
 
 
@@ -293,7 +294,7 @@ def plain(subject: Subject) -> ClassificationRecipe:
     """What is said of a model without a run beside it: how many examples go together, and whether they are numbers."""
     target = "number" if len(subject.labels) == 1 else "class"
     together = 2048 if isinstance(subject.processor, Preparation) else 20_000
-    together = 4096 if reads(subject.model.spec) == "text" else together
+    together = 4096 if reads(subject.model.spec) in WRITTEN else together
     return ClassificationRecipe.plain(together, classify={"target": target})
 
 

@@ -22,11 +22,13 @@ from transept.data.augment import augmented, erased, mixed
 from transept.data.columnar import spoken
 from transept.data.config_senses import Augment, Perturb, TextsOfTables
 from transept.data.labelled_texts import LabelledTexts
+from transept.data.parted import parted, places, stacked
 from transept.data.sights import Sights
 from transept.data.text_batches import filled
 from transept.data.tokenizer import Encoding, Tokenizer, shortened
 from transept.data.waves import Waves, longest_of
 from transept.errors import InvalidData
+from transept.inputs.sentences import Sentences
 from transept.inputs.tokens import Tokens
 from transept.models import Model
 from transept.parts.convolution import Convolutions
@@ -175,15 +177,19 @@ class SoundSource:
 
 
 class TextSource:
-    """Texts, or pairs of texts in one row. A batch counts tokens. `say` hears how many were cut."""
+    """Texts, or pairs of texts in one row; or documents, for a model that reads sentence by sentence. A batch counts
+    tokens, of documents with their padding. `say` hears how many were cut."""
 
     def __init__(
         self, texts: LabelledTexts, tokenizer: Tokenizer, spec: Model, how: TextsOfTables, say: Callable[[str], None]
     ) -> None:
-        assert isinstance(spec.embed, Tokens)
+        words = spec.embed.words if isinstance(spec.embed, Sentences) else spec.embed
+        assert isinstance(words, Tokens)
         self.texts, self.tokenizer, self.together = texts, tokenizer, how.together
         self.unit = "texts" if texts.others is None else "pairs of texts"
-        self.segments = spec.embed.segments > 1
+        self.segments = words.segments > 1
+        if isinstance(spec.embed, Sentences) and texts.others is not None:
+            raise InvalidData("rows are pairs of texts, and this model reads documents", where=texts.where(0))
         limits = [limit for limit in (spec.limit(), how.length) if limit is not None]
         self.most, self.pad = min(limits, default=None), tokenizer.pad or 0
         self.rows = tokenizer.encodings(texts.texts, texts.others)
@@ -203,6 +209,10 @@ class TextSource:
         for i, row in enumerate(self.rows):
             if not any(of is not None for of in row.texts):
                 raise InvalidData(f"the tokenizer leaves nothing of {texts.name(i)[:40]!r}", where=texts.where(i))
+        self.documents: list[list[list[int]]] | None = None
+        if isinstance(spec.embed, Sentences):
+            self.unit = "documents"
+            self.documents = [parted(text, row) for text, row in zip(texts.texts, self.rows, strict=True)]
 
     @property
     def files(self) -> Sequence[Path]:
@@ -220,6 +230,8 @@ class TextSource:
 
     @cached_property
     def _lengths(self) -> NDArray[np.int32]:
+        if self.documents is not None:
+            return np.array([places(document) for document in self.documents], np.int32)
         return np.array([len(row.ids) for row in self.rows], np.int32)
 
     def lengths(self, training: bool) -> NDArray[np.int32]:
@@ -230,9 +242,13 @@ class TextSource:
         made = copy(self)
         made.__dict__.pop("_lengths", None)
         made.texts, made.rows = self.texts.select(rows), [self.rows[row] for row in rows]
+        made.documents = None if self.documents is None else [self.documents[row] for row in rows]
         return made
 
     def inputs(self, rows: Sequence[int], draws: Draws | None) -> Entering:
+        if self.documents is not None:
+            ids, valid = stacked([self.documents[row] for row in rows], self.pad)
+            return Entering(ids, None if valid.all() else valid)
         return self.beside([self.rows[row] for row in rows])
 
     def beside(self, chosen: Sequence[Encoding]) -> Entering:

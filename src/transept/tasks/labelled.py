@@ -33,7 +33,8 @@ from transept.tasks.splits import halved
 from transept.tasks.worded import all_texts, tokenizer_for
 
 Say = Callable[[str], None]
-Kind = Literal["pictures", "sound", "text"]
+Kind = Literal["pictures", "sound", "text", "documents"]
+WRITTEN = ("text", "documents")  # kinds that a tokenizer reads
 Found = Pictures | LabelledTexts
 How = Processor | Tokenizer  # how an example becomes what a model takes
 
@@ -55,7 +56,7 @@ class Labelled:
         return found
 
     def _read(self, split: Split) -> Found:
-        if self.kind == "text":
+        if self.kind in WRITTEN:
             return read_labelled_texts(place_of(self.recipe.data, split), self.recipe.data, self.say)
         if self.kind == "pictures":
             return read_pictures(self.recipe.data, split, self.say)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from torch import Tensor
 
+from transept.data.parted import parted
 from transept.data.tokenizer import Encoding
 from transept.errors import InvalidData, Nth
+from transept.hub.kinds import reads
 from transept.models import Model
-from transept.use.reading import Given, Pass, encodings, through
+from transept.use.reading import Given, Pass, apart, encodings, over, through
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
@@ -63,6 +65,15 @@ def classify(loaded: "Opened", given: Sequence[Given], first: int) -> list[Label
     loaded.demand("classify")
     rows = encodings(loaded, given, first)
     head = loaded.head
+    if reads(loaded.spec) == "documents":
+        texts, others = apart(given)
+        if others is not None:
+            raise InvalidData("a pair of texts, and this model reads documents", remedy="Give one text a row.")
+        documents = [parted(text, row) for text, row in zip(texts, rows, strict=True)]
+        if empty := [first + i + 1 for i, document in enumerate(documents) if not document]:
+            reason = "has no token that the tokenizer leaves"
+            raise InvalidData(reason, nth=Nth("text", empty[0]), remedy="Leave it out.")
+        return labelled(loaded, over(loaded.model, documents, lambda one: list(head(one.states, one.entered).float())))
     ends = [_end(loaded, row, first + i) for i, row in enumerate(rows)] if loaded.is_mbart else None
     pad = loaded.beside.get("pad_token_id")
     if isinstance(loaded.spec, Model) and loaded.spec.stack.causal and pad is not None:

@@ -10,6 +10,7 @@ from transept.heads.letters import Letters
 from transept.heads.vocabulary import Vocabulary
 from transept.hub.kinds import classes, reads
 from transept.inputs.seen import Seen
+from transept.inputs.sentences import Sentences
 from transept.inputs.tokens import Tokens
 from transept.inputs.waveform import Waveform
 from transept.models import Model, Seq2Seq
@@ -48,6 +49,8 @@ def verbs(spec: Topology, kind: str = "") -> tuple[str, ...]:
         return ("see",) if isinstance(head, Classes | Attended | Averaged) else ()
     if isinstance(embed, Waveform):
         return ("transcribe",) if isinstance(head, Letters) else ("hear",) if isinstance(head, Classes) else ()
+    if isinstance(embed, Sentences):
+        return ("classify",) if isinstance(head, Classes) else ()
     if not isinstance(embed, Tokens):
         return ()
     own = {Classes: "classify", Tags: "tag", Spans: "answer"}.get(type(head))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from transept.data.parted import places, stacked
 from transept.data.tokenizer import Encoding, Tokenizer, shortened
 from transept.decode.batch import NARROW, pad, plan
 from transept.errors import InvalidData, Nth
@@ -152,3 +153,26 @@ def through(
     finally:
         model.train(training)
     return [found[i] for i in range(len(rows))]
+
+
+@torch.inference_mode()
+def over(
+    model: Built,
+    documents: Sequence[Sequence[Sequence[int]]],
+    what: Callable[[Pass], Sequence[Tensor]],
+    *,
+    room: int = ROOM,
+) -> list[Tensor]:
+    """The same of documents, the tokens of each sentence of which a model reads by itself."""
+    assert isinstance(model, ModelLayer)
+    found: dict[int, Tensor] = {}
+    training = model.training
+    model.train(False)
+    try:
+        for batch in plan([(places(document), 0) for document in documents], room):
+            ids, valid = (t.to(model.device) for t in stacked([documents[i] for i in batch], 0))
+            one = Pass(batch, [0] * len(batch), *model.hidden(ids, valid))
+            found |= {i: made.cpu() for i, made in zip(batch, what(one), strict=True)}
+    finally:
+        model.train(training)
+    return [found[i] for i in range(len(documents))]

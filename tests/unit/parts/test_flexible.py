@@ -190,7 +190,7 @@ def test_the_compiled_kernel_takes_every_pattern_without_being_compiled_for_each
         for text in (
             "causal",
             "causal & window(5)",
-            "random_blocks(8, 2, 40)",
+            "random_blocks(16, 1, 40, 0, 4)",
             "window(3) | first(2)",
             "local(8, 1) & ~strided(3)",
         ):
