@@ -99,7 +99,7 @@ class Language(TextTask[LanguageRecipe]):
             raise InvalidConfig(
                 "a language model is one stack that looks back and scores a vocabulary, and this is none",
                 key="model.family",
-                remedy="gpt2, gpt, gpt3 and llama are such; of lstm, gru and convs2s model.form=language_model.",
+                remedy="gpt2, gpt, gpt3 and llama are such; of elman, lstm, gru and convs2s model.form=language_model.",
             )
         demand_vocabulary(spec, tokenizer, where("model.vocab"))
         demand_rows(self.recipe, self.data, spec, follows=True)

@@ -120,7 +120,8 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
         """What the batches of training come from: sentences, tags, vocabulary, budget and seed."""
         settings, source = self.recipe.train, self.train.source
         told = (self.train.texts.fingerprint, source.fingerprint, self.labels, settings.batch_tokens, settings.seed)
-        told += () if self.train.trees is None else (self.train.trees,)
+        if self.train.trees is not None:
+            return hashlib.sha256(repr((*told, self.train.trees)).encode()).hexdigest()
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def facts(self) -> dict[str, str]:
