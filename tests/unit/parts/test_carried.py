@@ -164,7 +164,7 @@ def test_blocks_that_are_left_out_carry_nothing() -> None:
 
 
 def test_positions_that_end_are_refused() -> None:
-    with pytest.raises(InvalidConfig, match=r"(?s)Learned.*ends at 64.*goes on counting.*Distances"):
+    with pytest.raises(InvalidConfig, match=r"(?s)Learned.*ends at 64.*goes on counting.*positions=alibi"):
         Model(32, Tokens(23, Learned(64)), stack(), Vocabulary(23))
     Model(32, Tokens(23, Sinusoid()), stack(), Vocabulary(23))  # these have no end
     Model(32, Tokens(23), stack(position=Rotary()), Vocabulary(23))

@@ -138,7 +138,7 @@ def test_each_position_feels_its_tree() -> None:
             torch.nn.init.normal_(parameter, std=0.2)
         one, two = (model(ids, tree=tree_of(heads)).logits for heads in (HEADS, [0, 0, 1, 2, 3, 4]))
         assert float((one - two).abs().max()) > 1e-3
-        with pytest.raises(UsageError, match=r"no tree was given\n  Give it: model\(ids, valid, tree=tree\)"):
+        with pytest.raises(UsageError, match=r"no tree was given\n  .*model\(ids, valid, tree=tree\)"):
             model(ids)
 
 
