@@ -51,7 +51,7 @@ def test_any_word_in_any_family(name: str) -> None:
         try:
             spec = told(name, **{word: value})
         except InvalidConfig as error:
-            refused = error.what
+            refused = error.reason()
         else:
             refused = ""
         if refused:
