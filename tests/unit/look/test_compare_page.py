@@ -18,7 +18,7 @@ from transept.look.film import Film
 from transept.look.stage import Stage
 from transept.topology import Built
 from unit.hub.made import model
-from unit.look.browsed import Shown, until
+from unit.look.browsed import Shown, calm, until
 from unit.look.staged import TEXT, filler, seer, translator, writer
 from unit.look.test_comparing import UPDATES, filmed, other
 from unit.look.test_page import HOSTILE
@@ -71,7 +71,7 @@ def cells(page: Page) -> list[float]:
 def maps(stage: Stage, number: int, layer: int, head: int) -> tuple[np.ndarray[Any, Any], list[str]]:
     """A map of words as Python makes it, from a pass of its own, and the words."""
     read, scene = stage._found(number)
-    with torch.no_grad(), record(read.example.model) as kept:
+    with calm(stage), torch.no_grad(), record(read.example.model) as kept:
         read.example.output()
     columns = next(side for side in read.sides if side.name == scene.layers[layer].columns).grouped()
     asking = next(side for side in read.sides if side.name == scene.layers[layer].rows).grouped()
@@ -102,9 +102,9 @@ def test_a_word_in_two_texts(page: Page, tmp_path: Path, served: bool) -> None:
         assert sum(change for _, (_, _, change) in told) == pytest.approx(0, abs=0.05 * len(told))
         assert rows(page)[0] == max(told, key=lambda one: abs(one[1][2]))
         examples = [stage._found(at)[0].example for at in (one, two)]
-        wanted = drift(
-            examples[0], [examples[0].source.words[6]], examples[1], [examples[1].source.words[others.index("mat")]]
-        )
+        mat, same = examples[0].source.words[6], examples[1].source.words[others.index("mat")]
+        with calm(stage):
+            wanted = drift(examples[0], [mat], examples[1], [same])
         page.locator(".cosines td").first.wait_for()
         cosines = [float(text) for text in page.locator(".cosines td").all_inner_texts()]
         np.testing.assert_allclose(cosines, wanted[:, 0, 0], rtol=0, atol=6e-4)
@@ -112,7 +112,8 @@ def test_a_word_in_two_texts(page: Page, tmp_path: Path, served: bool) -> None:
         page.get_by_role("group", name="B, text").get_by_role("button", name="dog").click()
         page.locator(".caption", has_text="mat in A, dog in B").wait_for()
         assert "twin=2" in page.url
-        wanted = drift(examples[0], [examples[0].source.words[6]], examples[1], [examples[1].source.words[2]])
+        with calm(stage):
+            wanted = drift(examples[0], [mat], examples[1], [examples[1].source.words[2]])
         page.locator(".cosines td").first.get_by_text(f"{float(wanted[0, 0, 0]):.3f}").wait_for()
 
 

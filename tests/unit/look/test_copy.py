@@ -19,7 +19,7 @@ from transept.cli.main import app
 from transept.inspect.rollout import rollout
 from transept.look.files import alone
 from transept.look.stage import Stage
-from unit.look.browsed import Shown, until
+from unit.look.browsed import Shown, calm, until
 from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
 from unit.look.test_comparing import other
 from unit.look.test_page import HOSTILE
@@ -125,7 +125,8 @@ def test_the_python_of_pictures_and_of_sound_gives_their_numbers(page: Page, tmp
         page.get_by_role("button", name="attention rollout").click()
         page.get_by_text("Attention rollout up to encoder layer 2: the mean of 2").wait_for()
         rows = agrees(page, "what is looked at in the picture")
-        wanted = rollout(stage._found(number)[0].example)["stack"][1][[3, 9]].mean(0)
+        with calm(stage):
+            wanted = rollout(stage._found(number)[0].example)["stack"][1][[3, 9]].mean(0)
         np.testing.assert_allclose([float(share) for _, share in rows], wanted, rtol=0, atol=1e-6)
         file.write_text(alone(stage)[0], encoding="utf-8")
         page.goto(f"{root}#view=why&output=1&method=gradient&against={stage.scene(number)['indices'][0]}")

@@ -14,7 +14,7 @@ from transept.inspect.lens import lens
 from transept.inspect.rollout import Step, rolled
 from transept.look import asking
 from transept.look.stage import Stage
-from unit.look.browsed import Shown, until
+from unit.look.browsed import Shown, calm, until
 from unit.look.staged import TEXT, filler, seer, translator
 
 Page = Any
@@ -106,19 +106,23 @@ def test_why_a_token_was_written(page: Page, monkeypatch: pytest.MonkeyPatch) ->
         page.get_by_label("Rather than").select_option(str(rival[0]))
         page.get_by_label("By").select_option("gradient")
         page.get_by_text("the logit is the difference of the two").wait_for()
-        wanted = input_x_gradient(read.example, replace(read.asked[4], against=rival[0])).tokens["source"].tolist()
+        with calm(stage):
+            found = input_x_gradient(read.example, replace(read.asked[4], against=rival[0]))
+        wanted = found.tokens["source"].tolist()
         shown = [text.replace("−", "-") for text in bars.locator("small").all_inner_texts()]
         np.testing.assert_allclose([float(text) for text in shown], wanted, rtol=0, atol=6e-4)
         lines = page.locator(".lens tbody tr")
         lines.first.wait_for()
-        scores = lens(read.example)[:, read.asked[4].at].softmax(-1)
+        with calm(stage):
+            scores = lens(read.example)[:, read.asked[4].at].softmax(-1)
         shown = [line.locator("td").last.inner_text() for line in lines.all()]
         np.testing.assert_allclose(
             [float(text) for text in reversed(shown)], scores[:, read.asked[4].index], rtol=0, atol=6e-4
         )
         page.get_by_role("button", name="The way through the layers").click()
         lines, at = stage.ways(number, 4), read.asked[4].at
-        steps = [Step(one.keys, one.source) for one in contributions(read.example)["decoder"]]
+        with calm(stage):
+            steps = [Step(one.keys, one.source) for one in contributions(read.example)["decoder"]]
         encoded = [Step(torch.eye(len(told["sides"][0]["texts"])))]  # lines end at what the encoder gave
         whole = rolled({"encoder": encoded, "decoder": steps}, residual=0.0)["decoder"][-1][at]
         ends = torch.zeros_like(whole)  # first the target's tokens, then the source's
