@@ -23,7 +23,7 @@ from transept.parts.attention import AttentionLayer
 
 if TYPE_CHECKING:
     from transept.look.reading import Read
-    from transept.look.scene import Scene
+    from transept.look.scene import Scene, Seen
 
 MOST = 4096  # pairs of tokens that are cut at once
 LEAST = 0.005  # shares of a way that are told
@@ -34,8 +34,8 @@ def cut_of(read: Read, scene: Scene, asked: Mapping[str, Any]) -> dict[str, Any]
     """The probability of every output that can be explained, before a cut and after.
 
     asked: `layer`, and `head`, or `queries` and `keys` (numbers of tokens), whose links are cut in this head, in those
-    of a list, or in all of them where `head` is None. `instead` is what would stand there without it, where that is
-    another.
+    of a list, or in all of them where `head` is None; `layer` may be a list too. `instead` is what would stand there
+    without it, where that is another.
     """
     if not read.asked:
         raise UsageError("nothing was chosen here that could become less probable: this model writes no text or class")
@@ -60,24 +60,30 @@ def _instead(read: Read, after: Tensor, choice: Choice) -> str | None:
 
 def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
     at, head, queries, keys = (asked.get(name) for name in ("layer", "head", "queries", "keys"))
-    if type(at) is not int or not 0 <= at < len(scene.layers):
-        raise UsageError(f"the scene has {len(scene.layers)} attentions, and no number {at}")
-    layer = scene.layers[at]
     heads: list[Any] = head if isinstance(head, list) else [head]
     if not heads or not all(type(one) is int for one in heads if one is not None) or (None in heads and len(heads) > 1):
         raise UsageError("a head is a number, a list of several, or none for all of them")
+    layers = [_layer_of(scene, one) for one in (at if isinstance(at, list) else [at])]
     if queries is None and keys is None:
         if head is None:
             raise UsageError("a cut is of a head, or of the links from queries to keys")
-        return [HeadAt(layer.name, one) for one in heads]
+        return [HeadAt(layer.name, one) for layer in layers for one in heads]
     if not isinstance(queries, list) or not isinstance(keys, list):
         raise UsageError("links are cut from a list of tokens to a list of tokens, by their numbers")
-    if not 0 < (count := len(queries) * len(keys) * len(heads)) <= MOST:
+    if not 0 < (count := len(layers) * len(queries) * len(keys) * len(heads)) <= MOST:
         raise UsageError(f"links are cut from tokens to tokens, at most {MOST:,} of them, not {count:,}")
-    for side, most, what in ((queries, layer.size, "rows"), (keys, layer.shape[2], "columns")):
-        if not all(type(one) is int and 0 <= one < most for one in side):
-            raise UsageError(f"{layer.name} has {most} {what}, not all of {side}")
-    return [Link(layer.name, query, key, one) for one in heads for query in queries for key in keys]
+    for layer in layers:
+        for side, most, what in ((queries, layer.size, "rows"), (keys, layer.shape[2], "columns")):
+            if not all(type(one) is int and 0 <= one < most for one in side):
+                raise UsageError(f"{layer.name} has {most} {what}, not all of {side}")
+    names = dict.fromkeys(layer.name for layer in layers)  # blocks that share weights are one
+    return [Link(name, query, key, one) for name in names for one in heads for query in queries for key in keys]
+
+
+def _layer_of(scene: Scene, at: object) -> Seen:
+    if type(at) is not int or not 0 <= at < len(scene.layers):
+        raise UsageError(f"the scene has {len(scene.layers)} attentions, and no number {at}")
+    return scene.layers[at]
 
 
 # ------------------------------------------------------------------ attention through all layers
@@ -150,14 +156,8 @@ def output_of(read: Read, output: int) -> Choice:
 
 
 def against_of(read: Read, output: int, against: int | None) -> Choice:
-    """An output rather than another class or token, where there is such a one."""
-    choice = output_of(read, output)
-    if against is not None:
-        with torch.no_grad():
-            most = read.example.logits().size(-1)
-        if not 0 <= against < most:
-            raise UsageError(f"there is no number {against} of what could stand there: there are {most:,}")
-    return replace(choice, against=against)
+    """An output rather than another class or token; where there is no such one, whoever scores it says so."""
+    return replace(output_of(read, output), against=against)
 
 
 def ways(read: Read, output: int) -> list[list[Any]]:

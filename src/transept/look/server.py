@@ -10,10 +10,11 @@ import json
 import secrets
 import sys
 import traceback
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from transept.errors import TranseptError, UsageError
@@ -23,6 +24,28 @@ from transept.look.stage import Stage
 
 HOST = "127.0.0.1"
 LARGEST = 1 << 20  # bytes of a request
+
+
+class Answer(NamedTuple):
+    """How a stage answers what is asked of a scene, by its number; `explains` where that is about an output."""
+
+    explains: bool
+    give: Callable[[Stage, int, dict[str, Any]], object]
+
+
+ASKED = {
+    "api/cut": Answer(False, lambda stage, number, asked: stage.cut(number, asked)),
+    "api/beam": Answer(False, lambda stage, number, _: stage.beam(number)),
+    "api/why": Answer(
+        True,
+        lambda stage, number, asked: stage.why(
+            number, asked["output"], asked.get("method") or "", asked.get("against")
+        ),
+    ),
+    "api/agree": Answer(True, lambda stage, number, asked: stage.agree(number, asked["output"], asked.get("against"))),
+    "api/ways": Answer(True, lambda stage, number, asked: stage.ways(number, asked["output"])),
+    "api/lens": Answer(True, lambda stage, number, asked: stage.lens(number, asked["output"])),
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -103,36 +126,34 @@ class Handler(BaseHTTPRequestHandler):
             return
         if (asked := self._body()) is None:
             return
-        stage = self.server.stage
-        number = asked.get("scene")
-        if path in ("api/cut", "api/why", "api/beam", "api/agree", "api/lens", "api/ways") and (
-            not isinstance(number, int) or isinstance(number, bool)
-        ):
-            self._refuse(HTTPStatus.BAD_REQUEST, "what is asked of a scene is asked by its number")
-        elif path == "api/cut" and isinstance(number, int):
-            self._answer(lambda: stage.cut(number, asked))
-        elif path == "api/beam" and isinstance(number, int):
-            self._answer(lambda: stage.beam(number))
-        elif path in ("api/why", "api/agree", "api/lens", "api/ways") and isinstance(number, int):
-            output, method, against = asked.get("output"), asked.get("method", ""), asked.get("against")
-            if type(output) is not int or not isinstance(method, str) or type(against) not in (int, NoneType):
-                self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method, against}")
-            elif path == "api/why":
-                self._answer(lambda: stage.why(number, output, method, against))
-            elif path == "api/agree":
-                self._answer(lambda: stage.agree(number, output, against))
-            elif path == "api/ways":
-                self._answer(lambda: stage.ways(number, output))
-            else:
-                self._answer(lambda: stage.lens(number, output))
-        elif path == "api/scene":
-            given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
-            if not isinstance(given, str) or not _written(target) or not isinstance(most, int | None):
-                self._refuse(HTTPStatus.BAD_REQUEST, "a scene is asked by {given, target, most}")
-                return
-            self._answer(lambda: stage.scene(stage.open(given, target, most)))
+        if path == "api/scene":
+            self._open(asked)
+        elif (answer := ASKED.get(path)) is not None:
+            self._ask(answer, asked)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    def _open(self, asked: dict[str, Any]) -> None:
+        """A text, or a path, becomes a scene."""
+        given, target, most = asked.get("given"), asked.get("target"), asked.get("most")
+        if not isinstance(given, str) or not _written(target) or not isinstance(most, int | None):
+            self._refuse(HTTPStatus.BAD_REQUEST, "a scene is asked by {given, target, most}")
+            return
+        stage = self.server.stage
+        self._answer(lambda: stage.scene(stage.open(given, target, most)))
+
+    def _ask(self, answer: Answer, asked: dict[str, Any]) -> None:
+        """What is asked of a scene, and of an output of it where `answer` is about one."""
+        number, output, method, against = (asked.get(name) for name in ("scene", "output", "method", "against"))
+        if type(number) is not int:
+            self._refuse(HTTPStatus.BAD_REQUEST, "what is asked of a scene is asked by its number")
+        elif answer.explains and not (
+            type(output) is int and isinstance(method, str | None) and type(against) in (int, NoneType)
+        ):
+            self._refuse(HTTPStatus.BAD_REQUEST, "a why is asked by {scene, output, method, against}")
+        else:
+            stage = self.server.stage
+            self._answer(lambda: answer.give(stage, number, asked))
 
     # ------------------------------------------------------------------ what comes in
 

@@ -178,7 +178,7 @@ def test_a_failure_is_told_in_one_sentence(
     for against in (-1, 10**6):
         with (shown := Shown(stage)):
             status, _, answer = asked(shown.server, "api/agree", {"scene": 1, "output": 0, "against": against})
-        assert (status, f"no number {against} of what could" in json.loads(answer)["error"]) == (400, True)
+        assert (status, f"output {against} is not among the" in json.loads(answer)["error"]) == (400, True)
 
 
 def test_a_port_that_is_taken_is_named(server: Server) -> None:

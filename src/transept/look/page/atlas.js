@@ -11,15 +11,15 @@ const SHORT = { encoder: "enc", decoder: "dec", cross: "src" };
 const ALIKE = 0.9; // how far two maps go together, from which on they are outlined
 const ORDERS = { "": "by layer", narrow: "narrowest first", broad: "broadest first", far: "farthest first", near: "nearest first", worth: "most worth a look first", useful: "most useful first, measured" };
 
-// A map as a picture: a pixel for each pair, the hue as strong as the root of the share.
-export function painted(canvas, shares, rows, columns) {
+// A map as a picture: a pixel for each pair, the hue as strong as its share is on the scale that is chosen.
+export function painted(canvas, shares, rows, columns, state) {
   Object.assign(canvas, { width: columns, height: rows });
   const pen = canvas.getContext("2d");
   const [red, green, blue] = hue();
   const image = pen.createImageData(columns, rows);
   const numbers = new Uint32Array(image.data.buffer);
   const tint = (blue << 16) | (green << 8) | red;
-  for (let i = 0; i < shares.length; i++) numbers[i] = ((255 * Math.sqrt(Math.min(shares[i], 1))) << 24) | tint;
+  for (let i = 0; i < shares.length; i++) numbers[i] = ((255 * state.shade(shares[i])) << 24) | tint;
   pen.putImageData(image, 0, 0);
 }
 
@@ -61,8 +61,8 @@ function direction(shares) {
 const wayOf = (cell) => (cell.way ??= direction(cell.shares)); // once it is wanted
 
 // What is known of a cell once its map is there.
-function keep(cell, shares, rows, columns, spread) {
-  painted(cell.canvas, shares, rows, columns);
+function keep(cell, shares, rows, columns, spread, state) {
+  painted(cell.canvas, shares, rows, columns, state);
   tellSpread(cell.bar, spread);
   Object.assign(cell, { spread, shares, rows, columns, way: null });
 }
@@ -73,8 +73,8 @@ function tellSpread(bar, spread) {
 }
 
 // Maps of long texts come as small pictures, of tokens: the largest share of each place.
-function reduced({ spreads, shares }, { small: [R, C] }, cells) {
-  cells.forEach((cell, head) => keep(cell, shares.subarray(head * R * C, (head + 1) * R * C), R, C, spreads[head]));
+function reduced({ spreads, shares }, { small: [R, C] }, cells, state) {
+  cells.forEach((cell, head) => keep(cell, shares.subarray(head * R * C, (head + 1) * R * C), R, C, spreads[head], state));
 }
 
 function cell(context, layer, index, head) {
@@ -144,12 +144,12 @@ function draw(root, given) {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
         const row = el("div", { class: "row", role: "group", "aria-label": context.spokenLayer(layer) }, el("b", {}, String(layer.number)), ...cells.map(({ node }) => node));
         row.fill = async () => {
-          if (layer.small) return reduced(await data.small(scene, index), layer, cells);
+          if (layer.small) return reduced(await data.small(scene, index), layer, cells, state);
           const weights = await data.weights(scene, index);
           const [from, to] = [layer.rows, layer.columns].map((name) => groups(scene.sides.find((side) => side.name === name), state.now.pieces));
           cells.forEach((cell, head) => {
             const shares = map(weights, layer.shape, [head], from, to);
-            keep(cell, shares, from.length, to.length, spreadOf(shares, from.length, to.length));
+            keep(cell, shares, from.length, to.length, spreadOf(shares, from.length, to.length), state);
           });
         };
         for (const one of cells) one.node.hidden = state.now.label !== "" && one.label !== state.now.label;
@@ -226,7 +226,7 @@ function draw(root, given) {
 export const atlas = {
   name: "heads",
   title: "Heads",
-  tools: ["pieces"],
+  tools: ["pieces", "scale"],
   note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things. With Shift several heads of a layer are chosen, of which other views show the mean.",
   fits: () => true,
   draw,

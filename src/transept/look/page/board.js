@@ -12,7 +12,7 @@ const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
 export const named = (groups, side) => (side.grid ? groups.map((group) => (group.word === null ? group : { ...group, text: `(${group.text})` })) : groups);
 
 // A picture under what is painted over its places. `pick` is told the place that is clicked at, or gone to by the arrows.
-function places(scene, side, pick) {
+function places(scene, side, state, pick) {
   const [rows, columns] = side.grid;
   const before = side.texts.length - rows * columns;
   const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img", tabindex: pick ? 0 : null });
@@ -41,7 +41,7 @@ function places(scene, side, pick) {
     const image = pen.createImageData(columns, rows);
     for (let i = 0; i < rows * columns; i++) {
       const value = values[before + i];
-      image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * Math.sqrt(Math.min(Math.abs(value) / most, 1))], 4 * i);
+      image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * state.shade(Math.abs(value) / most)], 4 * i);
     }
     pen.putImageData(image, 0, 0);
     canvas.setAttribute("aria-label", label);
@@ -51,9 +51,9 @@ function places(scene, side, pick) {
 }
 
 // What looks and what is looked at: {nodes, one, other, picture}; `one` and `other` are lines, null where a picture is.
-export function sides({ scene, layer, rows, columns, same }, when) {
+export function sides({ scene, layer, rows, columns, same, state }, when) {
   const [asking, asked] = [layer.rows, layer.columns].map((name) => sideOf(scene, name));
-  const picture = asked.grid ? places(scene, asked, same ? when.pin : null) : null;
+  const picture = asked.grid ? places(scene, asked, state, same ? when.pin : null) : null;
   const own = picture && same ? rows.filter((group) => group.word === null) : rows; // the others are places
   const one = line(layer.rows, "asking", own, true, { over() {}, ...when });
   const other = same ? one : picture ? null : line(layer.columns, "asked", columns, false, {});
@@ -63,4 +63,4 @@ export function sides({ scene, layer, rows, columns, same }, when) {
 }
 
 // The strength of what is looked at, as a share of the most.
-export const strength = (value, most) => Math.round(Math.sqrt(Math.abs(value) / most) * 34) / 40;
+export const strength = (state, value, most) => Math.round(state.shade(Math.abs(value) / most) * 34) / 40;

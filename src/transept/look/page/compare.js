@@ -3,12 +3,12 @@
 import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
 import { copies } from "./copy.js";
-import { alike } from "./data.js";
 import { el, fixed, percent, shown, signed } from "./dom.js";
 import { tint } from "./focus.js";
 import * as python from "./python.js";
 import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
-import { gathered, groups } from "./words.js";
+import { shared } from "./pick.js";
+import { groups } from "./words.js";
 
 const LEAST = 0.01; // what differs by less is not told
 const FLOOR = 0.05; // the difference that has the full colour, where none is larger
@@ -18,14 +18,14 @@ const FIRST = 8; // words whose numbers are shown at once
 const points = (share, digits = 1) => signed(100 * share, digits);
 
 // Where each looks more, in a sentence that is always true.
-function told(found, word, other, unit) {
+function told(found, word, other, unit, unsummed) {
   const named = (wanted) => [...found].filter(({ parks, d }) => !parks && d * wanted >= LEAST).sort((one, two) => wanted * (two.d - one.d)).slice(0, 3)
     .map(({ text, d }) => `${shown(text)} (${points(Math.abs(d))} points)`).join(", "); // prettier-ignore
   const [more, less] = [named(1), named(-1)];
   const who = word.toLowerCase() === other.toLowerCase() ? shown(word) : `${shown(word)} in A, ${shown(other)} in B`;
   const parts = [more && `A looks more at ${more}`, less && `B looks more at ${less}`].filter(Boolean);
   const parked = ["a", "b"].map((side) => percent(found.reduce((sum, one) => sum + (one.parks ? one[side] ?? 0 : 0), 0)));
-  const rest = found.some(({ parks }) => parks) ? ` ${unit === "word" ? "Parked on ends and marks" : "On what is no place"}: ${parked[0]} in A, ${parked[1]} in B.` : "";
+  const rest = found.some(({ parks }) => parks) && !unsummed ? ` ${unit === "word" ? "Parked on ends and marks" : "On what is no place"}: ${parked[0]} in A, ${parked[1]} in B.` : "";
   return `${who}: ${parts.join("; ") || `no ${unit} has ${100 * LEAST} point more in A or in B`}.${rest}`;
 }
 
@@ -62,7 +62,7 @@ const unitOf = (side) => (side.grid ? "place" : side.step ? "frame" : "word");
 const kindOf = ({ picture, sound }) => (picture !== null ? "picture" : sound !== null ? "sound" : "text");
 
 function draw(root, context) {
-  const { scene, layer, heads, data, state, same, scenes } = context;
+  const { scene, layer, pick: own, data, state, same, scenes } = context;
   const B = partner(context);
   const unit = unitOf(sideOf(scene, layer.columns));
   const whole = congruent(context, B.scene);
@@ -77,7 +77,7 @@ function draw(root, context) {
   const where = el("select", { "aria-label": "B: which layer and head", onchange: () => state.set({ other: `${B.index}:${where.value}` }) },
     ...places(context, B, value, B.scene !== scene && "the same layer and head"));
   const between = el("div", { class: "between" },
-    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, `${context.spokenLayer(layer)}, ${context.which}`)),
+    el("p", {}, el("b", { class: "more" }, "A"), " ", el("bdi", {}, B.scene === scene ? sceneName(context, scene) : besideName(context, scene, B.scene)), " ", el("small", {}, context.place)),
     el("p", {}, el("b", { class: "less" }, "B"), " ", ...(candidates.length > 1 ? [which, " "] : []), where)); // prettier-ignore
 
   const auto = (i) => (whole ? i : twin(rows, rowsB, i));
@@ -95,7 +95,7 @@ function draw(root, context) {
   // One text has one line, or two where another side is looked at; so has the other text where it is another.
   const ways = [["A", scene, rows, columns, (i) => state.set({ pin: i, twin: null })], ["B", B.scene, rowsB, columnsB, (i) => state.set({ twin: i })]].slice(0, whole ? 1 : 2);
   const boards = ways.map(([letter, own, asking, asked, pin]) => {
-    const made = sides({ scene: own, layer, rows: asking, columns: asked, same }, { pin });
+    const made = sides({ scene: own, layer, rows: asking, columns: asked, same, state }, { pin });
     if (!whole) for (const each of new Set([made.one, made.other].filter(Boolean))) {
       each.node.setAttribute("aria-label", `${letter}, ${each.node.getAttribute("aria-label")}`);
       each.node.firstChild.textContent = same ? letter : `${letter}, ${each.node.firstChild.textContent}`;
@@ -118,7 +118,7 @@ function draw(root, context) {
   }
 
   let [wanted, painted] = [null, null];
-  const halves = () => [[context, rows[painted.i], columns], [{ ...context, scene: B.scene, layer: B.layer, head: B.head, several: B.several }, rowsB[painted.j], columnsB]]
+  const halves = () => [[context, rows[painted.i], columns], [{ ...context, scene: B.scene, layer: B.layer, head: B.head, several: B.several, pick: B.pick }, rowsB[painted.j], columnsB]]
     .map(([own, asking, asked]) => ({ context: own, asking, asked })); // prettier-ignore
   const copied = copies(context, "the comparison", {
     nodes: () => [board, caption, first],
@@ -146,14 +146,8 @@ function draw(root, context) {
       rest.hidden = copied.hidden = true;
       return;
     }
-    const share = async (one, at, own, members, chosen, to) => {
-      const lines = await data.looked(one, at, members, false);
-      return gathered(lines[alike(one, at).indexOf(at)], { all: at.shape[0], chosen: own }, to, false);
-    };
-    const [a, b] = await Promise.all([
-      share(scene, layer, heads, rows[i].members, heads, columns),
-      share(B.scene, B.layer, B.heads, rowsB[j].members, B.heads, columnsB),
-    ]);
+    const share = async (one, at, pick, members, to) => shared(pick, one, await data.looked(one, at, members, false), to);
+    const [a, b] = await Promise.all([share(scene, layer, own, rows[i].members, columns), share(B.scene, B.layer, B.pick, rowsB[j].members, columnsB)]);
     if (turn !== wanted) return;
     const found = paired(columns, columnsB, same && !whole ? [i, j] : null).map((pair) => ({
       ...pair, at: pair, text: columns[pair.a]?.text ?? columnsB[pair.b].text, parks: columns[pair.a]?.parks ?? columnsB[pair.b].parks,
@@ -162,13 +156,13 @@ function draw(root, context) {
     const coloured = found.filter(({ parks }) => !parks || state.now.parked);
     const most = Math.max(...coloured.map(({ d }) => Math.abs(d)), FLOOR);
     caption.classList.remove("wrong");
-    caption.textContent = told(found, rows[i].text, rowsB[j].text, unit);
+    caption.textContent = told(found, rows[i].text, rowsB[j].text, unit, own.max || B.pick.max);
     boards.forEach(({ other, picture }, side) => {
       picture?.paint(Float64Array.from(found, ({ d }) => d), most, i, caption.textContent);
       for (const one of found) {
         const token = other?.tokens[side ? one.at.b : one.at.a];
         if (!token) continue;
-        tint(token, coloured.includes(one) ? strength(one.d, most) : 0);
+        tint(token, coloured.includes(one) ? strength(state, one.d, most) : 0);
         token.classList.toggle("against", one.d < 0);
         token.title = `A ${one.a === null ? "–" : percent(one.a, 1)}, B ${one.b === null ? "–" : percent(one.b, 1)}: ${points(one.d)} points`;
       }
@@ -214,7 +208,7 @@ function draw(root, context) {
 export const compare = {
   name: "compare",
   title: "Compare",
-  tools: ["heads", "pieces", "parked"],
+  tools: ["heads", "pieces", "parked", "scale"],
   note: (scene) => `Blue: A looks there more. Orange: B does.${kindOf(scene) === "text" ? " A word that stands in one text alone counts with all that it has." : ""}`,
   fits: () => true,
   draw,

@@ -40,7 +40,7 @@ export async function measured(context, what, rows, node, name) {
   try {
     const { before, after, instead } = await data.cut(scene, what);
     const texts = outputs(scene);
-    const own = wrote(scene, scene.layers[what.layer], rows);
+    const own = wrote(scene, scene.layers[[what.layer].flat()[0]], rows);
     const parts = [];
     const moved = [...before.keys()].sort((a, b) => Math.abs(after[b] - before[b]) - Math.abs(after[a] - before[a]));
     if (own.length) {
@@ -61,15 +61,16 @@ export async function measured(context, what, rows, node, name) {
 // Buttons that cut the links from a word to those that it looks at most, and what that changes.
 // links: {text, share, queries, keys}, tokens of the rows and the columns.
 export function cutter(context, from, links, backward) {
-  const { scene, layer, head, several, data } = context;
+  const { scene, layer, pick, head, several, data } = context;
   if (!data.asks || !scene.asked.length || !links.length) return [];
   const result = el("p", { "aria-live": "polite" });
-  const where = head !== null ? `in head ${head + 1}` : several ? `in heads ${several.map((one) => one + 1).join(", ")}` : "in all heads";
+  const layers = pick.layers.map((one) => scene.layers.indexOf(one));
+  const where = (head !== null ? `in head ${head + 1}` : several ? `in heads ${several.map((one) => one + 1).join(", ")}` : "in all heads") + (layers.length > 1 ? ` of ${layers.length} layers` : "");
   const shared = layer.shared ? ", in every layer that shares its weights" : "";
   const buttons = links.map(({ text, share, queries, keys }) => {
     const [one, other] = backward ? [text, from] : [from, text];
     const name = `Without ${shown(one)} → ${shown(other)} ${where}${shared}`;
-    const cut = () => measured(context, { layer: scene.layers.indexOf(layer), head: several ?? head, queries, keys }, queries, result, name);
+    const cut = () => measured(context, { layer: layers.length > 1 ? layers : layers[0], head: several ?? head, queries, keys }, queries, result, name);
     return el("button", { type: "button", onclick: cut, "aria-label": `Cut this link: ${shown(one)} → ${shown(other)}` }, shown(text), el("small", {}, percent(share)));
   });
   return [el("div", { class: "chips", role: "group", "aria-label": "Cut a link" }, `Cut the link ${where} ${backward ? "to" : "from"} ${shown(from)} ${backward ? "from" : "to"}`, ...buttons), result];

@@ -8,7 +8,8 @@ import { drawn, el, percent, shown } from "./dom.js";
 import { arcs, tint, told as tell } from "./focus.js";
 import { every, pace } from "./pace.js";
 import * as python from "./python.js";
-import { largest, map } from "./words.js";
+import { blended } from "./pick.js";
+import { largest } from "./words.js";
 
 const SIDE = 56;
 const ARCS = 5;
@@ -24,7 +25,7 @@ function stop() {
 const spoken = (update) => update.toLocaleString("en");
 
 function draw(root, context) {
-  const { scene, layer, heads, head, data, state, same, told } = context;
+  const { scene, layer, pick, head, data, state, same, told } = context;
   const [rows, columns] = [["rows", context.rows], ["columns", context.columns]].map(([name, groups]) => named(groups, context.sides[name]));
   stop();
   const updates = told.film;
@@ -57,7 +58,7 @@ function draw(root, context) {
   const pinned = () => (state.now.pin !== null && state.now.pin < rows.length ? state.now.pin : null);
   const first = context.sides.rows.grid ? 0 : Math.max(0, rows.findIndex((group) => !group.parks));
   let over = null;
-  const { nodes, one, other, picture } = sides({ scene, layer, rows, columns, same }, {
+  const { nodes, one, other, picture } = sides({ scene, layer, rows, columns, same, state }, {
     over(i) {
       if (over === i) return;
       over = i;
@@ -68,7 +69,7 @@ function draw(root, context) {
   const svg = drawn("svg", { class: "arcs", "aria-hidden": "true" });
   const board = el("div", { class: `lines${picture ? " flat" : ""}` }, svg, ...nodes);
   const caption = el("p", { class: "caption", "aria-live": "polite" });
-  const chosen = head === null ? null : head;
+  const chosen = pick.layers.length === 1 ? head : null; // of one head alone it is told what it does
 
   const frames = updates.map((update, k) => {
     const canvas = el("canvas", { class: "thumb", width: 1, height: 1, style: { width: `${SIDE}px`, height: `${SIDE}px` } });
@@ -83,7 +84,7 @@ function draw(root, context) {
     const known = frames.map((frame) => frame.told?.scores[index] ?? null);
     const width = Math.min(root.clientWidth, 640);
     const names = updates.map(spoken);
-    const all = known.filter(Boolean).flat();
+    const all = pick.layers.length > 1 ? [] : known.filter(Boolean).flat(); // a layer's heads have curves
     if (all.length) {
       const best = Math.max(...all);
       const what = layer.role === "cross" ? "how well each head aligns" : "how much each head is worth a look";
@@ -101,10 +102,11 @@ function draw(root, context) {
 
   async function seen(k) {
     const frame = frames[k];
-    const [moment, weights] = [await data.moment(scene, updates[k]), await data.frame(scene, updates[k], index)];
+    const moment = await data.moment(scene, updates[k]);
+    const weights = await Promise.all(pick.layers.map((one) => data.frame(scene, updates[k], scene.layers.indexOf(one))));
     if (frame.told === null) {
       frame.told = moment;
-      painted(frame.canvas, map(weights, layer.shape, heads, rows, columns), rows.length, columns.length);
+      painted(frame.canvas, blended(pick, weights, rows, columns), rows.length, columns.length, state);
       const label = chosen === null ? "" : moment.labels[index]?.[chosen] ?? "";
       const score = chosen === null ? undefined : moment.scores[index]?.[chosen];
       const told = [label, score?.toFixed(3)].filter(Boolean).join(", ");
@@ -135,7 +137,7 @@ function draw(root, context) {
       const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
       if (!picture) arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]]));
       other?.tokens.forEach((token, c) => {
-        tint(token, strength(tinted[c], most));
+        tint(token, strength(state, tinted[c], most));
         token.title = percent(shares[c], 1);
       });
       one.tokens.forEach((token, c) => {
@@ -179,7 +181,7 @@ function draw(root, context) {
     }
     return found;
   }
-  const shared = (i, weights) => map(weights, layer.shape, heads, [rows[i]], columns);
+  const shared = (i, weights) => blended(pick, weights, [rows[i]], columns);
   const here = () => pinned() ?? over ?? first;
   const runs = told.checkpoints !== null; // else nobody knows where the checkpoints lie
   const updated = async () => (await reel()).map(([update]) => update);
@@ -214,7 +216,7 @@ function draw(root, context) {
 export const film = {
   name: "film",
   title: "Film",
-  tools: ["heads", "pieces", "parked"],
+  tools: ["heads", "pieces", "parked", "scale"],
   note: "What the last model read and wrote, read by each checkpoint: so the words stay, and what is looked at changes.",
   fits: (scene, data, told) => told.film !== null && scene.of === 0,
   draw,

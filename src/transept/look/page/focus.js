@@ -2,7 +2,8 @@
 
 import { colour, drawn, el, percent, shown, sized } from "./dom.js";
 import { alike } from "./data.js";
-import { gathered, largest, merged } from "./words.js";
+import { mapOf, shared, sharedAt } from "./pick.js";
+import { largest } from "./words.js";
 import { cutter } from "./cuts.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
@@ -17,13 +18,12 @@ const [LEFT, STEP, NAMES] = [30, 18, 64]; // pixels of the strip: beside it, a l
 
 // What one word looks at, in a sentence that is always true.
 export function told(context, from, shares, others, backward) {
-  const { layer, which, spokenLayer } = context;
-  const place = `${spokenLayer(layer)}, ${which}`;
+  const { place, pick } = context;
   const best = largest(shares, others.length).filter((i) => !others[i].parks && shares[i] >= LEAST).slice(0, 3);
   const words = best.map((i) => `${shown(others[i].text)} ${percent(shares[i])}`);
   const parked = others.reduce((sum, { parks }, i) => sum + (parks ? shares[i] : 0), 0);
   if (backward) return `${place}: ${shown(from.text)} is looked at by ${words.join(", ") || "no word"}.`;
-  const rest = parked >= LEAST ? `; ${percent(parked)} is parked on ends and marks` : "";
+  const rest = parked >= LEAST && !pick.max ? `; ${percent(parked)} is parked on ends and marks` : "";
   return `${place}: ${shown(from.text)} looks at ${words.join(", ") || "no word"}${rest}.`;
 }
 
@@ -67,7 +67,7 @@ export function telling(weights, rows, columns, same) {
 
 // Every layer of the same kind, a row of dots each: the area is the share. Below it the words, as many as there is room for.
 function strip(context, canvas, lines, asked) {
-  const { scene, layer, spokenLayer } = context;
+  const { scene, layer, pick, spokenLayer } = context;
   const layers = alike(scene, layer);
   const [left, step, wide] = [LEFT, STEP, canvas.parentElement.clientWidth];
   const high = step * layers.length + 4;
@@ -82,12 +82,12 @@ function strip(context, canvas, lines, asked) {
     const y = 2 + step * (layers.length - 1 - r) + step / 2;
     const width = (wide - left) / lines[r].length;
     const below = r ? [] : names.map(([x, name]) => drawn("text", { transform: `translate(${x} ${high + 4}) rotate(-60)`, "text-anchor": "end", "font-size": 11, "font-family": "system-ui, sans-serif", fill: quiet }, legible(name)));
-    return [...below, drawn("text", { x: 6, y: y + 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: other === layer ? text : quiet }, String(other.number)),
+    return [...below, drawn("text", { x: 6, y: y + 4, "font-size": 11, "font-family": "system-ui, sans-serif", fill: pick.layers.includes(other) ? text : quiet }, String(other.number)),
       ...[...lines[r]].map((share, c) => drawn("circle", { cx: (left + width * (c + 0.5)).toFixed(2), cy: y, r: Math.max((step / 2) * Math.sqrt(Math.min(share, 1)), 0.4).toFixed(2), fill: tint }))]; // prettier-ignore
   });
   layers.forEach((other, r) => {
     const y = 2 + step * (layers.length - 1 - r) + step / 2; // the last layer on top, as in the rail
-    pen.fillStyle = other === layer ? text : quiet;
+    pen.fillStyle = pick.layers.includes(other) ? text : quiet;
     pen.fillText(String(other.number), 6, y + 4);
     pen.fillStyle = tint;
     const width = (wide - left) / lines[r].length;
@@ -157,7 +157,7 @@ export function tint(token, share) {
 }
 
 function draw(root, context) {
-  const { scene, layer, data, state, rows, columns, same } = context;
+  const { scene, layer, pick, data, state, rows, columns, same } = context;
   const backward = state.now.backward;
   const [asking, asked] = backward ? [columns, rows] : [rows, columns];
   const [askingSide, askedSide] = backward ? [layer.columns, layer.rows] : [layer.rows, layer.columns];
@@ -204,13 +204,8 @@ function draw(root, context) {
     wanted = i;
     const lines = await data.looked(scene, layer, asking[i].members, backward);
     if (wanted !== i) return; // the pointer has gone on
-    const found = alike(scene, layer).map((one, r) => {
-      const every = [...Array(one.shape[0]).keys()];
-      const { heads, head, several } = context;
-      const chosen = (head !== null || several) && heads.every((h) => h < every.length) ? heads : every;
-      return gathered(lines[r], { all: every.length, chosen }, asked, backward);
-    });
-    const shares = found[alike(scene, layer).indexOf(layer)];
+    const found = alike(scene, layer).map((one, r) => sharedAt(pick, one, lines[r], asked, backward));
+    const shares = shared(pick, scene, lines, asked, backward);
     painted = { from: asking[i], shares, found };
     const tinted = topmost(shares.map((share, c) => (asked[c].parks && !state.now.parked ? 0 : share)), state.now.top);
     const unseen = hidden(layer, asking[i], asked, shares, backward);
@@ -218,7 +213,7 @@ function draw(root, context) {
     const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
     arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]])); // places are read before anything is written
     other.tokens.forEach((token, c) => {
-      tint(token, Math.round(Math.sqrt(tinted[c] / most) * 34) / 40);
+      tint(token, Math.round(state.shade(tinted[c] / most) * 34) / 40);
       token.title = unseen[c] ? (backward ? "stands before it, and cannot see it" : "comes later, and is not seen") : `${percent(shares[c], 1)}`;
       if (token.classList.contains("unseen") !== unseen[c]) token.classList.toggle("unseen", unseen[c]);
     });
@@ -230,7 +225,7 @@ function draw(root, context) {
     caption.classList.remove("wrong");
     caption.textContent = told(context, asking[i], shares, asked, backward);
     const parked = shares.reduce((sum, share, c) => sum + (asked[c].parks ? share : 0), 0);
-    parking.hidden = backward;
+    parking.hidden = backward || pick.max;
     parking.querySelector("i").style.width = `${100 * parked}%`;
     parking.lastChild.title = percent(parked, 1);
     strip(context, canvas, found, asked);
@@ -246,8 +241,7 @@ function draw(root, context) {
     const word = Math.max(asking.findIndex((group) => !group.parks), 0);
     if (pinned() !== null || backward || rows.length > MANY || columns.length > MANY) first = word;
     else {
-      const map = data.map(scene, scene.layers.indexOf(layer), context.several ?? context.head);
-      first = await map.then((weights) => telling(merged(weights, layer.shape[2], rows, columns), rows, columns, same), () => word); // what is wrong is told by what is shown
+      first = await mapOf(data, scene, pick, rows, columns).then((map) => telling(map, rows, columns, same), () => word); // what is wrong is told by what is shown
       if (!board.isConnected) return;
     }
     one.tokens.forEach((token, i) => (token.tabIndex = i === (pinned() ?? first) ? 0 : -1));
@@ -287,7 +281,7 @@ function draw(root, context) {
 export const focus = {
   name: "words",
   title: "Words",
-  tools: ["heads", "direction", "pieces", "parked"],
+  tools: ["heads", "direction", "pieces", "parked", "scale"],
   note: "Where attention goes is not yet why the model answers as it does: a word may be looked at and not used.",
   fits: (scene) => scene.sides.every((side) => side.grid === null && side.step === null),
   draw,

@@ -1,9 +1,10 @@
 // The frame of the page: which scene, which layer, which heads, which view.
 
 import { el, toggle } from "./dom.js";
-import { Refused, source } from "./data.js";
+import { alike, Refused, source } from "./data.js";
 import { held, restored, roving } from "./keep.js";
-import { State } from "./state.js";
+import { kin, pickOf, severalOf, spokenHeads, spokenLayers, SUMS } from "./pick.js";
+import { SCALES, State } from "./state.js";
 import { groups } from "./words.js";
 import { focus } from "./focus.js";
 import { atlas } from "./atlas.js";
@@ -25,7 +26,6 @@ const at = (id) => document.getElementById(id);
 const data = source();
 const state = new State();
 let told = null;
-let drawing = 0;
 
 const scene = () => told.scenes[Math.min(state.now.scene, told.scenes.length - 1)];
 const fitting = (one) => VIEWS.filter((view) => view.fits(one, data, told));
@@ -43,24 +43,21 @@ function placeOf(one, view = viewOf(one)) {
   return { layer, head: head !== null && head < layer.shape[0] ? head : null };
 }
 
-// Which heads are shown where no single one is: some, or null for all of them.
-function severalOf(layer, head) {
-  const told = head === null && state.now.several !== null ? state.now.several.split(",").map(Number) : [];
-  const found = [...new Set(told)].filter((one) => Number.isInteger(one) && one >= 0 && one < layer.shape[0]).sort((a, b) => a - b);
-  return found.length > 1 ? found : null;
-}
-
 // A head alone; or, with a key held down, beside those that are chosen, or no more.
-function choose(index, head, more) {
+function choose(index, head, more, layers = null) {
   const layer = scene().layers[index];
   const now = placeOf(scene());
-  const held = now.layer !== layer ? [] : severalOf(layer, now.head) ?? (now.head === null ? [] : [now.head]);
+  const held = now.layer !== layer ? [] : severalOf(state.now, layer, now.head) ?? (now.head === null ? [] : [now.head]);
   const next = held.includes(head) ? held.filter((one) => one !== head) : [...held, head];
-  if (!more || head === null || next.length < 2) state.set({ layer: index, head: more && head !== null ? next[0] ?? null : head, several: null });
-  else state.set({ layer: index, head: null, several: String(next.sort((a, b) => a - b)) });
+  if (!more || next.length < 2) state.set({ layer: index, layers, head: more ? next[0] ?? null : head, several: null });
+  else state.set({ layer: index, layers, head: null, several: String(next.sort((a, b) => a - b)) });
 }
 
-const spokenHeads = (head, several) => (head !== null ? `head ${head + 1}` : several ? `mean of heads ${several.map((one) => one + 1).join(", ")}` : "mean of all heads");
+// The mean of heads or the largest of them: of those that are chosen, where that is no change of all.
+function join(index, max, several) {
+  const kept = several && max !== state.now.max ? state.now.several : null;
+  state.set({ layer: index, head: null, several: kept, max });
+}
 
 function viewOf(one) {
   const views = fitting(one);
@@ -70,6 +67,8 @@ function viewOf(one) {
 export function spokenLayer(layer) {
   return layer.role === "cross" ? `decoder layer ${layer.number} → ${layer.columns}` : `${layer.role} layer ${layer.number}`;
 }
+
+const spokenPlace = (one, pick) => `${spokenLayers(one, pick, spokenLayer)}, ${spokenHeads(pick)}`;
 
 function say(text, wrong = false) {
   at("status").textContent = text;
@@ -97,41 +96,66 @@ async function show(make, change) {
 function drawRail(one, view) {
   const roles = [...new Set(one.layers.filter((layer) => view.shows?.(layer, one) !== false).map((layer) => layer.role))];
   at("rail").hidden = !view.tools.includes("heads");
-  const chosen = placeOf(one, view).layer;
+  const { layer: chosen, head } = placeOf(one, view);
+  const { layers } = pickOf(state.now, one, chosen, head);
   at("rail").replaceChildren(
     ...roles.map((role) =>
       el("div", { class: "stack", role: "group", "aria-label": ROLES[role] }, el("h2", {}, ROLES[role]),
         ...one.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role).reverse()
-          .map(([layer, i]) => toggle(String(layer.number), layer === chosen,
-            () => state.set({ layer: i, head: null }), { title: layer.name, "aria-label": spokenLayer(layer) }))))); // prettier-ignore
+          .map(([layer, i]) => toggle(String(layer.number), layers.includes(layer),
+            () => state.set({ layer: i, layers: null, head: null }), { title: layer.name, "aria-label": spokenLayer(layer) }))))); // prettier-ignore
 }
 
-function drawTools(one, { layer, head: chosen }, view) {
+// The layer as a slider, which stays while it is dragged: behind the last layer all of them are one.
+function drawDepth(one, { layer, head }, view) {
+  const stops = alike(one, layer);
+  const { layers } = pickOf(state.now, one, layer, head);
+  const [slider, joined] = [at("depth-at"), kin(one, layer).length > 1];
+  at("depth").hidden = !view.tools.includes("heads") || stops.length < 2;
+  slider.max = stops.length - (joined ? 0 : 1);
+  slider.value = state.now.layers === "all" && joined ? stops.length : stops.indexOf(layers[0]);
+  slider.oninput = () => {
+    const stop = stops[Number(slider.value)];
+    if (stop) state.set({ layer: one.layers.indexOf(stop), layers: null, head });
+    else state.set({ layer: one.layers.indexOf(layer), layers: "all", head });
+  };
+  const told = layers.length === stops.length ? "all layers" : `${layers.map(({ number }) => number).join(", ")} of ${stops.length}`;
+  at("depth-told").textContent = told;
+  slider.setAttribute("aria-valuetext", told);
+}
+
+function drawTools(one, { layer, head: chosen }, view, pick) {
   const [heads] = layer.shape;
   const { now } = state;
   const index = one.layers.indexOf(layer);
-  const several = severalOf(layer, chosen);
+  const { several } = pick;
   const sides = one.sides.filter(({ name }) => name === layer.rows || name === layer.columns);
   const texts = sides.some(({ grid, step }) => grid === null && step === null);
   const parks = sides.some((side) => groups(side, false).some(({ parks }) => parks));
   const shows = new Set(view.tools.filter((tool) => (tool !== "pieces" || texts) && (tool !== "parked" || parks)));
-  const chips = [null, ...Array(heads).keys()].map((head) =>
-    el("button", { type: "button", "aria-pressed": String(head === null ? chosen === null && !several : chosen === head || Boolean(several?.includes(head))),
-      onclick: (event) => choose(index, head, event.shiftKey || event.ctrlKey || event.metaKey),
-      "aria-label": head === null ? "the mean of all heads" : `head ${head + 1}`,
-      title: head === null ? null : [layer.labels?.[head], "with Shift: beside the others"].filter(Boolean).join("; "),
-    }, head === null ? "mean" : String(head + 1)));
+  const which = several ? "these heads" : "all heads";
+  const chips = [...[["mean", false, "mean"], ["max", true, "largest"]].map(([text, max, name]) =>
+    el("button", { type: "button", "aria-pressed": String(chosen === null && now.max === max), onclick: () => join(index, max, several),
+      "aria-label": `the ${name} of ${several && now.max === max ? "all heads" : which}`, title: max ? `Of each pair ${SUMS}` : null }, text)),
+  ...[...Array(heads).keys()].map((head) =>
+    el("button", { type: "button", "aria-pressed": String(chosen === head || Boolean(several?.includes(head))),
+      onclick: (event) => choose(index, head, event.shiftKey || event.ctrlKey || event.metaKey, now.layers),
+      "aria-label": `head ${head + 1}`, title: [layer.labels?.[head], "with Shift: beside the others"].filter(Boolean).join("; "),
+    }, String(head + 1)))]; // prettier-ignore
+  const scale = el("select", { "aria-label": "Colour", title: "How the strength of a colour goes with the share", onchange: () => state.set({ scale: scale.value }) },
+    ...Object.entries(SCALES).map(([value, [name]]) => el("option", { value, selected: value === now.scale }, name))); // prettier-ignore
   at("tools").replaceChildren(
     ...[
       shows.has("heads") && heads > 1 && el("div", { role: "group", "aria-label": "Heads", class: "chips" }, "Heads", ...chips),
       shows.has("direction") && toggle("is looked at by", now.backward, (backward) => state.set({ backward })),
       shows.has("pieces") && toggle("pieces of words", now.pieces, (pieces) => state.set({ pieces })),
       shows.has("parked") && toggle(`tint ${texts ? "ends and marks" : "what is no place"} too`, now.parked, (parked) => state.set({ parked })),
+      shows.has("scale") && el("label", {}, "colour ", scale),
       el("button", { type: "button", title: "The address of what is shown now", onclick: link }, "copy link"),
     ].filter(Boolean));
-  const label = layer.labels?.[chosen];
+  const label = pick.layers.length === 1 && layer.labels?.[chosen];
   at("where").hidden = !shows.has("heads");
-  at("where").textContent = `${spokenLayer(layer)}, ${spokenHeads(chosen, several)}`;
+  at("where").textContent = `${spokenPlace(one, pick)}${pick.max ? `: ${SUMS}` : ""}`;
   if (label) at("where").append(" ", el("span", { class: "label" }, label));
 }
 
@@ -153,30 +177,28 @@ function drawScenes() {
 
 const spokenNote = ({ note }, one) => (typeof note === "function" ? note(one) : note);
 
-async function draw() {
-  const turning = ++drawing;
+function draw() {
   const one = scene();
   if (!one) return;
   const view = viewOf(one);
   const { layer, head } = placeOf(one, view);
+  const pick = pickOf(state.now, one, layer, head);
   const place = held(["views", "rail", "tools", "view"].map(at));
   drawScenes();
   at("views").replaceChildren(...fitting(one).map(({ name, title }) =>
     el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "view", tabindex: name === view.name ? 0 : -1, "aria-selected": String(name === view.name), onclick: () => state.set({ view: name }) }, title)));
   at("view").setAttribute("aria-labelledby", `tab-${view.name}`);
   drawRail(one, view);
-  drawTools(one, { layer, head }, view);
+  drawDepth(one, { layer, head }, view);
+  drawTools(one, { layer, head }, view, pick);
   at("note").textContent = [spokenNote(view, one), ...one.unseen].join(" ");
   restored(place);
   try {
     const [rows, columns] = [layer.rows, layer.columns].map((name) => one.sides.find((side) => side.name === name));
-    const weights = view.maps ? await data.weights(one, one.layers.indexOf(layer)) : null;
-    if (turning !== drawing) return;
     const { now } = state;
-    const several = severalOf(layer, head);
-    const heads = head === null ? several ?? [...Array(layer.shape[0]).keys()] : [head];
+    const { heads, several } = pick;
     view.draw(at("view"), {
-      scene: one, layer, weights, heads, head, several, which: spokenHeads(head, several), choose, state, data, open, turn, spokenLayer, say, told, scenes: told.scenes,
+      scene: one, layer, heads, head, several, pick, place: spokenPlace(one, pick), choose, state, data, open, turn, spokenLayer, say, told, scenes: told.scenes,
       sides: { rows, columns },
       rows: groups(rows, now.pieces),
       columns: groups(columns, now.pieces),
@@ -184,7 +206,7 @@ async function draw() {
     });
     restored(place, at("view"));
   } catch (error) {
-    if (turning === drawing) at("view").replaceChildren(el("p", { class: "wrong" }, error.message));
+    at("view").replaceChildren(el("p", { class: "wrong" }, error.message));
     if (!(error instanceof Refused)) throw error;
   }
 }
@@ -196,7 +218,7 @@ function move(change) {
   if (change.layer) {
     const alike = one.layers.map((other, i) => [other, i]).filter(([other]) => other.role === layer.role).map(([, i]) => i);
     const next = alike[alike.indexOf(index) + change.layer];
-    if (next !== undefined) state.set({ layer: next, head });
+    if (next !== undefined) state.set({ layer: next, layers: null, head });
   }
   if (change.head) {
     const next = (head ?? -1) + change.head;

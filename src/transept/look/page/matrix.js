@@ -3,10 +3,10 @@
 import { alike } from "./data.js";
 import { colour, drawn, el, fixed, percent, shown, sized } from "./dom.js";
 import { hue } from "./atlas.js";
-import { merged } from "./words.js";
 import { copies } from "./copy.js";
 import * as python from "./python.js";
-import { beside, besideName, congruent, lessened, partner, placeName, places, spelt } from "./partner.js";
+import { beside, besideName, congruent, lessened, partner, places, spelt } from "./partner.js";
+import { mapOf } from "./pick.js";
 import { legible } from "./svg.js";
 
 const LABELS = 96;
@@ -14,12 +14,12 @@ const MEANS = 28; // pixels of the bars below
 const ORDERS = { "": "as written", columns: "columns: most looked at first", rows: "rows: narrowest first" };
 
 function draw(root, context) {
-  const { layer, head, several, spokenLayer, state, scene, data } = context;
+  const { layer, pick, state, scene, data } = context;
   let { rows, columns } = context;
   const [R, C] = [rows.length, columns.length];
   let shares = new Float32Array(R * C);
   const canvas = el("canvas", { tabindex: 0, role: "img", class: "matrix",
-    "aria-label": `${spokenLayer(layer)}: ${R} rows, what looks, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
+    "aria-label": `${context.place}: ${R} rows, what looks, by ${C} columns, what they look at. A table of numbers follows.` }); // prettier-ignore
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
   const picture = document.createElement("canvas");
   const B = state.now.other === null ? null : partner(context);
@@ -38,7 +38,7 @@ function draw(root, context) {
     const image = pen.createImageData(C, R);
     const numbers = new Uint32Array(image.data.buffer);
     const packed = ([r, g, b], strength) => ((255 * strength) << 24) | (b << 16) | (g << 8) | r;
-    for (let i = 0; i < shares.length; i++) numbers[i] = packed(shares[i] < 0 ? less : plus, Math.sqrt(Math.min(Math.abs(shares[i]), 1)));
+    for (let i = 0; i < shares.length; i++) numbers[i] = packed(shares[i] < 0 ? less : plus, state.shade(Math.abs(shares[i])));
     pen.putImageData(image, 0, 0);
     means = new Float32Array(C);
     for (let i = 0; i < shares.length; i++) means[i % C] += shares[i] / R;
@@ -232,7 +232,7 @@ function draw(root, context) {
     el("div", { class: "held" }, canvas), told, copied, table);
   root.repaint = () => {}; // nothing here hangs on a pin
   root.resized = fit;
-  const own = data.map(scene, scene.layers.indexOf(layer), several ?? head).then((found) => merged(found, layer.shape[2], rows, columns));
+  const own = mapOf(data, scene, pick, rows, columns);
   const ready = Promise.all([own, B === null ? null : lessened(context, B)]).then(([mine, taken]) => {
     if (!canvas.isConnected) return; // another view was chosen meanwhile
     shares = taken ? mine.map((share, i) => share - taken[i]) : mine;
@@ -246,7 +246,7 @@ function draw(root, context) {
   ready.catch((error) => context.say(error.message, true));
 }
 
-const whose = (context, B) => [B.scene !== context.scene && besideName(context, B.scene, context.scene), placeName(context, B.layer, B.head)].filter(Boolean).join(", ");
+const whose = (context, B) => [B.scene !== context.scene && besideName(context, B.scene, context.scene), B.place].filter(Boolean).join(", ");
 
 // What can be taken away: any head of this scene, and the same one of another scene that has the same words.
 function choices(context, B) {
@@ -276,7 +276,7 @@ function numbers(rows, columns, shares, [top, left], [bottom, right]) {
 export const matrix = {
   name: "matrix",
   title: "Matrix",
-  tools: ["heads", "pieces"],
+  tools: ["heads", "pieces", "scale"],
   note: "The wheel zooms, dragging moves; arrows, + and − do the same on the keyboard.",
   fits: () => true,
   draw,

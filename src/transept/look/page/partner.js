@@ -3,7 +3,8 @@
 
 import { alike } from "./data.js";
 import { el } from "./dom.js";
-import { groups, merged } from "./words.js";
+import { mapOf, pickOf, spokenHeads, spokenLayers } from "./pick.js";
+import { groups } from "./words.js";
 
 const SPELT = /^(?:(\d+):)?(?:(\d+)(?:\.(\d+))?)?$/;
 const GRIDS = (scene) => JSON.stringify(scene.sides.map(({ name, grid }) => [name, grid]));
@@ -31,7 +32,7 @@ function natural(scenes, scene, layer) {
 }
 
 // Which scene, layer and heads are compared with those that are shown.
-export function partner({ scenes, scene, layer, head, several, state }) {
+export function partner({ scenes, scene, layer, head, state, spokenLayer }) {
   const told = state.now.other?.match(SPELT);
   let index = told?.[1] !== undefined ? Number(told[1]) : told?.[2] !== undefined ? scenes.indexOf(scene) : natural(scenes, scene, layer);
   if (!beside(scenes, scene, layer).some((one) => one.index === index)) index = scenes.indexOf(scene);
@@ -43,9 +44,11 @@ export function partner({ scenes, scene, layer, head, several, state }) {
   let which = follows ? head : told[3] === undefined ? null : Number(told[3]);
   if (follows && one === scene) which = head === null ? 0 : null;
   if (which !== null && which >= there.shape[0]) which = null;
-  const some = follows && one !== scene && several?.every((h) => h < there.shape[0]) ? several : null;
-  const heads = which === null ? some ?? [...Array(there.shape[0]).keys()] : [which];
-  return { index, scene: one, layer: there, at: one.layers.indexOf(there), head: which, several: some, heads, follows, kin };
+  const { layers, several, max } = state.now;
+  const kept = one.of === scene.of || layers === "all" ? layers : null; // layers of another model have numbers of their own
+  const pick = pickOf(follows && one !== scene ? { layers: kept, several, max } : { layers: null, several: null, max: false }, one, there, which);
+  const place = `${spokenLayers(one, pick, spokenLayer)}, ${spokenHeads(pick)}`;
+  return { index, scene: one, layer: there, at: one.layers.indexOf(there), head: which, several: pick.several, pick, place, follows, kin };
 }
 
 export const placeName = (context, layer, head) => `${context.spokenLayer(layer)}, ${head === null ? "mean of all heads" : `head ${head + 1}`}`;
@@ -82,9 +85,9 @@ export function congruent(context, other) {
 }
 
 // The map of the partner, rows by columns as those that are shown; null where the words differ.
-export async function lessened(context, { scene, layer, at, head, several }) {
+export async function lessened(context, { scene, pick }) {
   const sides = congruent(context, scene);
-  return sides && merged(await context.data.map(scene, at, several ?? head), layer.shape[2], sides.rows, sides.columns);
+  return sides && mapOf(context.data, scene, pick, sides.rows, sides.columns);
 }
 
 // Words of two lines that stand for each other, in their order: {a, b}, null where there is none. The two of `held` do.

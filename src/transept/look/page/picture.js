@@ -2,18 +2,20 @@
 
 import { hue } from "./atlas.js";
 import { copies } from "./copy.js";
-import { alike } from "./data.js";
 import { el, percent, toggle, wide } from "./dom.js";
 import * as python from "./python.js";
-import { gathered, largest } from "./words.js";
+import { shared } from "./pick.js";
+import { largest } from "./words.js";
 
 const SIDE = 420;
 const ROLLOUT = "The maps of all layers up to this one, each the mean of its heads and half of what stays, multiplied (Abnar & Zuidema 2020): an estimate of where a place's vector comes from, which says nothing of the values";
 
+const cursors = new WeakMap(); // where the arrows went last, of each scene: a pin draws the picture anew
+
 const numbers = (text) => [...new Set((text.match(/\d+/g) ?? []).map(Number))];
 
 function draw(root, context) {
-  const { scene, layer, heads, state, sides, data } = context;
+  const { scene, layer, pick, state, sides, data } = context;
   const place = sides.columns.grid ? sides.columns : sides.rows;
   const [rows, columns] = place.grid;
   const before = place.texts.length - rows * columns;
@@ -29,8 +31,10 @@ function draw(root, context) {
   const frames = el("div", { class: "frames", "aria-hidden": "true" });
   const board = el("div", { class: "board", style: { width: `${SIDE}px`, "aspect-ratio": `${columns} / ${rows}` } }, ...(photo ? [photo] : []), canvas, frames);
   const name = (s) => (asking.grid && s >= before ? `the place at (${asking.texts[s]})` : asking.texts[s]);
+  const last = pick.layers.at(-1); // attention is followed up to it
   let [painted, wanted] = [null, null];
-  let cursor = pins.find((s) => s >= before) ?? before;
+  const kept = cursors.get(scene);
+  let cursor = kept !== undefined && kept < place.texts.length ? kept : pins.find((s) => s >= before) ?? before;
 
   // The outline of a place.
   function frame(s, kind) {
@@ -41,11 +45,11 @@ function draw(root, context) {
 
   async function looked(from) {
     const lines = await data.looked(scene, layer, from, false);
-    return gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+    return shared(pick, scene, lines, groups);
   }
 
   async function followed(from) {
-    const whole = await data.rollout(scene, scene.layers.indexOf(layer));
+    const whole = await data.rollout(scene, scene.layers.indexOf(last));
     return Float64Array.from(groups, (_, t) => from.reduce((sum, s) => sum + whole[s * groups.length + t] / from.length, 0));
   }
 
@@ -59,14 +63,16 @@ function draw(root, context) {
     const [red, green, blue] = hue();
     const image = pen.createImageData(columns, rows);
     const most = Math.max(...shares.slice(before), 1e-9);
-    for (let i = 0; i < rows * columns; i++) image.data.set([red, green, blue, 255 * Math.sqrt(shares[before + i] / most)], 4 * i);
+    for (let i = 0; i < rows * columns; i++) image.data.set([red, green, blue, 255 * state.shade(shares[before + i] / most)], 4 * i);
     pen.putImageData(image, 0, 0);
     const best = largest(shares, shares.length).filter((t) => t >= before).slice(0, 3);
     const aside = shares.slice(0, before).reduce((sum, one) => sum + one, 0);
+    const unsummed = pick.max && !state.now.rollout;
+    if (parking) parking.hidden = unsummed;
     parked.style.width = percent(aside, 2).replace(" ", "");
     const who = from.length > 1 ? `the mean of ${from.length}, ${from.map(name).join("; ")},` : name(from[0]);
-    caption.textContent = `${state.now.rollout ? "Attention rollout up to " : ""}${context.spokenLayer(layer)}: ${who} ${state.now.rollout ? "comes from" : "looks at"} ${best
-      .map((t) => `(${place.texts[t]}) ${percent(shares[t], 1)}`).join(", ")}${before ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
+    caption.textContent = `${state.now.rollout ? `Attention rollout up to ${context.spokenLayer(last)}` : context.place}: ${who} ${state.now.rollout ? "comes from" : "looks at"} ${best
+      .map((t) => `(${place.texts[t]}) ${percent(shares[t], 1)}`).join(", ")}${before && !unsummed ? `; ${percent(aside)} at what is no place` : ""}.`; // prettier-ignore
     canvas.setAttribute("aria-label", caption.textContent);
   }
   let coming = null;
@@ -98,7 +104,10 @@ function draw(root, context) {
       over = null;
       show(pins);
     });
-    board.addEventListener("click", (event) => pin(number(event)));
+    board.addEventListener("click", (event) => {
+      cursors.set(scene, number(event));
+      pin(number(event));
+    });
     Object.assign(board, { tabIndex: 0 });
     board.setAttribute("role", "application");
     board.setAttribute("aria-label", "The places of the picture: arrows go from one to the next, Enter pins it or lets it go");
@@ -111,6 +120,7 @@ function draw(root, context) {
       const [row, column] = [Math.floor((cursor - before) / columns) + step[0], ((cursor - before) % columns) + step[1]];
       if (row < 0 || column < 0 || row >= rows || column >= columns) return;
       cursor = before + row * columns + column;
+      cursors.set(scene, cursor);
       show([cursor]);
     });
   }
@@ -124,7 +134,7 @@ function draw(root, context) {
     ready: () => coming,
     nodes: () => [board, caption],
     table: () => [["place", "share"], ...place.texts.map((text, t) => [text, painted.shares[t]])],
-    python: () => (state.now.rollout ? python.rollout(context, painted.from) : python.tokens(context, painted.from)),
+    python: () => (state.now.rollout ? python.rollout({ ...context, layer: last }, painted.from) : python.tokens(context, painted.from)),
   });
   root.replaceChildren(el("div", { class: "chips" }, ...choices, el("label", { class: "slide" }, "colour ", shading), toggle("smooth", state.now.smooth, (smooth) => state.set({ smooth })),
       toggle("attention rollout", state.now.rollout, (rollout) => state.set({ rollout }), { title: ROLLOUT })),
@@ -136,7 +146,7 @@ function draw(root, context) {
 export const picture = {
   name: "picture",
   title: "Picture",
-  tools: ["heads"],
+  tools: ["heads", "scale"],
   note: "A place is called (row, column), from the top left. Squares are the model's own; smooth mixes neighbours, which the model never did. Point at one to see what it looks at; click to hold it, and others to see their mean.",
   shows: (layer, scene) => scene.sides.some((side) => side.grid !== null && side.name === layer.columns),
   fits: (scene) => scene.sides.some((side) => side.grid !== null),

@@ -4,7 +4,8 @@ import { copies, unscrolled } from "./copy.js";
 import { alike } from "./data.js";
 import { colour, drawn, el, fixed, percent, shown, sized } from "./dom.js";
 import * as python from "./python.js";
-import { gathered, largest } from "./words.js";
+import { shared, sharedAt } from "./pick.js";
+import { largest } from "./words.js";
 
 const [WAVE, BARS, ROW, AXIS, HEAD] = [84, 64, 11, 16, 44]; // heights in pixels; what a .wav file begins with, in bytes
 const TICK = 60; // pixels between two times of the axis, at the least
@@ -42,7 +43,7 @@ function peaks(wave, width) {
 }
 
 function draw(root, context) {
-  const { scene, layer, heads, state, data, say, spokenLayer } = context;
+  const { scene, layer, pick, state, data, say } = context;
   const { step, letters, said } = scene.sound;
   const count = scene.sides[0].texts.length;
   const groups = scene.sides[0].texts.map((text, t) => ({ text, members: [t] }));
@@ -120,7 +121,7 @@ function draw(root, context) {
     found.forEach((row, r) => {
       const top = Math.max(...row, 1e-9);
       row.forEach((share, t) => {
-        inner.globalAlpha = Math.sqrt(share / top);
+        inner.globalAlpha = state.shade(share / top);
         inner.fillRect(t, found.length - 1 - r, 1, 1);
       });
     });
@@ -130,7 +131,7 @@ function draw(root, context) {
     wider.imageSmoothingEnabled = false;
     wider.drawImage(small, 0, 0, width, high);
     wider.strokeStyle = tint;
-    wider.strokeRect(0.5, ROW * (found.length - 1 - layers.indexOf(layer)) + 0.5, width - 1, ROW - 1);
+    for (const one of pick.layers) wider.strokeRect(0.5, ROW * (found.length - 1 - layers.indexOf(one)) + 0.5, width - 1, ROW - 1);
   }
 
   async function paint(frame) {
@@ -142,13 +143,13 @@ function draw(root, context) {
     track.setAttribute("aria-valuetext", called(frame));
     const lines = await data.looked(scene, layer, [frame], false);
     if (wanted !== frame || !track.isConnected) return; // the pointer has gone on
-    const found = layers.map((one, r) => gathered(lines[r], { all: one.shape[0], chosen: heads.every((h) => h < one.shape[0]) ? heads : [...Array(one.shape[0]).keys()] }, groups, false));
-    const shares = found[layers.indexOf(layer)];
+    const found = layers.map((one, r) => sharedAt(pick, one, lines[r], groups));
+    const shares = shared(pick, scene, lines, groups);
     painted = { frame, shares, found };
     paintShares(painted);
     const best = largest(shares, 3);
     const near = shares.slice(Math.max(frame - NEAR, 0), frame + NEAR + 1).reduce((sum, one) => sum + one, 0);
-    caption.textContent = `${spokenLayer(layer)}, ${context.which}: the frame at ${called(frame)} looks at ${best.map((t) => `${called(t)} ${percent(shares[t], 1)}`).join(", ")}; ${percent(near)} lies within ${(NEAR * step).toFixed(1)} s of it.`;
+    caption.textContent = `${context.place}: the frame at ${called(frame)} looks at ${best.map((t) => `${called(t)} ${percent(shares[t], 1)}`).join(", ")}${pick.max ? "" : `; ${percent(near)} lies within ${(NEAR * step).toFixed(1)} s of it`}.`;
   }
   let coming = null;
   const show = (frame) => (coming = paint(frame)).catch((error) => say(error.message, true));
@@ -226,7 +227,7 @@ function draw(root, context) {
 export const sound = {
   name: "sound",
   title: "Sound",
-  tools: ["heads"],
+  tools: ["heads", "scale"],
   note: "Each frame is some 25 ms of the wave; its letter is the likeliest one there, before any search. Point at a frame to see what it looks at; click to hold it; the space bar plays.",
   fits: (scene) => scene.sound !== null,
   draw,

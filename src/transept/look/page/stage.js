@@ -2,13 +2,13 @@
 
 import { cutter, firstWord } from "./cuts.js";
 import { copies } from "./copy.js";
-import { alike } from "./data.js";
 import { drawn, el, percent, shown, toggle, wide } from "./dom.js";
 import { walk } from "./focus.js";
 import { every, pace } from "./pace.js";
 import * as python from "./python.js";
 import { tree } from "./tree.js";
-import { gathered, largest } from "./words.js";
+import { shared } from "./pick.js";
+import { largest } from "./words.js";
 
 const RIBBONS = 4;
 const CUTS = 5;
@@ -51,7 +51,7 @@ function origin(scenes, scene) {
 }
 
 function draw(root, context) {
-  const { scene, layer, heads, state, sides, open, data, say } = context;
+  const { scene, layer, pick, state, sides, open, data, say } = context;
   const written = scene.sides.find(({ name }) => name === "target") ?? scene.sides[0];
   const read = sides.columns;
   const skipped = written.texts.length - scene.target.length; // rows before the first token of its own
@@ -104,9 +104,9 @@ function draw(root, context) {
     }
     const lines = await data.looked(scene, layer, [t], true);
     if (asked !== t || !board.isConnected) return; // the pointer has gone on
-    const all = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, [...Array(layer.shape[1]).keys()].map((s) => ({ members: [s] })), true);
+    const all = shared(pick, scene, lines, [...Array(layer.shape[1]).keys()].map((s) => ({ members: [s] })), true);
     const found = scene.target.map((_, at) => (row(at) >= 0 ? all[row(at)] : 0));
-    found.forEach((share, at) => to[at].style.setProperty("--share", (0.85 * Math.sqrt(share)).toFixed(3)));
+    found.forEach((share, at) => to[at].style.setProperty("--share", (0.85 * state.shade(share)).toFixed(3)));
     ribbons(largest(found, RIBBONS).map((at) => [to[at], from[t], found[at]]));
     tell(found, (at) => written.texts[skipped + at], `${shown(read.texts[t])} is looked at by`);
   }
@@ -117,7 +117,7 @@ function draw(root, context) {
     asked = `${at}`;
     const lines = await data.looked(scene, layer, [row(at)], false);
     if (asked !== `${at}` || !board.isConnected) return; // the pointer has gone on
-    const found = gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false);
+    const found = shared(pick, scene, lines, groups);
     ribbons(largest(found, RIBBONS).map((t) => [to[at], from[t], found[t]]));
     tell(found, (t) => read.texts[t], `${shown(written.texts[skipped + at])}, when it was written, looked at`);
   }
@@ -138,10 +138,10 @@ function draw(root, context) {
   async function look() {
     const lines = await data.looked(scene, layer, [row(step)], false);
     if (!board.isConnected) return; // another step was taken
-    shares = [...gathered(lines[alike(scene, layer).indexOf(layer)], { all: layer.shape[0], chosen: heads }, groups, false)];
+    shares = [...shared(pick, scene, lines, groups)];
     from.forEach((token, t) => {
       token.title = percent(shares[t], 1);
-      token.style.setProperty("--share", (0.85 * Math.sqrt(shares[t])).toFixed(3));
+      token.style.setProperty("--share", (0.85 * state.shade(shares[t])).toFixed(3));
     });
     if (asked === null) {
       ribbons();
@@ -194,7 +194,7 @@ function draw(root, context) {
 export const stage = {
   name: "stage",
   title: "Stage",
-  tools: ["heads"],
+  tools: ["heads", "scale"],
   note: "Each token with what the layer looked at when it was written. Another token may be forced: the model goes on from there.",
   shows: (layer, scene) => layer.rows === scene.layers.at(-1).rows, // what a written token looked at
   fits: (scene) => scene.choices.length > 0 && scene.target.length > 0,

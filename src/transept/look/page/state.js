@@ -1,8 +1,15 @@
 // What is looked at now. It lives in the address, so that a link shows the same. Where it names no layer, the scene tells
 // which one, and which head, to look at first.
 
+// How strong the colour of a share is. The logarithm begins at a ten-thousandth.
+export const SCALES = {
+  linear: ["linear", (share) => share],
+  root: ["square root", Math.sqrt],
+  log: ["logarithm", (share) => Math.max(0, 1 + Math.log10(share) / 4)],
+};
+
 const FIRST = {
-  view: "words", scene: 0, layer: null, head: null, several: null, pin: null, pieces: false, backward: false, parked: false, speed: 1,
+  view: "words", scene: 0, layer: null, layers: null, head: null, several: null, max: false, scale: "root", pin: null, pieces: false, backward: false, parked: false, speed: 1,
   other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, top: 100, order: "", label: "", rollout: false, step: null, output: null, against: null, way: false,
   method: "leave-one-out",
 };
@@ -38,6 +45,12 @@ export class State {
 
   heard(hear) {
     this.#heard.push(hear);
+  }
+
+  // The strength of the colour of a share, 0 to 1, on the scale that is chosen.
+  shade(share) {
+    const { scale } = this.now;
+    return SCALES[Object.hasOwn(SCALES, scale) ? scale : FIRST.scale][1](Math.min(share, 1));
   }
 
   set(change) {

@@ -26,7 +26,7 @@ function bar(text, value, most, parks) {
 }
 
 // The places of a picture, blue where they speak for the answer.
-function places(side, numbers, scene, least) {
+function places(side, numbers, scene, least, state) {
   const [rows, columns] = side.grid;
   const before = side.texts.length - rows * columns;
   const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img", "aria-label": "The picture's places: blue speak for the answer, orange against it" });
@@ -36,7 +36,7 @@ function places(side, numbers, scene, least) {
   const image = pen.createImageData(columns, rows);
   for (let i = 0; i < rows * columns; i++) {
     const value = numbers[before + i];
-    image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * Math.sqrt(Math.abs(value) / most)], 4 * i);
+    image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * state.shade(Math.abs(value) / most)], 4 * i);
   }
   pen.putImageData(image, 0, 0);
   const photo = scene.picture ? [el("img", { src: scene.picture, alt: scene.title })] : [];
@@ -134,7 +134,7 @@ function draw(root, context) {
     const titles = { source: "What was read", given: "What stood before", text: "What was read", picture: "What was seen" };
     bars.replaceChildren(...shares.flatMap(({ side, words, numbers }) => [
       el("h2", {}, titles[side.name] ?? side.name),
-      side.grid ? places(side, numbers, scene, FULL[found.unit] / numbers.length) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
+      side.grid ? places(side, numbers, scene, FULL[found.unit] / numbers.length, state) : el("ol", { class: "signs" }, ...words.map(({ text, value, parks }) => bar(text, value, most, parks))),
     ]));
     const copied = copies(context, "what it hangs on", {
       nodes: () => [result, ...[...bars.children].filter((one) => one !== copied)],

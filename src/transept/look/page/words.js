@@ -20,14 +20,19 @@ export function groups(side, pieces) {
   return found;
 }
 
-// Numbers of heads by tokens as numbers of groups, the mean over some heads: of what is looked at the sum over the pieces,
-// of what looks the mean.
-export function gathered(line, heads, found, looking) {
-  const many = line.length / heads.all;
+// Numbers of heads by tokens as numbers of groups, the mean over some heads or the largest of them: of what is looked at
+// the sum over the pieces, of what looks the mean.
+export function gathered(line, { all, chosen, max = false }, found, looking) {
+  const many = line.length / all;
   return Float64Array.from(found, ({ members }) => {
-    let sum = 0;
-    for (const h of heads.chosen) for (const i of members) sum += line[h * many + i];
-    return sum / (heads.chosen.length * (looking ? members.length : 1));
+    let [sum, most] = [0, 0];
+    for (const h of chosen) {
+      let own = 0;
+      for (const i of members) own += line[h * many + i];
+      sum += own;
+      most = Math.max(most, own);
+    }
+    return (max ? most : sum / chosen.length) / (looking ? members.length : 1);
   });
 }
 
