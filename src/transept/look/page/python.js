@@ -1,6 +1,7 @@
 // Programs that make the numbers of a figure anew, by the public functions of the library.
 
 import { alike } from "./data.js";
+import { one as single } from "./pick.js";
 
 // A text as Python reads it. What cannot be seen, or turns the line around, is spelled out.
 export function literal(text) {
@@ -66,35 +67,58 @@ const whole = (layer) => {
 const picked = (name, { head, several }) => (head !== null ? `${name} = ${name}[${head}]  # head ${head + 1}`
   : several ? `${name} = ${name}[${list(several)}].mean(0)  # the mean of heads ${several.map((one) => one + 1).join(", ")}` : `${name} = ${name}.mean(0)  # the mean of all heads`); // prettier-ignore
 
+const MEAN = "shares = torch.stack(found).mean(0)  # the mean of the layers";
+
+// Of several layers, or of the largest share of several heads: `each` is what a layer gives, (heads, words). Lines that leave
+// `shares` without heads and layers.
+const joined = ({ pick }, each) => ["found = []", `for name, rows in [${pick.layers.map((layer) => `(${literal(layer.name)}, ${each.rows(layer)})`).join(", ")}]:`,
+  ...each.lines.map((line) => `    ${line}`), `    found.append(shares${heads(pick)})`, MEAN]; // prettier-ignore
+
+const heads = ({ head, several, max }) => (head !== null ? `[${head}]` : `${several ? `[${list(several)}]` : ""}.${max ? "amax" : "mean"}(0)`);
+const all = (layer) => `range(${layer.begins}, ${layer.begins + layer.shape[1]})`;
+const torch = (pick) => (single(pick) ? [] : ["import torch"]);
+const named = (layers) => [...new Map(layers.map((layer) => [layer.name, layer])).values()];
+
+// The shares of words that are looked at by one, or, backward, of those that look at it: `made` are lines that leave `shares`,
+// `each` the share of a `word`, and `loop` goes through them.
+function told(context, asking, backward = false) {
+  const { layer, pick } = context;
+  if (single(pick)) {
+    const shares = backward ? `${whole(layer)}[:, :, ${list(asking.members)}].sum(2)  # (heads, what looks)`
+      : `kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`; // prettier-ignore
+    return { made: [`shares = ${shares}`, picked("shares", context)], loop: "word in words", each: `shares[list(word.tokens)].${backward ? "mean" : "sum"}()` };
+  }
+  const lines = [`shares = kept.rows(name, rows)[0]${backward ? `[:, :, ${list(asking.members)}].sum(2)` : ".mean(1)"}  # (heads, tokens)`,
+    `shares = torch.stack([shares[:, list(word.tokens)].${backward ? "mean" : "sum"}(1) for word in words], 1)`]; // prettier-ignore
+  const made = joined(context, { rows: backward ? all : (one) => places(one, asking.members), lines });
+  return { made, loop: "word, share in zip(words, shares, strict=True)", each: "share" };
+}
+
 // What one word looks at, or what looks at it: a line for each word.
 export function row(context, asking, asked, backward) {
-  const { layer } = context;
-  const made = backward
-    ? [`shares = ${whole(layer)}[:, :, ${list(asking.members)}].sum(2)  # (heads, what looks)`, picked("shares", context),
-        "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].mean():.6f}", sep="\\t")']
-    : [...shared(context, asking),
-        "for word in words:", '    print(word.text, f"{shares[list(word.tokens)].sum():.6f}", sep="\\t")']; // prettier-ignore
-  return [...opening(context, ["from transept.inspect.words import Word"]), ...words("words", asked), ...recorded([layer]), ...made, ""].join("\n");
+  const { pick } = context;
+  const { made, loop, each } = told(context, asking, backward);
+  return [...opening(context, [...torch(pick), "from transept.inspect.words import Word"]), ...words("words", asked), ...recorded(named(pick.layers)), ...made,
+    `for ${loop}:`, `    print(word.text, f"{${each}:.6f}", sep="\\t")`, ""].join("\n"); // prettier-ignore
 }
 
 // What a word of `one` and a word of `other` look at, and the difference: a line for each pair of words that stand for each
 // other. They are {context, asking, asked}: another context has another scene, or another head.
 export function compared(one, other, pairs) {
-  const side = ({ context, asking, asked }, name) => [...words("words", asked), ...recorded([context.layer]), ...shared(context, asking),
-    `${name} = [(word.text, float(shares[list(word.tokens)].sum())) for word in words]`]; // prettier-ignore
+  const side = ({ context, asking, asked }, name) => {
+    const { made, loop, each } = told(context, asking);
+    return [...words("words", asked), ...recorded(named(context.pick.layers)), ...made, `${name} = [(word.text, float(${each})) for ${loop}]`];
+  };
   const [a, b] = [one.context, other.context];
   const again = b.scene === a.scene ? [] : [...(b.scene.of === a.scene.of ? [] : [loaded(b, b.scene)]), explained(b.scene)];
   const number = (at) => (at === null ? "None" : at);
-  return [...imported(a, [a.scene, b.scene], ["from transept.inspect.words import Word"]), loaded(a, a.scene), explained(a.scene), ...side(one, "a"), "",
+  return [...imported(a, [a.scene, b.scene], [...new Set([a, b].flatMap(({ pick }) => torch(pick))), "from transept.inspect.words import Word"]), loaded(a, a.scene), explained(a.scene), ...side(one, "a"), "",
     ...again, ...side(other, "b"), "",
     `pairs = [${pairs.map((pair) => `(${number(pair.a)}, ${number(pair.b)})`).join(", ")}]  # words that stand for each other; None: there is none`,
     "for i, j in pairs:", "    (word, one), (other, two) = (None, None) if i is None else a[i], (None, None) if j is None else b[j]",
     '    shown = ["" if share is None else f"{share:.6f}" for share in (one, two)]',
     '    print(other if word is None else word, *shown, f"{(one or 0) - (two or 0):.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
 }
-
-// The shares of the heads that are shown, of a layer that was recorded: `shares`.
-const shared = (context, asking, { layer } = context) => [`shares = kept.rows(${literal(layer.name)}, ${places(layer, asking.members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", context)];
 
 // How near the vectors of two words are, layer by layer.
 export function drift(one, other, trunk) {
@@ -111,9 +135,10 @@ const reeled = ({ told }, updates, imports, body) => [...OPENED, MOMENTS, ...imp
 // What a word looks at, a line for each checkpoint.
 export function filmed(context, updates, asking, asked) {
   const [first, ...rest] = words("words", asked);
-  const line = 'print(update, *(f"{shares[list(word.tokens)].sum():.6f}" for word in words), sep="\\t")';
-  return reeled(context, updates, ["from transept.inspect.record import record", "from transept.inspect.words import Word", "", first, ...rest],
-    [explained(context.scene), ...recorded([context.layer]).map((one) => one.replace("transept.record", "record")), ...shared(context, asking), line]); // prettier-ignore
+  const { made, loop, each } = told(context, asking);
+  const line = `print(update, *(f"{${each}:.6f}" for ${loop}), sep="\\t")`;
+  return reeled(context, updates, [...torch(context.pick), "from transept.inspect.record import record", "from transept.inspect.words import Word", "", first, ...rest],
+    [explained(context.scene), ...recorded(named(context.pick.layers)).map((one) => one.replace("transept.record", "record")), ...made, line]); // prettier-ignore
 }
 
 // What each head of a layer is worth, and how probable what was written is, a line for each checkpoint.
@@ -126,11 +151,12 @@ export function rising(context, updates, index, likely) {
 
 // What some tokens look at on average, a line for each token of a picture or a sound.
 export function tokens(context, members) {
-  const { layer, sides } = context;
+  const { layer, pick, sides } = context;
   const side = context.scene.sides.length > 1 && sides.columns !== context.scene.sides[0] ? "target" : "source";
-  return [...opening(context), ...recorded([layer]),
-    `shares = kept.rows(${literal(layer.name)}, ${places(layer, members)})[0].mean(1)  # (heads, what is looked at)`, picked("shares", context),
-    `for name, share in zip(example.${side}.tokens, shares, strict=True):`, '    print(name, f"{share:.6f}", sep="\t")', ""].join("\n"); // prettier-ignore
+  const made = single(pick) ? told(context, { members }).made
+    : joined(context, { rows: (one) => places(one, members), lines: ["shares = kept.rows(name, rows)[0].mean(1)  # (heads, what is looked at)"] }); // prettier-ignore
+  return [...opening(context, torch(pick)), ...recorded(named(pick.layers)), ...made,
+    `for name, share in zip(example.${side}.tokens, shares, strict=True):`, '    print(name, f"{share:.6f}", sep="\\t")', ""].join("\n"); // prettier-ignore
 }
 
 // The same of attention rollout up to a layer.
@@ -146,29 +172,28 @@ export function rollout(context, members) {
 
 // The same in every layer of its kind: a line for each layer.
 export function depth(context, asking, asked, backward) {
-  const { scene, layer, head, several } = context;
-  const layers = alike(scene, layer);
+  const { scene, head, several, pick } = context;
+  const layers = alike(scene, context.layer);
   const names = layers.map((one) => {
-    const some = several?.every((h) => h < one.shape[0]);
-    const heads = head !== null && head < one.shape[0] ? "" : `${some ? `[${list(several)}]` : ""}.mean(0, keepdim=True)`;
-    const at = heads ? 0 : head;
+    const known = pick.heads.every((h) => h < one.shape[0]);
+    const some = !known ? "" : head !== null ? `[${list([head])}]` : several ? `[${list(several)}]` : "";
     const maps = backward ? `${whole(one)}[:, :, ${list(asking.members)}].sum(2)` : `kept.rows(${literal(one.name)}, ${places(one, asking.members)})[0].mean(1)`;
-    return `    (${one.number}, ${maps}${heads}[${at}]),`;
+    return `    (${one.number}, ${maps}${some}),`;
   });
-  const made = backward ? "mean" : "sum";
   return [...opening(context, ["from transept.inspect.words import Word"]), ...words("words", asked), ...recorded(layers), "layers = [", ...names, "]",
-    "for number, shares in layers:",
-    `    print(number, *(f"{shares[list(word.tokens)].${made}():.6f}" for word in words), sep="\\t")`, ""].join("\n"); // prettier-ignore
+    "for number, shares in layers:  # (heads, tokens)",
+    `    print(number, *(f"{shares[:, list(word.tokens)].${backward ? "mean" : "sum"}(1).${pick.max ? "amax" : "mean"}():.6f}" for word in words), sep="\\t")`, ""].join("\n"); // prettier-ignore
 }
 
 // A map of words; less another one where there is one.
 export function map(context, rows, columns, other = null) {
-  const { layer } = context;
-  const layers = other ? [layer, other.layer] : [layer];
-  const less = other ? [`other = merge(${whole(other.layer)}, rows, columns)  # of ${literal(other.layer.name)}`, picked("other", other), "shares = shares - other"] : [];
-  return [...opening(context, [WORDS]), ...words("rows", rows), ...words("columns", columns), ...recorded(new Set(layers.map(({ name }) => name)).size > 1 ? layers : [layer]),
-    `shares = merge(${whole(layer)}, rows, columns)  # (heads, rows, columns)`, picked("shares", context), ...less,
-    "for word, line in zip(rows, shares, strict=True):", '    print(word.text, *(f"{share:.6f}" for share in line), sep="\\t")', ""].join("\n"); // prettier-ignore
+  const picks = other ? [context.pick, other.pick] : [context.pick];
+  const layers = named(picks.flatMap(({ layers }) => layers));
+  const made = (one) => (single(one.pick) ? [`shares = merge(${whole(one.layer)}, words, columns)  # (heads, rows, columns)`, picked("shares", one)]
+    : joined(one, { rows: all, lines: ["shares = merge(kept.rows(name, rows)[0], words, columns)  # (heads, rows, columns)"] })); // prettier-ignore
+  const less = other ? ["own = shares", ...made(other), "shares = own - shares"] : [];
+  return [...opening(context, [...new Set(picks.flatMap(torch)), WORDS]), ...words("words", rows), ...words("columns", columns), ...recorded(layers),
+    ...made(context), ...less, "for word, line in zip(words, shares, strict=True):", '    print(word.text, *(f"{share:.6f}" for share in line), sep="\\t")', ""].join("\n"); // prettier-ignore
 }
 
 // How spread every head is, over words or, of long texts, over tokens.

@@ -1,0 +1,184 @@
+"""Layers and heads that are shown as one, and the scales of colour, in a real browser: the numbers are Python's."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transept.inspect.words import merge
+from transept.look.stage import Stage
+from unit.look.browsed import Shown, until
+from unit.look.staged import TEXT, filler, listener, seer, sounded, translator
+from unit.look.test_compare_page import SERVED, Opened, cells, rows
+
+Page = Any
+
+
+def joined(
+    stage: Stage, number: int, layers: list[int], heads: list[int] | None, largest: bool
+) -> np.ndarray[Any, Any]:
+    """The map of words: of some heads the mean or the largest, of some layers the mean."""
+    read, scene = stage._found(number)
+    sides = {side.name: side.grouped() for side in read.sides}
+    found = []
+    for at in layers:
+        own = merge(scene.layers[at].map(), sides[scene.layers[at].rows], sides[scene.layers[at].columns]).numpy()
+        some = own if heads is None else own[heads]
+        found.append(some.max(0) if largest else some.mean(0))
+    return np.mean(found, 0)
+
+
+def titles(page: Page) -> list[float]:
+    """What each word is looked at, in per cent."""
+    all_ = page.locator(".asked .token, .asking:only-of-type .token").evaluate_all("all => all.map((one) => one.title)")
+    return [float(title.split(" ")[0]) for title in all_]
+
+
+@SERVED
+def test_all_layers_are_one_and_heads_have_a_largest(page: Page, tmp_path: Path, served: bool) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open("played cats sat on the mat")
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#layer=1&pin=1")
+        page.locator("#where", has_text="encoder layer 2, mean of all heads").wait_for()
+        slider = page.get_by_label("Layer", exact=True)
+        assert page.locator("#depth-told").inner_text() == "2 of 2"
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.locator("#where", has_text="mean of all 2 encoder layers, mean of all heads").wait_for()
+        page.locator(".caption", has_text="mean of all 2 encoder layers, mean of all heads: played looks at").wait_for()
+        assert page.evaluate("document.activeElement.id") == "depth-at", "the slider is the same"
+        assert page.locator("#depth-told").inner_text() == "all layers"
+        assert "layers=all" in page.url
+        assert page.locator("#rail [aria-pressed=true]").count() == 2
+        np.testing.assert_allclose(
+            titles(page), 100 * joined(stage, number, [0, 1], None, False)[1], rtol=0, atol=0.051
+        )
+        page.get_by_role("button", name="the largest of all heads").click()
+        page.locator(".caption", has_text="largest of all heads: played looks at").wait_for()
+        assert "a row adds up to more than 1" in page.locator("#where").inner_text()
+        assert "parked" not in page.locator(".caption").inner_text(), "what adds up to more than 1 has no parts"
+        assert page.locator(".parking").is_hidden()
+        most = joined(stage, number, [0, 1], None, True)
+        np.testing.assert_allclose(titles(page), 100 * most[1], rtol=0, atol=0.051)
+        assert most[1].sum() > 1.05
+        page.get_by_role("tab", name="Matrix").click()
+        page.locator("canvas.matrix[aria-label^='mean of all 2 encoder layers, largest of all heads']").wait_for()
+        np.testing.assert_allclose(cells(page), 100 * most.ravel(), rtol=0, atol=0.06)
+        page.get_by_role("button", name="head 2", exact=True).click()
+        page.locator("#where", has_text="mean of all 2 encoder layers, head 2").wait_for()
+        np.testing.assert_allclose(
+            cells(page), 100 * joined(stage, number, [0, 1], [1], False).ravel(), rtol=0, atol=0.06
+        )
+        page.get_by_role("button", name="head 4", exact=True).click(modifiers=["Shift"])
+        page.locator("#where", has_text="largest of heads 2, 4").wait_for()
+        np.testing.assert_allclose(
+            cells(page), 100 * joined(stage, number, [0, 1], [1, 3], True).ravel(), rtol=0, atol=0.06
+        )
+        page.get_by_role("button", name="the mean of these heads").click()
+        page.locator("#where", has_text="mean of heads 2, 4").wait_for()
+        np.testing.assert_allclose(
+            cells(page), 100 * joined(stage, number, [0, 1], [1, 3], False).ravel(), rtol=0, atol=0.06
+        )
+        slider.focus()
+        page.keyboard.press("Home")
+        page.locator("#where", has_text="encoder layer 1, mean of heads 2, 4").wait_for()
+        np.testing.assert_allclose(
+            cells(page), 100 * joined(stage, number, [0], [1, 3], False).ravel(), rtol=0, atol=0.06
+        )
+
+
+@SERVED
+def test_every_view_of_a_layer_shows_all_of_them(page: Page, tmp_path: Path, served: bool) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    told = stage.scene(number)
+    cross = [at for at, one in enumerate(told["layers"]) if one["role"] == "cross"]
+    place = f"mean of all {len(cross)} decoder layers → source"
+    weights = np.mean([stage.weights(number, at).max(0) for at in cross], 0)
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#view=stage&step=3&layer={cross[0]}&layers=all&max=true")
+        page.locator("#where", has_text=place).wait_for()
+        page.locator(".lines .line:nth-child(2) .token[title]").first.wait_for()
+        shown = page.locator(".lines .line:nth-child(2) .token").evaluate_all("all => all.map((one) => one.title)")
+        np.testing.assert_allclose([float(one.split(" ")[0]) for one in shown], 100 * weights[3], rtol=0, atol=0.051)
+        page.goto(f"{address}#view=compare&pieces=true&pin=2&layer={cross[0]}&layers=all&other=0:{cross[1]}.1")
+        page.locator(".between", has_text=f"{place}, mean of all heads").wait_for()
+        page.locator(".differences").first.wait_for()
+        own = np.mean([stage.weights(number, at).mean(0)[2] for at in cross], 0)
+        theirs = stage.weights(number, cross[1])[1, 2]
+        wanted = sorted(zip(100 * own, 100 * theirs, strict=True))
+        page.get_by_text("A looks more at").wait_for()
+        found = sorted((a, b) for _, (a, b, _) in rows(page))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.051)
+
+
+def test_pictures_and_sounds_show_all_layers(page: Page) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    with Shown(stage) as address:
+        page.goto(f"{address}#layers=all&max=true&pins=4")
+        page.locator(".caption", has_text="largest of all heads: the place at (1, 4) looks at").wait_for()
+        shares = np.mean([one.weights.max(0)[4] for one in stage._found(number)[1].layers], 0)
+        best = 1 + int(shares[1:].argmax())
+        name = f"({(best - 1) // 4 + 1}, {(best - 1) % 4 + 1}) {100 * shares[best]:.1f} %"
+        assert name in page.locator(".caption").inner_text()
+    stage = Stage(listener().loaded)
+    number = stage.open(str(sounded(0.6)))
+    with Shown(stage) as address:
+        page.goto(f"{address}#layers=all&head=1&pin=2")
+        page.locator(".caption", has_text="mean of all 2 encoder layers, head 2: the frame at 0.04 s").wait_for()
+        shares = np.mean([one.weights[1, 2] for one in stage._found(number)[1].layers], 0)
+        assert f"{100 * shares.max():.1f} %" in page.locator(".caption").inner_text()
+
+
+def test_a_link_is_cut_in_all_layers_that_are_shown(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    cross = [at for at, one in enumerate(stage.scene(number)["layers"]) if one["role"] == "cross"]
+    with Shown(stage) as address:
+        page.goto(f"{address}#pieces=true&layer={cross[0]}&layers=all&pin=3")
+        button = page.get_by_role("button", name="Cut this link").first
+        button.click()
+        key = int(np.mean([stage.weights(number, at).mean(0)[3] for at in cross], 0).argmax())
+        moved = stage.cut(number, {"layer": cross, "head": None, "queries": [3], "keys": [key]})
+        page.locator(".cutting .number").first.wait_for()
+        text = page.locator(".cutting p").inner_text()
+        assert f"in all heads of {len(cross)} layers" in text
+        assert f"{moved['before'][3]:.3f} → {moved['after'][3]:.3f}" in text
+        one = stage.cut(number, {"layer": cross[0], "head": None, "queries": [3], "keys": [key]})
+        assert one["after"] != moved["after"]
+
+
+SCALES = {
+    "linear": lambda p: p,
+    "root": np.sqrt,
+    "log": lambda p: np.maximum(0, 1 + np.log10(np.maximum(p, 1e-30)) / 4),
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_colours_have_three_scales_in_every_view(page: Page, scale: str) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open(TEXT)
+    shade = SCALES[scale]
+    with Shown(stage) as address:
+        page.goto(f"{address}#layer=1&head=0&pin=2&parked=true")
+        page.locator(".caption", has_text="cat looks at").wait_for()
+        page.get_by_label("Colour", exact=True).select_option(scale)
+        until(page, f"location.hash.includes('scale={scale}') === {str(scale != 'root').lower()}")
+        shares = stage.weights(number, 1)[0, 2]
+        wanted = np.round(34 * shade(shares / shares.max())) / 40
+        tints = "[...document.querySelectorAll('.token')].map((one) => Number(one.style.getPropertyValue('--share')))"
+        until(page, f"Math.max(...{tints}) > 0")
+        np.testing.assert_allclose(page.evaluate(tints), wanted, rtol=0, atol=0.026)
+        page.get_by_role("tab", name="Heads").click()
+        until(page, "document.querySelectorAll('.slot .bar[title]').length === 8")
+        assert page.get_by_label("Colour", exact=True).input_value() == scale
+        alpha = """one => [...one.getContext("2d").getImageData(0, 0, one.width, one.height).data]
+            .filter((_, i) => i % 4 === 3)"""
+        drawn = page.locator(".slot canvas").first.evaluate(alpha)
+        rounded = np.frombuffer(stage.packed(number, 0), np.uint8)[: len(drawn)] / 255  # as the page is given them
+        np.testing.assert_allclose(drawn, 255 * shade(rounded**2), rtol=0, atol=1.01)
