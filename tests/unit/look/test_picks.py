@@ -182,3 +182,61 @@ def test_colours_have_three_scales_in_every_view(page: Page, scale: str) -> None
         drawn = page.locator(".slot canvas").first.evaluate(alpha)
         rounded = np.frombuffer(stage.packed(number, 0), np.uint8)[: len(drawn)] / 255  # as the page is given them
         np.testing.assert_allclose(drawn, 255 * shade(rounded**2), rtol=0, atol=1.01)
+
+
+def dragged(page: Page, one: Any, other: Any) -> None:
+    """The pointer goes from the middle of one element to that of another, held down."""
+    (x, y), (x2, y2) = (
+        (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        for box in (one.bounding_box(), other.bounding_box())
+    )
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move((x + x2) / 2, (y + y2) / 2)
+    page.mouse.move(x2, y2)
+    page.mouse.up()
+
+
+@SERVED
+def test_heads_in_a_box_are_one(page: Page, tmp_path: Path, served: bool) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    told = stage.scene(number)
+    layers = [at for at, one in enumerate(told["layers"]) if one["role"] == "encoder"]
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#view=heads")
+        cells_ = page.locator(".atlas").first.locator(".cell")
+        cells_.first.wait_for()
+        assert cells_.count() == 4  # two layers of two heads
+        dragged(page, cells_.nth(0), cells_.nth(2))
+        page.get_by_text("Joined: mean of all 2 encoder layers, head 1.").wait_for()
+        pressed = "[...document.querySelectorAll('.cell')].map((one) => one.ariaPressed === 'true')"
+        assert page.evaluate(pressed)[:5] == [True, False, True, False, False]
+        assert "head=0" in page.url
+        drawn_as(page, joined(stage, number, layers, [0], False), 0.5 if served else 0.02)
+        dragged(page, cells_.nth(2), cells_.nth(3))
+        page.get_by_text("Joined").wait_for(state="detached")  # a layer with all of its heads is what it was
+        assert "layer=1" in page.url
+        dragged(page, cells_.nth(1), cells_.nth(2))
+        page.get_by_text("Joined: mean of all 2 encoder layers, mean of all heads.").wait_for()
+        drawn_as(page, joined(stage, number, layers, None, False), 0.5 if served else 0.02)
+        page.get_by_role("button", name="see them in Matrix").click()
+        np.testing.assert_allclose(
+            cells(page), 100 * joined(stage, number, layers, None, False).ravel(), rtol=0, atol=0.06
+        )
+        page.get_by_role("tab", name="Heads").click()
+        page.get_by_role("button", name="let them go").click()
+        page.get_by_text("Joined").wait_for(state="detached")
+        cells_.nth(1).click()  # what is no box goes to its words still
+        page.locator("#where", has_text="encoder layer 1, head 2").wait_for()
+        assert "view=words" not in page.url
+        assert page.get_by_role("tab", name="Words").get_attribute("aria-selected") == "true"
+
+
+def drawn_as(page: Page, shares: np.ndarray[Any, Any], off: float) -> None:
+    """The picture of what is joined has these shares."""
+    until(page, f"document.querySelector('.together canvas').width === {shares.shape[1]}")
+    alpha = """one => [...one.getContext("2d").getImageData(0, 0, one.width, one.height).data]
+        .filter((_, i) => i % 4 === 3)"""
+    found = page.locator(".together canvas").evaluate(alpha)
+    np.testing.assert_allclose(found, 255 * np.sqrt(shares.ravel()), rtol=0, atol=1 + off)

@@ -1,6 +1,8 @@
 // Head atlas: every head of every layer at once, to find the one that is worth a look.
 
+import { boxed } from "./box.js";
 import { colour, el, signed } from "./dom.js";
+import { mapOf } from "./pick.js";
 import { groups, map, merged } from "./words.js";
 import { measured } from "./cuts.js";
 import { copies } from "./copy.js";
@@ -87,14 +89,29 @@ function cell(context, layer, index, head) {
   const name = `${spokenLayer(layer)}, head ${head + 1}${label ? `: ${label}` : ""}`;
   const node = el("button", { type: "button", class: "cell", title: name, "aria-label": name,
     onpointerenter: () => point(true), onfocus: () => point(true), onpointerleave: () => point(false), onblur: () => point(false),
-    "aria-pressed": String(context.several !== null && context.layer === layer && context.several.includes(head)),
-    onclick: (event) => event.shiftKey ? context.choose(index, head, true) : state.set({ layer: index, head, several: null, view: context.scene.sides[0].step ? "sound" : context.scene.sides[0].grid ? "matrix" : "words" }) },
+    "aria-pressed": String(areJoined(context) && context.pick.layers.includes(layer) && context.pick.heads.includes(head)),
+    onclick: (event) => event.shiftKey ? context.choose(index, head, true) : state.set({ layer: index, layers: null, head, several: null, view: viewOf(context.scene) }) },
     el("b", { "aria-hidden": "true" }, `${SHORT[layer.role]} ${layer.number}.${head + 1}`), canvas, el("span", { class: "bar" }, bar), el("small", {}, label || String(head + 1))); // prettier-ignore
   const off = context.data.asks && context.scene.asked.length > 0
     ? el("button", { type: "button", class: "off", "aria-label": `Switch off ${spokenLayer(layer)}, head ${head + 1}`, title: "Switch this head off, and measure",
         onclick: () => context.switchOff(index, head, off) }, "switch off") // prettier-ignore
     : null;
   return Object.assign(found, { node: el("div", { class: "slot" }, node, off), button: node, off, index, canvas, bar, name });
+}
+
+const viewOf = ({ sides: [side] }) => (side.step ? "sound" : side.grid ? "matrix" : "words"); // what shows a head best
+const areJoined = ({ pick, several }) => pick.layers.length > 1 || several !== null;
+
+// What the heads that are chosen are together, which all views of a layer show.
+function together(context) {
+  const { scene, state, data, pick, rows, columns, place } = context;
+  const canvas = el("canvas", { class: "thumb", role: "img", "aria-label": place, style: { width: `${LARGE}px`, height: `${LARGE}px` } });
+  mapOf(data, scene, pick, rows, columns).then((shares) => painted(canvas, shares, rows.length, columns.length, state), (error) => context.say(error.message, true));
+  const to = (view, name) => el("button", { type: "button", onclick: () => state.set({ view }) }, name);
+  const view = viewOf(scene);
+  const chips = [...(view === "matrix" ? [] : [to(view, `see them in ${view === "sound" ? "Sound" : "Words"}`)]), to("matrix", "see them in Matrix"),
+    el("button", { type: "button", onclick: () => state.set({ layers: null, head: null, several: null }) }, "let them go")]; // prettier-ignore
+  return el("section", { class: "together", "aria-label": "The heads that are joined" }, canvas, el("div", {}, el("p", { "aria-live": "polite" }, `Joined: ${place}.`), el("div", { class: "chips" }, ...chips)));
 }
 
 function draw(root, given) {
@@ -127,6 +144,11 @@ function draw(root, given) {
     const named = others.slice(0, 4).map(({ name }) => name).join("; ");
     pointed.textContent = `${cell.name}; entropy ${cell.spread.toFixed(2)} of its most. ${others.length ? `${others.length} look alike: ${named}${others.length > 4 ? " …" : ""}.` : "None that was drawn looks alike."}`;
   };
+  const join = (found, heads) => {
+    const [first, ...others] = found.map(({ index }) => index);
+    const some = heads.length > 1 && heads.length < scene.layers[first].shape[0];
+    state.set({ layer: first, layers: others.length ? String([first, ...others]) : null, head: heads.length > 1 ? null : heads[0], several: some ? String(heads) : null, max: false });
+  };
   let filled = Promise.resolve();
   const rows = [];
   const seen = new IntersectionObserver((entries) => {
@@ -138,7 +160,8 @@ function draw(root, given) {
   const roles = [...new Set(scene.layers.map((layer) => layer.role))];
   const blocks = roles.map((role) => {
     const own = scene.layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.role === role);
-    return el("section", { class: "atlas" }, el("h2", {}, `${{ cross: "decoder → source" }[role] ?? role}, a row for each layer`),
+    const grid = [];
+    const block = el("section", { class: "atlas" }, el("h2", {}, `${{ cross: "decoder → source" }[role] ?? role}, a row for each layer`),
       el("div", { class: "row numbers", "aria-hidden": "true" }, el("b", {}), ...[...Array(Math.max(...own.map(([layer]) => layer.shape[0]))).keys()].map((head) => el("span", {}, head === 0 ? "head 1" : String(head + 1)))),
       ...own.map(([layer, index]) => {
         const cells = [...Array(layer.shape[0]).keys()].map((head) => cell(context, layer, index, head));
@@ -154,10 +177,13 @@ function draw(root, given) {
         };
         for (const one of cells) one.node.hidden = state.now.label !== "" && one.label !== state.now.label;
         all.push(...cells);
+        grid.push({ layer, index, cells });
         seen.observe(row);
         rows.push(row);
         return row;
       }));
+    if (!state.now.label) boxed(block, grid, join);
+    return block;
   });
   const sided = (layer) => (layer.small ? {} : {
     from: groups(scene.sides.find((side) => side.name === layer.rows), state.now.pieces),
@@ -214,7 +240,7 @@ function draw(root, given) {
   }
   const sorted = state.now.order && orders.some(([name]) => name === state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
   if (sorted) blocks.splice(0, blocks.length, el("section", { class: "atlas" }, sorted));
-  root.replaceChildren(chosen, ...(cuts ? [result] : []), pointed, ...blocks, copied, enlarged);
+  root.replaceChildren(chosen, ...(areJoined(given) ? [together(given)] : []), ...(cuts ? [result] : []), pointed, ...blocks, copied, enlarged);
   if (sorted) {
     seen.disconnect();
     arrange(sorted).catch((error) => given.say(error.message, true));
@@ -227,7 +253,7 @@ export const atlas = {
   name: "heads",
   title: "Heads",
   tools: ["pieces", "scale"],
-  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things. With Shift several heads of a layer are chosen, of which other views show the mean.",
+  note: "Rows are what looks, columns what is looked at. The bar is the entropy of a head: short where it looks at few things. Drag over heads, of one layer or of several, to join them: other views show their mean. A click with Shift, or Shift and Enter, takes one head more.",
   fits: () => true,
   draw,
 };
