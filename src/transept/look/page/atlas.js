@@ -105,7 +105,7 @@ const areJoined = ({ pick, several }) => pick.layers.length > 1 || several !== n
 // What the heads that are chosen are together, which all views of a layer show.
 function together(context) {
   const { scene, state, data, pick, rows, columns, place } = context;
-  const canvas = el("canvas", { class: "thumb", role: "img", "aria-label": place, style: { width: `${LARGE}px`, height: `${LARGE}px` } });
+  const canvas = el("canvas", { class: "thumb", role: "img", "aria-label": place, style: { width: `${LARGE / 2}px`, height: `${LARGE / 2}px` } });
   mapOf(data, scene, pick, rows, columns).then((shares) => painted(canvas, shares, rows.length, columns.length, state), (error) => context.say(error.message, true));
   const to = (view, name) => el("button", { type: "button", onclick: () => state.set({ view }) }, name);
   const view = viewOf(scene);
@@ -240,7 +240,7 @@ function draw(root, given) {
   }
   const sorted = state.now.order && orders.some(([name]) => name === state.now.order) ? el("div", { class: "sorted", role: "group", "aria-label": ORDERS[state.now.order] }) : null;
   if (sorted) blocks.splice(0, blocks.length, el("section", { class: "atlas" }, sorted));
-  root.replaceChildren(chosen, ...(areJoined(given) ? [together(given)] : []), ...(cuts ? [result] : []), pointed, ...blocks, copied, enlarged);
+  root.replaceChildren(chosen, ...(cuts ? [result] : []), pointed, ...blocks, ...(areJoined(given) ? [together(given)] : []), copied, enlarged);
   if (sorted) {
     seen.disconnect();
     arrange(sorted).catch((error) => given.say(error.message, true));
