@@ -1,5 +1,6 @@
 """Layers and heads that are shown as one, and the scales of colour, in a real browser: the numbers are Python's."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from transept.inspect.words import merge
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
-from unit.look.staged import TEXT, filler, listener, seer, sounded, translator
+from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
 from unit.look.test_compare_page import SERVED, Opened, cells, rows
 
 Page = Any
@@ -240,3 +241,83 @@ def drawn_as(page: Page, shares: np.ndarray[Any, Any], off: float) -> None:
         .filter((_, i) => i % 4 === 3)"""
     found = page.locator(".together canvas").evaluate(alpha)
     np.testing.assert_allclose(found, 255 * np.sqrt(shares.ravel()), rtol=0, atol=1 + off)
+
+
+ALPHA = (
+    """one => [...one.getContext("2d").getImageData(0, 0, one.width, one.height).data].filter((_, i) => i % 4 === 3)"""
+)
+
+
+@SERVED
+@pytest.mark.parametrize("model", [translator, writer], ids=["two stacks", "one stack"])
+def test_the_stage_has_the_whole_map_beside_it(
+    page: Page, tmp_path: Path, served: bool, model: Callable[[], Stage]
+) -> None:
+    stage = Stage(model().loaded)
+    number = stage.open("a small house" if model is translator else "the cat sat", most=8)
+    told = stage.scene(number)
+    layer = next(
+        at for at, one in enumerate(told["layers"]) if one["role"] == ("cross" if model is translator else "decoder")
+    )
+    first = 0 if model is translator else len(told["sides"][0]["texts"]) - 9  # a decoder alone writes one ahead
+    shares = stage.weights(number, layer)[1][first : first + 8]
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#view=stage&step=3&layer={layer}&head=1")
+        small = page.locator(".minimap")
+        small.wait_for()
+        until(page, f"({ALPHA})(document.querySelector('.minimap canvas')).some((one) => one > 0)")
+        assert small.locator("canvas").evaluate("one => [one.height, one.width]") == list(shares.shape)
+        found = np.reshape(small.locator("canvas").evaluate(ALPHA), shares.shape)
+        np.testing.assert_allclose(found, 255 * np.sqrt(shares), rtol=0, atol=1.1)
+        whole, mark = small.bounding_box(), small.locator("i").bounding_box()
+        assert (mark["y"] - whole["y"]) / whole["height"] == pytest.approx(3 / 8, abs=0.03)
+        small.click()
+        page.locator("canvas.matrix").wait_for()
+        assert f"head {2}" in page.locator("#where").inner_text()
+        page.get_by_role("button", name="pieces of words").click()
+        np.testing.assert_allclose(cells(page), 100 * stage.weights(number, layer)[1].ravel(), rtol=0, atol=0.06)
+
+
+def test_an_arc_is_cut_where_it_is_drawn(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    told = stage.scene(number)
+    layer = next(at for at, one in enumerate(told["layers"]) if one["role"] == "cross")
+    shares = stage.weights(number, layer)[0, 3]
+    with Shown(stage) as address:
+        page.goto(f"{address}#pieces=true&layer={layer}&head=0&parked=true")
+        page.locator(".caption", has_text="looks at").wait_for()
+        assert page.locator(".snips button").count() == 0, "no word is held"
+        page.goto(f"{address}#pieces=true&layer={layer}&head=0&pin=3&parked=true")
+        snips = page.locator(".snips button")
+        snips.first.wait_for()
+        assert snips.count() == page.locator("#view .arcs path").count() == min(5, int((shares >= 0.01).sum()))
+        order = np.argsort(-shares)
+        for nth in (0, 1):
+            snip = snips.nth(nth)
+            source = told["sides"][0]["texts"][order[nth]].strip()
+            assert str(snip.get_attribute("aria-label")).endswith(f"→ {source}")
+            near = """(one, nth) => {
+              const box = one.getBoundingClientRect();
+              const path = document.querySelectorAll("#view .arcs path")[nth];
+              const base = path.ownerSVGElement.getBoundingClientRect();
+              const [x, y] = [box.left + box.width / 2 - base.left, box.top + box.height / 2 - base.top];
+              const all = [...Array(201).keys()].map((i) => path.getPointAtLength((path.getTotalLength() * i) / 200));
+              return Math.min(...all.map((at) => Math.hypot(at.x - x, at.y - y)));
+            }"""
+            assert snip.evaluate(near, nth) < 1.5, "it stands on its arc"
+            snip.click()
+            moved = stage.cut(number, {"layer": layer, "head": 0, "queries": [3], "keys": [int(order[nth])]})
+            page.locator(".cutting p", has_text=f"{moved['before'][3]:.3f} → {moved['after'][3]:.3f}").wait_for()
+            assert f"→ {source} in head 1: " in page.locator(".cutting p").inner_text()
+        page.keyboard.press("Escape")
+        until(page, "document.querySelectorAll('.snips button').length === 0")
+
+
+def test_what_cannot_be_cut_has_no_button_on_its_arcs(page: Page, tmp_path: Path) -> None:
+    for stage, served in ((Stage(translator().loaded), False), (Stage(filler().loaded), True)):
+        stage.open(TEXT)
+        with Opened(stage, served, tmp_path) as address:
+            page.goto(f"{address}#pin=2")
+            page.locator("#view .arcs path").first.wait_for(state="attached")
+            assert page.locator(".snips button").count() == 0

@@ -58,20 +58,22 @@ export async function measured(context, what, rows, node, name) {
   }
 }
 
-// Buttons that cut the links from a word to those that it looks at most, and what that changes.
-// links: {text, share, queries, keys}, tokens of the rows and the columns.
+// Buttons that cut the links from a word to those that it looks at most, and what that changes: `nodes`; `cut` does it for
+// any link. links: {text, share, queries, keys}, tokens of the rows and the columns. Where nothing can be cut there are none.
 export function cutter(context, from, links, backward) {
   const { scene, layer, pick, head, several, data } = context;
-  if (!data.asks || !scene.asked.length || !links.length) return [];
+  if (!data.asks || !scene.asked.length || !links.length) return { nodes: [], cut: null };
   const result = el("p", { "aria-live": "polite" });
   const layers = pick.layers.map((one) => scene.layers.indexOf(one));
   const where = (head !== null ? `in head ${head + 1}` : several ? `in heads ${several.map((one) => one + 1).join(", ")}` : "in all heads") + (layers.length > 1 ? ` of ${layers.length} layers` : "");
   const shared = layer.shared ? ", in every layer that shares its weights" : "";
-  const buttons = links.map(({ text, share, queries, keys }) => {
-    const [one, other] = backward ? [text, from] : [from, text];
-    const name = `Without ${shown(one)} → ${shown(other)} ${where}${shared}`;
-    const cut = () => measured(context, { layer: layers.length > 1 ? layers : layers[0], head: several ?? head, queries, keys }, queries, result, name);
-    return el("button", { type: "button", onclick: cut, "aria-label": `Cut this link: ${shown(one)} → ${shown(other)}` }, shown(text), el("small", {}, percent(share)));
-  });
-  return [el("div", { class: "chips", role: "group", "aria-label": "Cut a link" }, `Cut the link ${where} ${backward ? "to" : "from"} ${shown(from)} ${backward ? "from" : "to"}`, ...buttons), result];
+  const ends = ({ text }) => (backward ? [text, from] : [from, text]).map(shown).join(" → ");
+  const cut = (link) => {
+    const { queries, keys } = link;
+    const name = `Without ${ends(link)} ${where}${shared}`;
+    return measured(context, { layer: layers.length > 1 ? layers : layers[0], head: several ?? head, queries, keys }, queries, result, name);
+  };
+  const buttons = links.map((link) => el("button", { type: "button", onclick: () => cut(link), "aria-label": `Cut this link: ${ends(link)}` }, shown(link.text), el("small", {}, percent(link.share))));
+  const nodes = [el("div", { class: "chips", role: "group", "aria-label": "Cut a link" }, `Cut the link ${where} ${backward ? "to" : "from"} ${shown(from)} ${backward ? "from" : "to"}`, ...buttons), result];
+  return { nodes, cut, ends };
 }

@@ -38,6 +38,10 @@ export function line(name, kind, found, active, when) {
   return { tokens, node: el("div", { class: `line ${kind}`, role: "group", "aria-label": label }, el("span", { class: "side" }, label), ...tokens) };
 }
 
+// The way of a curve at 0.75, where those that part from one word stand apart.
+const along = (from, one, two, to) => 0.015625 * from + 0.140625 * one + 0.421875 * two + 0.421875 * to;
+
+// Draws them, and gives a place on each.
 export function arcs(svg, root, from, targets) {
   const base = root.getBoundingClientRect();
   const middle = (node) => {
@@ -46,15 +50,16 @@ export function arcs(svg, root, from, targets) {
   };
   const [x, top, bottom] = middle(from);
   svg.setAttribute("viewBox", `0 0 ${base.width} ${base.height}`);
+  const places = [];
   svg.replaceChildren(...targets.map(([node, share]) => {
     const [x2, top2, bottom2] = middle(node);
     const width = 1 + 7 * Math.sqrt(share);
-    let path;
-    if (bottom2 <= top) path = `M${x},${top} C${x},${(top + bottom2) / 2} ${x2},${(top + bottom2) / 2} ${x2},${bottom2}`;
-    else if (top2 >= bottom) path = `M${x},${bottom} C${x},${(bottom + top2) / 2} ${x2},${(bottom + top2) / 2} ${x2},${top2}`;
-    else path = `M${x},${top} C${x},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top - Math.min(12 + Math.abs(x2 - x) / 6, 38)} ${x2},${top2}`;
-    return drawn("path", { d: path, "stroke-width": width, "stroke-opacity": 0.25 + 0.6 * share });
+    const [y, y2] = bottom2 <= top ? [top, bottom2] : top2 >= bottom ? [bottom, top2] : [top, top2];
+    const bent = bottom2 <= top || top2 >= bottom ? (y + y2) / 2 : top - Math.min(12 + Math.abs(x2 - x) / 6, 38); // beside it: an arc
+    places.push([along(x, x, x2, x2), along(y, bent, bent, y2)]);
+    return drawn("path", { d: `M${x},${y} C${x},${bent} ${x2},${bent} ${x2},${y2}`, "stroke-width": width, "stroke-opacity": 0.25 + 0.6 * share });
   }));
+  return places;
 }
 
 // The word to begin with: the first that looks at another one, else the one that looks at others most. Ends and marks
@@ -180,7 +185,8 @@ function draw(root, context) {
   };
   const one = line(askingSide, "asking", asking, true, when);
   const other = same ? one : line(askedSide, "asked", asked, false, when);
-  const board = el("div", { class: `lines${asked.length > MANY ? " many" : ""}` }, svg, ...(same ? [one.node] : [other.node, one.node]));
+  const snips = el("div", { class: "snips", "data-apart": true });
+  const board = el("div", { class: `lines${asked.length > MANY ? " many" : ""}` }, svg, ...(same ? [one.node] : [other.node, one.node]), snips);
 
   let wanted = null;
   let painted = null; // what is shown now, to be copied
@@ -192,7 +198,7 @@ function draw(root, context) {
     coming = paint(i);
     coming.catch((error) => {
       if (wanted !== i) return;
-      svg.replaceChildren();
+      for (const node of [svg, snips]) node.replaceChildren();
       for (const token of other.tokens) tint(token, 0);
       cutting.replaceChildren();
       caption.classList.add("wrong");
@@ -211,7 +217,7 @@ function draw(root, context) {
     const unseen = hidden(layer, asking[i], asked, shares, backward);
     const most = Math.max(...tinted, 1e-9);
     const best = largest(tinted, ARCS).filter((c) => tinted[c] >= LEAST && !(same && c === i));
-    arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]])); // places are read before anything is written
+    const places = arcs(svg, board, one.tokens[i], best.map((c) => [other.tokens[c], tinted[c]])); // places are read before anything is written
     other.tokens.forEach((token, c) => {
       tint(token, Math.round(state.shade(tinted[c] / most) * 34) / 40);
       token.title = unseen[c] ? (backward ? "stands before it, and cannot see it" : "comes later, and is not seen") : `${percent(shares[c], 1)}`;
@@ -229,11 +235,15 @@ function draw(root, context) {
     parking.querySelector("i").style.width = `${100 * parked}%`;
     parking.lastChild.title = percent(parked, 1);
     strip(context, canvas, found, asked);
-    const links = largest(shares, CUTS).filter((c) => shares[c] >= LEAST).map((c) => {
+    const link = (c) => {
       const [queries, keys] = backward ? [asked[c].members, asking[i].members] : [asking[i].members, asked[c].members];
       return { text: asked[c].text, share: shares[c], queries, keys };
-    });
-    cutting.replaceChildren(...(i === pinned() ? cutter(context, asking[i].text, links, backward) : []));
+    };
+    const links = i === pinned() ? largest(shares, CUTS).filter((c) => shares[c] >= LEAST).map(link) : [];
+    const { nodes, cut, ends } = cutter(context, asking[i].text, links, backward);
+    cutting.replaceChildren(...nodes);
+    snips.replaceChildren(...(cut ? best : []).map((c, k) => el("button", { type: "button", tabindex: -1, style: { left: `${places[k][0]}px`, top: `${places[k][1]}px` }, onclick: () => cut(link(c)),
+      title: "Cut this link, and measure: below there is a button of it too", "aria-label": `Cut the arc ${ends(link(c))}` }, "×"))); // prettier-ignore
   }
 
   // A word that is chosen is shown at once; else one is sought that shows something.

@@ -4,6 +4,7 @@ import { cutter, firstWord } from "./cuts.js";
 import { copies } from "./copy.js";
 import { drawn, el, percent, shown, toggle, wide } from "./dom.js";
 import { walk } from "./focus.js";
+import { minimap } from "./minimap.js";
 import { every, pace } from "./pace.js";
 import * as python from "./python.js";
 import { tree } from "./tree.js";
@@ -148,7 +149,7 @@ function draw(root, context) {
       looked();
     }
     const links = largest(shares, CUTS).filter((t) => shares[t] >= 0.01).map((t) => ({ text: read.texts[t], share: shares[t], queries: [row(step)], keys: [t] }));
-    cutting.replaceChildren(...cutter(context, written.texts[skipped + step], links, false));
+    cutting.replaceChildren(...cutter(context, written.texts[skipped + step], links, false).nodes);
   }
 
   const go = (to) => state.set({ step: Math.max(0, Math.min(own - 1, to)) });
@@ -180,11 +181,14 @@ function draw(root, context) {
         open(scene.given, given.value);
       } }, "Had it written ", given, el("button", { type: "submit", title: "The model reads this text as its own, and nothing is searched" }, "Read it"))
     : null; // prettier-ignore
+  const steps = scene.target.map((_, at) => at).filter((at) => row(at) >= 0);
+  const small = steps.length < 2 ? [] : [el("h2", {}, "All steps: a row for each token written, a column for each looked at"),
+    minimap(context, steps.map((at) => ({ members: [row(at)] })), groups, steps.indexOf(step))]; // prettier-ignore
   const beam = scene.branches
     ? [el("h2", {}, "The beam ", toggle(state.now.beam ? "hide" : "show", state.now.beam, (beam) => state.set({ beam }), { "aria-label": "Show the beam" })), state.now.beam ? tree(context) : null]
     : [];
   root.replaceChildren(board, using, bar, ...[copied, reference].filter(Boolean), cutting,
-    el("div", { class: "beside" }, el("section", {}, el("h2", {}, "What could stand here"), list, copiedList || null), el("section", {}, ...beam))); // prettier-ignore
+    el("div", { class: "beside" }, el("section", {}, el("h2", {}, "What could stand here"), list, copiedList || null), el("section", {}, ...small, ...beam))); // prettier-ignore
   root.repaint = () => {}; // nothing here hangs on a pin
   root.resized = ribbons;
   ribbons();
