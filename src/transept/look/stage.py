@@ -292,6 +292,10 @@ class Stage:
         self._layer(number, layer)
         return self.moment(number, update).packed[layer]
 
+    def made_of(self, number: int) -> Read:
+        """What a scene was made of."""
+        return self._found(number)[0]
+
     def weights(self, number: int, layer: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The weights of a layer, (H, S, T), float32."""
         return self._layer(number, layer).weights

@@ -1,6 +1,9 @@
 """Why, and what a cut changes, in a real browser: what is measured is what Python measures."""
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ from transept.inspect.attribution import input_x_gradient
 from transept.inspect.contributions import contributions
 from transept.inspect.lens import lens
 from transept.inspect.rollout import Step, rolled
-from transept.look import asking
+from transept.look import asking, files, reasons
+from transept.look.files import alone
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, calm, until
 from unit.look.staged import TEXT, filler, seer, translator
@@ -140,6 +144,102 @@ def test_why_a_token_was_written(page: Page, monkeypatch: pytest.MonkeyPatch) ->
         table = stage.agree(number, 4, rival[0])["table"]
         np.testing.assert_allclose([float(text) for text in shown], np.ravel(table), rtol=0, atol=6e-3)
         assert np.diag(table).tolist() == pytest.approx([1.0] * len(table))
+
+
+def read_bars(page: Page, nth: int = 0) -> list[float]:
+    """The numbers of the bars of one side."""
+    return [
+        float(text.replace("−", "-")) for text in page.locator(".signs").nth(nth).locator("small").all_inner_texts()
+    ]
+
+
+def test_one_file_tells_why(page: Page, tmp_path: Path) -> None:
+    stage = Stage(translator().loaded)
+    told = stage.scene(number := stage.open("a small house"))
+    text, left = alone(stage)
+    assert left == []
+    file = tmp_path / "page.html"
+    file.write_text(text, encoding="utf-8")
+    for method, name in (
+        ("leave-one-out", "loses"),
+        ("gradient", "the logit is"),
+        ("attention", "Bars are shares"),
+    ):
+        page.goto(f"{file.as_uri()}#view=why&output=4&pieces=true&method={method}")
+        page.locator(".result", has_text=name).wait_for()
+        page.locator(".signs li").first.wait_for()
+        wanted = stage.why(number, 4, method)["sides"]
+        np.testing.assert_allclose(read_bars(page), wanted["source"], rtol=0, atol=6e-4)
+        np.testing.assert_allclose(read_bars(page, 1), wanted["given"][:5], rtol=0, atol=6e-4)
+    page.locator(".lens tbody tr").first.wait_for()
+    shown = [row.locator("td").last.inner_text() for row in page.locator(".lens tbody tr").all()]
+    wanted = [own for _, _, own in stage.lens(number, 4)]
+    np.testing.assert_allclose([float(one) for one in reversed(shown)], wanted, rtol=0, atol=6e-4)
+    page.get_by_role("button", name="The way through the layers").click()
+    count = sum(one[3] >= 0.03 for one in stage.ways(number, 4))
+    until(page, f"document.querySelectorAll('.ways path').length === {count}")
+    assert page.locator("option:disabled").all_inner_texts() == ["integrated gradients"]
+    assert page.get_by_label("Rather than").count() == 0
+    page.get_by_text("transept look MODEL 'a small house'").wait_for()
+    assert "are in this file" not in page.locator(".why").inner_text()
+    page.get_by_role("button", name=told["sides"][1]["texts"][1].strip(), exact=True).first.click()
+    page.get_by_text(f"P({told['sides'][1]['texts'][1].strip()})").first.wait_for()
+
+
+def test_a_file_has_the_first_output_and_tells_what_is_left_out(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(translator().loaded)
+    told = stage.scene(number := stage.open("a small house"))
+    words = told["sides"][1]["words"][-len(told["target"]) :]
+    first = next(at for at, word in enumerate(words) if word is not None)
+    each = reasons.work(stage.made_of(number))
+    monkeypatch.setattr(reasons, "WORK", 2 * each)
+    text, left = alone(stage)
+    assert [one for one in left if one.startswith(f"why of {len(words) - 3} of {len(words)} outputs")] == left
+    file = tmp_path / "page.html"
+    file.write_text(text, encoding="utf-8")
+    page.goto(f"{file.as_uri()}#view=why")
+    page.locator(".signs li").first.wait_for()
+    pressed = "[...document.querySelectorAll('.why .line .token')].findIndex((one) => one.ariaPressed === 'true')"
+    assert page.evaluate(pressed) == first
+    assert page.locator(".why .line .token:enabled").count() == 3
+    page.get_by_text(f"3 of {len(words)} outputs are in this file").wait_for()
+    page.goto(f"{file.as_uri()}#view=why&output={len(words) - 1}")
+    page.locator(".result.wrong", has_text="This is not in the file").wait_for()
+    monkeypatch.setattr(reasons, "LARGEST", each - 1)
+    monkeypatch.setattr(reasons, "WORK", 0)
+    text, left = alone(stage)
+    assert left[0].startswith(f"leaving out words one at a time of scene {number}")
+    file.write_text(text, encoding="utf-8")
+    page.goto("about:blank")
+    page.goto(f"{file.as_uri()}#view=why&pieces=true")
+    page.locator(".result", has_text="the logit is").wait_for()
+    np.testing.assert_allclose(
+        read_bars(page), stage.why(number, first, "gradient")["sides"]["source"], rtol=0, atol=6e-4
+    )
+    monkeypatch.setattr(files, "ROOM", 0)
+    assert "why" in {name for scene in told_of(alone(stage)[0])["scenes"] for name in scene}, "for certain"
+
+
+def told_of(text: str) -> dict[str, Any]:
+    """What the page in one file was told."""
+    found = re.search(r'<script type="application/json" id="told">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    told: dict[str, Any] = json.loads(found.group(1))
+    return told
+
+
+def test_one_file_tells_why_of_a_class(page: Page, tmp_path: Path) -> None:
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    file = tmp_path / "page.html"
+    file.write_text(alone(stage)[0], encoding="utf-8")
+    page.goto(f"{file.as_uri()}#view=why")
+    page.locator(".why canvas.over").wait_for()
+    found = stage.why(number, 0, "leave-one-out")
+    page.get_by_text(f"= {found['probability']:.3f}.").wait_for()
 
 
 def test_why_a_picture_is_of_a_class(page: Page) -> None:

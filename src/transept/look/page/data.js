@@ -255,6 +255,26 @@ class Written extends Data {
     return [...Array(table.length / (I * J)).keys()].map((depth) => table[depth * I * J + from] / 32767);
   }
 
+  // What was worked out of an output while the file was written.
+  async #reason(scene, output, name) {
+    const found = scene.why?.[output]?.[name];
+    if (found === undefined) throw new Refused("This is not in the file, in which there is no model: `transept look MODEL TEXT` asks it.");
+    if (found.error) throw new Refused(found.error);
+    return found;
+  }
+
+  why(scene, output, method) {
+    return this.#reason(scene, output, method);
+  }
+
+  lens(scene, output) {
+    return this.#reason(scene, output, "lens");
+  }
+
+  ways(scene, output) {
+    return this.#reason(scene, output, "ways");
+  }
+
   async moment(scene, update) {
     const found = scene.film?.[update];
     if (!found) throw new Refused("This checkpoint was left out of the file, which would be too large, or it cannot be read.");

@@ -76,17 +76,28 @@ function told({ unit, value, baseline, apart, probability }, text, rival) {
   return parts.join(" ");
 }
 
+// What a file cannot tell, and who can.
+function absent({ scene }, held, texts) {
+  const count = Object.keys(held).length;
+  const some = count < texts.length ? `${count} of ${texts.length} outputs are in this file. ` : "";
+  const text = scene.title.length > 60 ? "TEXT" : `'${scene.title.replaceAll("'", "'\\''")}'`;
+  return el("p", { class: "axes" }, `${some}What else there is, any output, integrated gradients, one output rather than another, cuts, is asked of the model: `, el("code", {}, `transept look MODEL ${text}`));
+}
+
 function draw(root, context) {
   const { scene, state, data } = context;
   const texts = outputs(scene);
   const { now } = state;
-  const method = now.method in METHODS ? now.method : "leave-one-out";
   const chosen = Math.min(now.output ?? (scene.answers.length ? 0 : firstWord(scene)), texts.length - 1);
+  const held = data.asks ? null : scene.why; // in a file, what was worked out of each output
+  const there = (name) => !held || Object.hasOwn(held[chosen] ?? {}, name);
+  const asked = Object.hasOwn(METHODS, now.method) ? now.method : "leave-one-out";
+  const method = there(asked) ? asked : Object.keys(METHODS).find(there) ?? asked;
   const tokens = texts.map((text, k) =>
-    el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k, against: null }) }, shown(text)));
+    el("button", { type: "button", class: `token${k === chosen ? " from" : ""}`, disabled: Boolean(held) && !(k in held), title: held && !(k in held) ? "not in this file" : null, "aria-pressed": String(k === chosen), onclick: () => state.set({ output: k, against: null }) }, shown(text)));
   const select = el("select", { "aria-label": "By", onchange: () => state.set({ method: select.value }) },
-    ...Object.entries(METHODS).map(([name, [title]]) => el("option", { value: name, selected: name === method }, title))); // prettier-ignore
-  const others = rivals(scene, chosen);
+    ...Object.entries(METHODS).map(([name, [title]]) => el("option", { value: name, selected: name === method, disabled: !there(name) }, title))); // prettier-ignore
+  const others = held ? [] : rivals(scene, chosen);
   const rival = others.find(([index]) => index === now.against) ?? null;
   const against = el("select", { "aria-label": "Rather than", onchange: () => state.set({ against: against.value === "" ? null : Number(against.value) }) },
     el("option", { value: "", selected: rival === null }, "anything else"), ...others.map(([index, text]) => el("option", { value: index, selected: index === now.against }, shown(text)))); // prettier-ignore
@@ -102,7 +113,7 @@ function draw(root, context) {
   const bars = el("div");
   root.replaceChildren(el("div", { class: "why" },
     el("div", { class: "line", role: "group", "aria-label": "What is explained" }, el("span", { class: "side" }, scene.answers.length ? "class" : "written"), ...tokens),
-    el("p", {}, el("label", {}, "rather than ", against), " ", el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, scene.sides[0].grid ? METHODS[method][1].replaceAll("word", "place") : METHODS[method][1]), el("p", { class: "chips" }, measure, ...(shows ? [show] : [])), meter, ...(shows && now.way ? [ways(context, chosen, texts[chosen])] : []), depths)); // prettier-ignore
+    el("p", {}, ...(held ? [] : [el("label", {}, "rather than ", against), " "]), el("label", {}, "by ", select)), result, bars, el("p", { class: "axes" }, scene.sides[0].grid ? METHODS[method][1].replaceAll("word", "place") : METHODS[method][1]), el("p", { class: "chips" }, ...(held ? [] : [measure]), ...(shows ? [show] : [])), ...(held ? [absent(context, held, texts)] : []), meter, ...(shows && now.way ? [ways(context, chosen, texts[chosen])] : []), depths)); // prettier-ignore
   root.repaint = () => {}; // nothing here hangs on a pin
   root.resized = null;
   const foretold = () => data.lens(scene, chosen).then((lines) => {
@@ -153,6 +164,6 @@ export const why = {
   title: "Why",
   tools: ["pieces"],
   note: (scene) => `Blue speaks for ${scene.answers.length ? "the class" : "what was written"}, orange against it.`,
-  fits: (scene, data) => data.asks && scene.asked.length > 0,
+  fits: (scene, data) => scene.asked.length > 0 && (data.asks || Boolean(scene.why)),
   draw,
 };
