@@ -252,3 +252,53 @@ def test_why_a_picture_is_of_a_class(page: Page) -> None:
         assert page.locator(".why canvas.over").evaluate("one => [one.width, one.height]") == [4, 4]
         page.get_by_text("Blue speaks for the class, orange against it.").wait_for()
         assert "without the place" in page.locator(".why").inner_text()
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["served", "one file"])
+def test_the_way_through_a_long_text_is_drawn_by_its_lines(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool
+) -> None:
+    monkeypatch.setattr(asking, "LEAST", 1e-9)
+    monkeypatch.setattr(reasons, "DIGITS", 12)
+    monkeypatch.setattr(reasons, "LARGEST", 0)  # no word is left out, which would take long
+    monkeypatch.setattr(reasons, "WORK", 0)
+    stage = Stage(translator().loaded)
+    told = stage.scene(number := stage.open(" ".join(["a small house", "the cats played", "who saw it?"] * 10), most=3))
+    source, own = (
+        next(side for side in stage.made_of(number).sides if side.name == name).grouped()
+        for name in ("source", "given")
+    )
+    assert len(told["sides"][0]["texts"]) > len(source) > 90
+    output = reasons.first_of(stage.made_of(number))
+    lines = stage.ways(number, output)
+    words = [{token: at for at, word in enumerate(side) for token in word.tokens} for side in (own, source)]
+    flows = dict[tuple[int, int, int, bool], float]()
+    for step, row, column, share, across in lines:
+        key = step, words[0][row], words[across][column], across
+        flows[key] = flows.get(key, 0.0) + share
+    file = tmp_path / "page.html"
+    file.write_text(alone(stage)[0], encoding="utf-8")
+    with Shown(stage) as address:
+        for width in (1200, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.goto("about:blank")
+            page.goto(f"{address if served else file.as_uri()}#view=why&method=gradient&output={output}&way=true")
+            count = sum(share >= 0.03 for share in flows.values())
+            until(page, f"document.querySelectorAll('.ways path').length === {count}")
+            if served:
+                page.get_by_label("The least share of a line").fill("1")
+            else:
+                page.get_by_label("The least share of a line").focus()
+                page.keyboard.press("Home")
+            kept = [key for key, share in flows.items() if share >= 0.01]
+            until(page, f"document.querySelectorAll('.ways path').length === {len(kept)}")
+            reached = {column for _, _, column, across in kept if across}
+            named = page.locator(".ways text:not(.gap)").all_inner_texts()
+            gaps = page.locator(".ways .gap").evaluate_all("all => all.map((one) => one.firstChild.data)")
+            assert sum(int(gap.removeprefix("…")) for gap in gaps) + len(named) - 4 == len(source) + len(own)
+            assert len(named) < len(reached) + 4 + len(own) + len(gaps) + 30
+            assert page.locator(".ways path").evaluate_all(
+                "all => all.every((one) => !/NaN|undefined/.test(one.outerHTML))"
+            )
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.get_by_text("words have no such line, and stand behind").wait_for()
