@@ -74,13 +74,35 @@ def test_the_python_of_a_film_and_of_a_checkpoint_gives_their_numbers(page: Any,
         agrees(page, "the comparison")
 
 
-def test_a_run_without_a_model_says_how_to_make_one(own_run: Path) -> None:
-    shutil.rmtree(own_run / "model")
-    ended = run("look", own_run, "1 2 3", "--film", "--no-open")
-    assert ended.code == 3
-    assert f"`transept average {own_run}`" in ended.err
-    assert run("average", own_run).code == 0
-    assert len(film_of(own_run, opened(own_run, "cpu")).updates) > 1
+def test_a_run_without_a_model_is_read_from_its_checkpoints(kept: Path, tmp_path: Path) -> None:
+    ended = opened(kept, "cpu")
+    begun = tmp_path / "begun"
+    shutil.copytree(kept, begun, symlinks=True)
+    shutil.rmtree(begun / "model")
+    shown = run("look", begun, "1 2 3", "--film", "--html", tmp_path / "film.html")
+    assert shown.code == 0, shown.err
+    assert "this run has no model yet, and is read from its last checkpoint, 00000120" in shown.err
+    told = held(tmp_path / "film.html")
+    assert (told["model"], told["film"]) == ("begun, update 120", [int(update) for update in UPDATES])
+    own = opened(begun, "cpu")
+    saved = load_file(begun / "checkpoints" / "00000120" / "model.safetensors")
+    assert all(torch.equal(own.model.state_dict()[name], tensor) for name, tensor in saved.items())
+    assert (own.generation, own.verbs, own.spec) == (ended.generation, ended.verbs, ended.spec)
+    assert own.tokenizer is not None
+    assert ended.tokenizer is not None
+    assert own.tokenizer.encode("1 2 3") == ended.tokenizer.encode("1 2 3")
+    films = [film_of(where, model) for where, model in ((begun, own), (kept, ended))]
+    for update in films[0].updates:
+        one, two = (film._model_at(update).state_dict() for film in films)
+        assert all(torch.equal(one[name], tensor) for name, tensor in two.items())
+    early = run("look", begun / "checkpoints" / "00000030", "1 2 3", "--html", tmp_path / "early.html")
+    assert early.code == 0, early.err
+    assert held(tmp_path / "early.html")["model"] == "begun, update 30"
+    assert not (begun / "model").exists(), "nothing was written there"
+    shutil.rmtree(begun / "checkpoints")
+    (begun / "checkpoints").mkdir()
+    none = run("look", begun, "1 2 3", "--film", "--no-open")
+    assert (none.code, "the run has no checkpoint yet" in none.err) == (2, True)
 
 
 def test_a_checkpoint_stands_where_a_model_stands(kept: Path, tmp_path: Path) -> None:

@@ -17,19 +17,33 @@ if TYPE_CHECKING:
 
 
 def opened(path: str, device: str) -> Loaded:
-    """A model. A checkpoint, `RUN/checkpoints/00002380`, is the run's model with the weights of that update."""
-    from transept.hub.directory import Stored
-    from transept.use.loaded import Loaded, load
+    """A model. A checkpoint, `RUN/checkpoints/00002380`, is the run's model with the weights of that update, and a run
+    that has none yet its newest checkpoint.
+    """
+    from transept.use.loaded import load
 
     folder = Path(path).resolve()
-    if folder.parent.name != "checkpoints" or not folder.name.isdecimal() or (folder / "config.json").exists():
+    if unfinished(folder):
+        folder = folder / "checkpoints" / f"{_newest(folder):08d}"
+        note(f"{path}: this run has no model yet, and is read from its last checkpoint, {folder.name}")
+    elif folder.parent.name != "checkpoints" or not folder.name.isdecimal() or (folder / "config.json").exists():
         return load(path, device=device, say=note)
     run = folder.parent.parent
-    last = load(run, device=device, say=note)
     if int(folder.name) not in (kept := updates_of(run)):
         raise InvalidData("there is no such checkpoint", where=path, remedy=f"There are: {spoken(kept)}.")
+    if unfinished(run):
+        return begun(folder, device)
+    last = load(run, device=device, say=note)
+    return placed(folder, last, model_at(run, last)(int(folder.name)))
+
+
+def placed(path: Path, last: Loaded, model: Built) -> Loaded:
+    """A model that stands at a path, with all that stands beside another."""
+    from transept.hub.directory import Stored
+    from transept.use.loaded import Loaded
+
     stored = Stored(
-        model_at(run, last)(int(folder.name)),
+        model,
         tokenizer=last.tokenizer,
         generation=last.generation,
         labels=last.labels,
@@ -37,7 +51,51 @@ def opened(path: str, device: str) -> Loaded:
         beside=last.beside,
         sentences=last.sentences,
     )
-    return Loaded(folder, stored)
+    return Loaded(path, stored)
+
+
+def unfinished(run: Path) -> bool:
+    """Whether a run has checkpoints, and no model of them yet."""
+    from transept.train.run import RunDirectory
+
+    directory = RunDirectory(run)
+    ended = (run / "config.json").exists() or (directory.model / "config.json").exists()
+    return directory.config.is_file() and directory.checkpoints.is_dir() and not ended
+
+
+def _newest(run: Path) -> int:
+    """The last update of a run whose checkpoint is sound."""
+    from transept.train.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(run / "checkpoints")
+    updates_of(run)  # refuses where there is none
+    if (newest := checkpoints.newest(note)) is None:
+        raise InvalidData("none of its checkpoints can be read", where=checkpoints.folder)
+    return newest
+
+
+def begun(checkpoint: Path, device: str) -> Loaded:
+    """A checkpoint of a run that has no model yet: what its task would write, without measuring anything.
+
+    What stands beside the weights, a vocabulary say, is made of the run's data as when it began.
+    """
+    from tempfile import TemporaryDirectory
+
+    from transept.cli.build import make_task
+    from transept.recipes.recipe import load_recipe
+    from transept.train.adapting import handed_on
+    from transept.train.checkpoint import Checkpoints
+    from transept.train.device import choose_device
+    from transept.train.finish import model_of
+    from transept.use.loaded import load
+
+    recipe, checkpoints = load_recipe(checkpoint.parent.parent), Checkpoints(checkpoint.parent)
+    task = make_task(recipe, note)
+    made = model_of(task, recipe.train, checkpoints, [int(checkpoint.name)], choose_device("cpu"))
+    with TemporaryDirectory(prefix="transept-look-") as room:
+        task.save_model(handed_on(made), Path(room) / "model", None)
+        found = load(Path(room) / "model", device=device, say=note)
+    return placed(checkpoint, found, found.model)
 
 
 def film_of(path: Path, last: Loaded) -> Film:

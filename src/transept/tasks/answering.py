@@ -150,8 +150,8 @@ class Answering(StackTask[AnsweringRecipe, Windows]):
             for one, output in zip(shown.questions.rows, found.outputs, strict=True)
         ]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        save(directory, model, tokenizer=self.tokenizer, card=self._card(model, record))
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        save(directory, model, tokenizer=self.tokenizer, card=None if record is None else self._card(model, record))
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         found, where = self.measure(model, "valid", RESAMPLES), spoken(self.valid.questions.source)

@@ -168,7 +168,7 @@ class Captioning(PairTask[CaptioningRecipe, Pictured]):
             for row, output in enumerate(outputs)
         ]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         generation = Generation(self.recipe.search, SPECIAL, Subwords.pad, self.longest)
         save(
             directory,
@@ -176,7 +176,7 @@ class Captioning(PairTask[CaptioningRecipe, Pictured]):
             tokenizer=self.tokenizer,
             generation=generation,
             processor=self.preparation,
-            card=self._card(self.pair(model), record),
+            card=None if record is None else self._card(self.pair(model), record),
         )
 
     def _card(self, model: Seq2SeqLayer, told: Mapping[str, Any]) -> Record:

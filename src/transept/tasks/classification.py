@@ -214,8 +214,8 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
         """What is right of an example, in words."""
         return self.labels[int(data.own[row])] if self.labels else f"{data.own[row]:.6g}"
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card, how = self._card(model, record), self.preparation
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        card, how = None if record is None else self._card(model, record), self.preparation
         words, processor = (how, None) if isinstance(how, Tokenizer) else (None, how)
         save(directory, model, tokenizer=words, labels=self.labels, processor=processor, card=card)
 

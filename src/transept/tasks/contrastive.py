@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from transept.errors import InvalidConfig, UsageError
 from transept.heads.contrast import Contrast, Contrasted, ContrastLayer, draw_negatives
-from transept.hub.card import Measure, Text
+from transept.hub.card import Measure, Record, Text
 from transept.hub.directory import save
 from transept.hub.processor import Hearing
 from transept.inputs.waveform import Waveform, WaveformLayer
@@ -133,17 +133,19 @@ class Contrastive(StackTask[ContrastiveRecipe, Utterances]):
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         return []
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        save(directory, model, processor=self.hears, card=None if record is None else self._card(model, record))
+
+    def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         found, where = self.measure(model, "valid"), self.valid.names()
-        made = recorded(record, found, where, [*weights_of(record, "hidden frames"), results_of()])
+        made = recorded(told, found, where, [*weights_of(told, "hidden frames"), results_of()])
         splits = (("train", self.train), ("valid", self.valid))
-        card = replace(
+        return replace(
             made,
             does="It has learned from sounds alone, and is there to be trained further: `transept train ... --from`.",
             measures=[*made.measures[:-1], Measure("contrast, nats a hidden frame", where, found.loss)],
             texts=[Text(split, data.names(), len(data), "sounds") for split, data in splits],
         )
-        save(directory, model, processor=self.hears, card=card)
 
     @staticmethod
     def exam(subject: Subject, asked: Asked) -> Exam:

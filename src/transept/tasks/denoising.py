@@ -258,11 +258,11 @@ class Denoising(TextTask[DenoisingRecipe]):
         never = dict.fromkeys((own.pad, own.unk, own.mask))
         return Special(self.start, ends, tuple(i for i in never if i not in (None, ends)))
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         does = "It writes what sentinels stand for." if self.by_spans else "It writes text again that has noise in it."
         longest = self.spec.limit() or max(LONGEST, self.length)
         generation = Generation(self.recipe.search, self.special, self.tokenizer.pad, longest)
-        card = self.card(model, record, does, typed=False)
+        card = None if record is None else self.card(model, record, does, typed=False)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 
 

@@ -268,11 +268,11 @@ class Language(TextTask[LanguageRecipe]):
         """The most tokens of a prompt with its answer."""
         return self.spec.limit() or max(LONGEST, self.length)
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         plain = self.spec.build().to(_one_stack(model).device).eval()
         plain.load_state_dict(model.state_dict())
         generation = Generation(self.recipe.search, self.special, self.tokenizer.pad, self.longest, alone=True)
-        card = self.card(model, record, "It goes on with a text.")
+        card = None if record is None else self.card(model, record, "It goes on with a text.")
         save(directory, plain, tokenizer=self.tokenizer, generation=generation, card=card)
 
 

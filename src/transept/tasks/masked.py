@@ -296,10 +296,11 @@ class Masked(TextTask[MaskedRecipe]):
             found.append({"source": self.tokenizer.shown(batch.inputs[row][real].tolist()), **spelt})
         return found
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         plain = self.spec.build().to(_one_stack(model).device).eval()
         plain.load_state_dict(model.state_dict())
-        card = self.card(model, record, "It tells which tokens fit where a text has masks.", typed=False)
+        does = "It tells which tokens fit where a text has masks."
+        card = None if record is None else self.card(model, record, does, typed=False)
         save(directory, plain, tokenizer=self.tokenizer, card=card)
 
 

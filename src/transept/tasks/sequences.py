@@ -146,8 +146,8 @@ class Sequences:
                 )
         return found
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        save(directory, model, card=self._card(model, record))
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        save(directory, model, card=None if record is None else self._card(model, record))
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         found = measure(model, self.data, "valid")

@@ -198,8 +198,8 @@ class Similarity(StackTask[SimilarityRecipe, Examples]):
             for row, output in enumerate(found.outputs)
         ]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card = self._card(model, record)
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        card = None if record is None else self._card(model, record)
         save(directory, model, tokenizer=self.tokenizer, sentences=self.sentences, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:

@@ -144,8 +144,14 @@ class Speech(StackTask[SpeechRecipe, Utterances]):
             for row, output in enumerate(found.outputs)
         ]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        save(directory, model, tokenizer=self.letters, processor=self.hears, card=self._card(model, record))
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        save(
+            directory,
+            model,
+            tokenizer=self.letters,
+            processor=self.hears,
+            card=None if record is None else self._card(model, record),
+        )
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:
         where = self.valid.names()

@@ -177,8 +177,8 @@ class Tagging(StackTask[TaggingRecipe, TaggedRows]):
             for text, tags, output in zip(shown.texts.texts, shown.texts.tags, found.outputs, strict=True)
         ]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card = self._card(model, record)
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        card = None if record is None else self._card(model, record)
         save(directory, model, tokenizer=self.tokenizer, labels=self.labels, card=card)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:

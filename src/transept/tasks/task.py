@@ -134,8 +134,9 @@ class Task(Protocol[AnyBatch]):
     def samples(self, model: nn.Module) -> Sequence[Mapping[str, str]]:
         """A few fixed examples of the validation split as the model answers them now."""
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        """Write a model directory; `record` tells how the model came about and is plain data."""
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        """Write a model directory; `record` tells how the model came about and is plain data. None: there is no card of
+        it, and nothing is measured."""
 
 
 def samples_of(task: Task[AnyBatch], model: nn.Module, count: int) -> Sequence[Mapping[str, str]]:

@@ -243,10 +243,10 @@ class TextToText:
 
     # ------------------------------------------------------------------ a model to keep, and to score
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         generation = Generation(self.recipe.search, self.begun.special, self.begun.pad, self.longest)
         beside = ids_of(self.spec, self.tokenizer, generation) | prefixes(self.data)
-        card = self._card(model, record)
+        card = None if record is None else self._card(model, record)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card, beside=beside)
 
     def _card(self, model: nn.Module, told: Mapping[str, Any]) -> Record:

@@ -163,8 +163,8 @@ class Translation(PairTask[TranslationRecipe, TokenPairs]):
 
         return Exam(name, "pairs", pairs.files, len(pairs), take)
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
-        card = record_of(self, self.pair(model), record)
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
+        card = None if record is None else record_of(self, self.pair(model), record)
         generation = Generation(self.recipe.search, SPECIAL, Subwords.pad, self.longest)
         save(directory, model, tokenizer=self.tokenizer, generation=generation, card=card)
 

@@ -113,7 +113,7 @@ class ToyTask:
     def samples(self, model: nn.Module) -> list[dict[str, str]]:
         return [{"source": "3", "hypothesis": str(model(torch.tensor([3])).argmax(-1).item())}]
 
-    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
         save_file({name: p.detach().clone() for name, p in model.named_parameters()}, directory / "model.safetensors")
         (directory / "record.json").write_text(json.dumps(record), encoding="utf-8")
 
