@@ -334,6 +334,10 @@ def test_several_places_of_a_picture_are_held_and_their_mean_is_shown(page: Page
         for key in ("ArrowDown", "ArrowRight", "Enter"):
             page.keyboard.press(key)
         until(page, "document.querySelectorAll('.frames .pin').length === 3")
+        until(page, "document.activeElement.classList.contains('board')")
+        for key in ("ArrowUp", "Enter"):  # from where it was pinned, not from the first one that is
+            page.keyboard.press(key)
+        until(page, "location.hash.includes(encodeURIComponent('4,10,13,14'))")
         style = "one => [getComputedStyle(one).imageRendering, getComputedStyle(one).opacity]"
         assert page.locator("canvas.over").evaluate(style) == ["pixelated", "0.9"]
         page.get_by_role("button", name="smooth").click()

@@ -12,6 +12,7 @@ from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, listener, seer, sounded, translator, writer
 from unit.look.test_compare_page import SERVED, Opened, cells, rows
+from unit.look.test_comparing import filmed
 
 Page = Any
 
@@ -321,3 +322,22 @@ def test_what_cannot_be_cut_has_no_button_on_its_arcs(page: Page, tmp_path: Path
             page.goto(f"{address}#pin=2")
             page.locator("#view .arcs path").first.wait_for(state="attached")
             assert page.locator(".snips button").count() == 0
+
+
+@SERVED
+def test_a_film_shows_all_layers(page: Page, tmp_path: Path, served: bool) -> None:
+    stage, _ = filmed()
+    number = stage.open("a small house")
+    cross = [at for at, one in enumerate(stage.scene(number)["layers"]) if one["role"] == "cross"]
+    with Opened(stage, served, tmp_path) as address:
+        page.goto(f"{address}#view=film&layer={cross[0]}&layers=all&max=true&pin=2&pieces=true&update=20")
+        page.locator(
+            ".caption", has_text="Update 20. mean of all 2 decoder layers → source, largest of all heads"
+        ).wait_for()
+        shape = stage.weights(number, cross[0]).shape
+        frames = [np.frombuffer(stage.frame(number, 20, at), "<u2").reshape(shape) for at in cross]
+        wanted = np.mean([((frame / 65535.0) ** 2).max(0)[2] for frame in frames], 0)
+        shown = page.locator(".lines .line").first.locator(".token").evaluate_all("all => all.map((one) => one.title)")
+        np.testing.assert_allclose([float(one.split(" ")[0]) for one in shown], 100 * wanted, rtol=0, atol=0.051)
+        page.get_by_text("How probable a written token is").wait_for()
+        assert page.locator(".curve .chart").count() == 1, "heads of one layer have curves"
