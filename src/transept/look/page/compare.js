@@ -3,10 +3,11 @@
 import { named, sides, strength } from "./board.js";
 import { chart } from "./chart.js";
 import { copies } from "./copy.js";
+import { alike } from "./data.js";
 import { el, fixed, percent, shown, signed } from "./dom.js";
 import { tint } from "./focus.js";
 import * as python from "./python.js";
-import { beside, besideName, congruent, paired, partner, placeName, places, sceneName, sideOf, spelt, twin } from "./partner.js";
+import { beside, besideName, congruent, paired, partner, places, sceneName, sideOf, spelt, twin } from "./partner.js";
 import { shared } from "./pick.js";
 import { groups } from "./words.js";
 
@@ -44,9 +45,9 @@ function table(found, caption, unit) {
 
 // How near the vectors of the two words stand, from the one that enters to the last layer.
 function moved(context, cosines, word, other, width) {
-  const { layer, scene } = context;
+  const { layer, pick, scene } = context;
   const names = cosines.map((_, depth) => String(depth));
-  const at = alike(scene, layer).length === cosines.length - 1 ? layer.number : null;
+  const at = pick.layers.length === 1 && alike(scene, layer).length === cosines.length - 1 ? layer.number : null;
   const label = `The cosine of the two vectors is ${fixed(cosines[0], 3)} as they enter and ${fixed(cosines.at(-1), 3)} after layer ${cosines.length - 1}.`;
   const low = Math.min(0, Math.floor(10 * Math.min(...cosines)) / 10);
   return [

@@ -43,8 +43,8 @@ export function spokenLayers(scene, { layers }, spokenLayer) {
   return `mean of ${which}${first.role === "cross" ? ` → ${first.columns}` : ""}`;
 }
 
-// What was said of the sum of a row, where it is not 1.
-export const SUMS = "the largest share that any of these heads gives, so that a row adds up to more than 1";
+// What is said of a row that does not add up to 1.
+export const SUMS = "the largest share that any of these heads gives, so that a row may add up to more than 1";
 
 const mean = (lists) => lists.reduce((sum, list) => (list.forEach((share, i) => (sum[i] += share / lists.length)), sum), new Float64Array(lists[0].length));
 
@@ -67,9 +67,23 @@ function larger(most, shares) {
   return most;
 }
 
-// The whole map, rows by columns, exact. What it is made of comes map by map, and is not kept.
-export async function mapOf(data, scene, pick, rows, columns) {
-  const exact = one(pick) ? data.map.bind(data) : data.exact.bind(data);
+let last = { key: null, coming: null }; // the map that was joined last: a view draws itself again and again
+
+// The whole map, rows by columns, exact.
+export function mapOf(data, scene, pick, rows, columns) {
+  if (one(pick)) return joined(data.map.bind(data), scene, pick, rows, columns);
+  const side = (groups) => groups.map(({ members }) => members).join("|");
+  const key = [scene.id, pick.layers.map((layer) => scene.layers.indexOf(layer)), pick.heads, pick.max, side(rows), side(columns)].join("/");
+  if (last.key !== key) {
+    const coming = joined(data.exact.bind(data), scene, pick, rows, columns);
+    last = { key, coming };
+    coming.catch(() => last.coming === coming && (last = { key: null, coming: null }));
+  }
+  return last.coming;
+}
+
+// What it is made of comes map by map, and is not kept.
+async function joined(exact, scene, pick, rows, columns) {
   const found = [];
   for (const layer of pick.layers) {
     const at = scene.layers.indexOf(layer);
