@@ -51,8 +51,8 @@ def page(name: str) -> bytes | None:
 def alone(stage: Stage) -> tuple[str, list[str]]:
     """The page with everything it shows in one file, and what was left out where that would be too large.
 
-    Layers go in while there is room: all of the first scene, then all of the next. Then come what outputs hang on, the
-    vectors of words in two texts, and the moments of a film, spread over the run.
+    Layers go in while there is room: all of the first scene, then all of the next. Then come the
+    vectors of words in two texts, and the moments of a film, spread over the run. What outputs hang on has room apart.
     """
     told, box = stage.told(), Box(ROOM)
     told["paths"] = [told["model"], told["against"]]  # where they lie on this machine is nobody's business
@@ -73,7 +73,7 @@ def alone(stage: Stage) -> tuple[str, list[str]]:
             layer |= {"left out": True} if packed is None else {"packed": packed}
         if any(side["grid"] for side in scene["sides"]):
             _rollouts(stage, scene, box)
-    reasons(stage, told["scenes"], box)
+    box.left += reasons(stage, told["scenes"])
     told["drifts"] = dict(_drifts(stage, told["scenes"], box))
     for scene in told["scenes"] if stage.film is not None else ():
         if not scene["of"]:

@@ -10,27 +10,31 @@ from transept.errors import UsageError
 from transept.look.reading import Read
 
 if TYPE_CHECKING:
-    from transept.look.files import Box
     from transept.look.stage import Stage
 
+SERVED = "the page asks the model itself where it is served, without --html"
 METHODS = ("leave-one-out", "gradient", "attention")  # the others take many passes for each output
 WORK = 3 * 10**11  # weights times tokens that are passed for one file, beside the first output of each scene
 LARGEST = 10**12  # the same for one output: what needs more is told by its slopes alone
+ROOM = 2_000_000  # letters of them in one file, beside what its maps take
 DIGITS = 7
 
 
-def reasons(stage: Stage, scenes: Sequence[dict[str, Any]], box: Box) -> None:
+def reasons(stage: Stage, scenes: Sequence[dict[str, Any]]) -> list[str]:
     """Put `why` into each scene: what an output hangs on, by its number, what each layer would have said, and the way.
 
     First the output that the page opens on, of every scene; then the others, in their order, while there is room and
-    the model does not work for too long. What was left out is told by the box.
+    the model does not work for too long. Gives what was left out.
     """
-    left = WORK
+    work_left, room, left = WORK, ROOM, list[str]()
     known = {scene["id"]: stage.made_of(scene["id"]) for scene in scenes if scene["asked"]}
     for scene in scenes:
         if (read := known.get(scene["id"])) is not None:
-            scene["why"] = {}
-            _put(stage, scene, first_of(read), box, heavy=work(read) > LARGEST, name=None)
+            first, heavy = first_of(read), work(read) > LARGEST
+            scene["why"] = {first: dict(_told(stage, scene["id"], first, heavy))}
+            room -= size_of(scene["why"])
+            if heavy:
+                left.append(f"words left out one at a time, of scene {scene['id']}, which takes long: {SERVED}")
     for scene in scenes:
         if (read := known.get(scene["id"])) is None:
             continue
@@ -38,18 +42,20 @@ def reasons(stage: Stage, scenes: Sequence[dict[str, Any]], box: Box) -> None:
         for output in range(len(read.asked)):
             if output in scene["why"]:
                 continue
-            left -= work(read)
-            if left < 0 or not _put(stage, scene, output, box, heavy=False, name=""):
+            if (work_left := work_left - work(read)) < 0 or room < 0:
                 missing.append(output)
+                continue
+            scene["why"][output] = dict(_told(stage, scene["id"], output, heavy=False))
+            room -= size_of(scene["why"][output])
         if missing:
-            box.left.append(
-                f"why of {_counted(missing, len(read.asked))} of scene {scene['id']}: the page asks the model itself"
-                " where it is served, without --html"
-            )
+            which = f"{len(missing)} of {len(read.asked)} outputs, {missing[0] + 1} to {missing[-1] + 1},"
+            left.append(f"why of {which} of scene {scene['id']}: {SERVED}")
+    return left
 
 
-def _counted(missing: Sequence[int], all_: int) -> str:
-    return f"{len(missing)} of {all_} outputs, {missing[0] + 1} to {missing[-1] + 1}"
+def size_of(told: object) -> int:
+    """How many letters it has in the file."""
+    return len(json.dumps(told))
 
 
 def first_of(read: Read) -> int:
@@ -69,21 +75,6 @@ def work(read: Read) -> int:
     passes = sum(len(side.texts) + sum(len(word.tokens) > 1 for word in side.grouped()) for side in sides)
     weights = sum(parameter.numel() for parameter in read.example.model.parameters())
     return passes * sum(len(side.texts) for side in sides) * weights
-
-
-def _put(stage: Stage, scene: dict[str, Any], output: int, box: Box, heavy: bool, name: str | None) -> bool:
-    """An output of a scene into the box, if there is room for it; without a name for certain."""
-    found = dict(_told(stage, scene["id"], output, heavy))
-    size = len(json.dumps(found))
-    if name is not None and size > box.room:
-        return False
-    box.room -= size
-    if heavy:
-        box.left.append(
-            f"leaving out words one at a time of scene {scene['id']}, which takes long: the page that is served does it"
-        )
-    scene["why"][output] = found
-    return True
 
 
 def _told(stage: Stage, number: int, output: int, heavy: bool) -> Iterator[tuple[str, Any]]:

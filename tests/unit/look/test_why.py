@@ -210,7 +210,7 @@ def test_a_file_has_the_first_output_and_tells_what_is_left_out(
     monkeypatch.setattr(reasons, "LARGEST", each - 1)
     monkeypatch.setattr(reasons, "WORK", 0)
     text, left = alone(stage)
-    assert left[0].startswith(f"leaving out words one at a time of scene {number}")
+    assert left[0].startswith(f"words left out one at a time, of scene {number}")
     file.write_text(text, encoding="utf-8")
     page.goto("about:blank")
     page.goto(f"{file.as_uri()}#view=why&pieces=true")
