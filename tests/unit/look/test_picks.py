@@ -32,8 +32,8 @@ def joined(
 
 
 def titles(page: Page) -> list[float]:
-    """What each word is looked at, in per cent."""
-    all_ = page.locator(".asked .token, .asking:only-of-type .token").evaluate_all("all => all.map((one) => one.title)")
+    """How much each word of a text that looks at itself is looked at, in per cent."""
+    all_ = page.locator(".asking .token").evaluate_all("all => all.map((one) => one.title)")
     return [float(title.split(" ")[0]) for title in all_]
 
 
