@@ -135,8 +135,8 @@ class Task(Protocol[AnyBatch]):
         """A few fixed examples of the validation split as the model answers them now."""
 
     def save_model(self, model: nn.Module, directory: Path, record: Mapping[str, Any] | None) -> None:
-        """Write a model directory; `record` tells how the model came about and is plain data. None: there is no card of
-        it, and nothing is measured."""
+        """Write a model directory; `record` tells how the model came about and is plain data. None: nothing is
+        measured, and its card tells nothing of that."""
 
 
 def samples_of(task: Task[AnyBatch], model: nn.Module, count: int) -> Sequence[Mapping[str, str]]:

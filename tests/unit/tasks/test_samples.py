@@ -60,3 +60,23 @@ def test_no_samples_are_no_obstacle(name: str, tmp_path: Path) -> None:
     task.save_model(model, tmp_path / "model", RECORD | {"data": task.facts(), "score": task.score})
     assert read(tmp_path / "model").model.spec == task.spec
     assert "## Examples" not in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_a_record_nothing_is_measured_and_the_same_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = CASES[name](tmp_path)
+    torch.manual_seed(0)
+    model = task.build().eval()
+    task.save_model(model, tmp_path / "whole", RECORD | {"data": task.facts(), "score": task.score})
+    passes: list[object] = []
+    model.register_forward_hook(lambda *told: passes.append(told))
+    monkeypatch.setattr(type(task), "batches", None)
+    task.save_model(model, tmp_path / "begun", None)
+    assert passes == [], "the model is written, and not asked"
+    whole, begun = (
+        {path.name: path.read_bytes() for path in (tmp_path / where).rglob("*.*") if path.name != "README.md"}
+        for where in ("whole", "begun")
+    )
+    assert begun == whole
