@@ -130,12 +130,12 @@ def draw(rows: list[Row], file: Path) -> None:
     """A line for each model over the length of the source."""
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(7, 4), layout="constrained")
+    picture = Figure(figsize=(8, 4), layout="constrained")
     axes = picture.subplots()
     for row in rows:
         axes.plot(list(row.by_length), list(row.by_length.values()), "-o", ms=4, label=row.model)
     axes.set(xlabel="words of the source", ylabel="BLEU", ylim=(0, None))
-    axes.legend(frameon=False)
+    picture.legend(loc="outside right", frameon=False)
     picture.savefig(file, dpi=120)
 
 
