@@ -67,7 +67,7 @@ def average(
             say(f"removed {name}, left by a process that died")
         newest = checkpoints.newest(say)
         if newest is None:
-            raise UsageError("the run has no checkpoint yet", where=directory.checkpoints, remedy="Train it first.")
+            raise checkpoints.none()
         state = checkpoints.load(newest).state
         done, standing = Progress(**state["progress"]), Standing(**state["standing"])
         updates = choose(checkpoints, 0 if best else last or recipe.train.average, standing.update, say)

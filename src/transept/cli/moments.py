@@ -70,7 +70,7 @@ def _newest(run: Path) -> int:
     checkpoints = Checkpoints(run / "checkpoints")
     updates_of(run)  # refuses where there is none
     if (newest := checkpoints.newest(note)) is None:
-        raise InvalidData("none of its checkpoints can be read", where=checkpoints.folder)
+        raise checkpoints.none()
     return newest
 
 

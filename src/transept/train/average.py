@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from transept.errors import InvalidData, UsageError
 from transept.train.checkpoint import MODEL, Checkpoints
 
 
-def average(files: Sequence[Path]) -> dict[str, Tensor]:
+def average(files: Sequence[Path], without: Collection[str] = ()) -> dict[str, Tensor]:
     """The arithmetic mean of the float tensors of some files; tensors of counts are those of the last file.
 
-    Sums are kept in float64, so that the mean is right to the last bit of float32. InvalidData where the files hold
-    different models.
+    Sums are kept in float64, so that the mean is right to the last bit of float32. Tensors named in `without` are left
+    out. InvalidData where the files hold different models.
     """
     if not files:
         raise UsageError("there is no checkpoint to average")
     sums: dict[str, Tensor] = {}
     last: dict[str, Tensor] = {}
     for file in files:
-        tensors = load_file(file)
+        tensors = {name: tensor for name, tensor in load_file(file).items() if name not in without}
         if last and {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in last.items()}:
             raise InvalidData(f"its tensors are not those of {files[0]}", where=file, remedy="Average one run's only.")
         for name, tensor in tensors.items():
@@ -49,7 +49,7 @@ def choose(checkpoints: Checkpoints, count: int, best: int | None, report: Calla
         return [best]
     newest = checkpoints.newest(report)
     if newest is None:
-        raise UsageError("the run has no checkpoint yet", where=checkpoints.folder, remedy="Train it first.")
+        raise checkpoints.none()
     return [newest]
 
 
@@ -58,4 +58,5 @@ def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tens
     for update in updates:
         if (fault := checkpoints.fault(update)) is not None:
             raise InvalidData(fault, where=checkpoints.path(update), remedy="Average other checkpoints of the run.")
-    return average([checkpoints.path(update) / MODEL for update in updates]) | checkpoints.frozen(updates[-1])
+    frozen = checkpoints.frozen(updates[-1])  # which older versions wrote into every checkpoint
+    return average([checkpoints.path(update) / MODEL for update in updates], frozen.keys()) | frozen

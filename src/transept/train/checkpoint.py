@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from transept.durable import digest, flush, new_folder, passing, reclaim, write_json
-from transept.errors import InvalidData, TranseptError
+from transept.errors import InvalidData, TranseptError, UsageError
 
 SCHEMA = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -101,19 +102,24 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{MANIFEST} cannot be read ({type(error).__name__})"
         for name in (*FILES, *(name for name in (CARRIED, FROZEN) if name in files)):
-            file = self._file(update, name)
+            file, called = (path / name, name) if name != FROZEN else (self.folder / FROZEN, f"../{FROZEN}")
             if name not in files:
                 return f"{MANIFEST} does not name {name}"
             if not file.is_file():
-                return f"{name} is missing"
+                return f"{called} is missing"
             if file.stat().st_size != files[name][0]:
-                return f"{name} has {file.stat().st_size:,} bytes of {files[name][0]:,}"
+                return f"{called} has {file.stat().st_size:,} bytes of {files[name][0]:,}"
             if digest(file) != files[name][1]:
-                return f"{name} is not what was written (its SHA-256 differs)"
+                return f"{called} is not what was written (its SHA-256 differs)"
         return None
 
-    def newest(self, report: Callable[[str], None]) -> int | None:
-        """The last update whose checkpoint is sound. Each damaged one on the way is reported and passed over."""
+    def newest(self, report: Callable[[str], None], frozen: Mapping[str, Tensor] | None = None) -> int | None:
+        """The last update whose checkpoint is sound. Each damaged one on the way is reported and passed over.
+
+        What is `frozen`, where it is at hand, is written again first if its file is missing or damaged.
+        """
+        if frozen and self.mend(frozen):
+            report(f"{self.folder / FROZEN}: this was not there as it was written, and is written again")
         return next(self.sound(self.updates(), report), None)
 
     def sound(self, updates: Sequence[int], report: Callable[[str], None]) -> Iterator[int]:
@@ -146,23 +152,66 @@ class Checkpoints:
         files: dict[str, Any] = json.loads((self.path(update) / MANIFEST).read_text(encoding="utf-8"))["files"]
         return files
 
-    def _file(self, update: int, name: str) -> Path:
-        return (self.folder if name == FROZEN else self.path(update)) / name
-
     def _beside(self, frozen: Mapping[str, Tensor]) -> dict[str, Any]:
-        """What a manifest says of what is frozen, which is written where this run has not done so."""
+        """What a manifest says of what is frozen, which is written where it is not there: it may have been removed."""
         if not frozen:
             return {}
-        if self._frozen is None:
-            fresh = passing(self.folder / FROZEN)
-            try:
-                write_tensors(fresh, frozen)
-                fresh.replace(self.folder / FROZEN)
-            finally:
-                fresh.unlink(missing_ok=True)
+        file = self.folder / FROZEN
+        if self._frozen is None or not file.is_file() or file.stat().st_size != self._frozen["size"]:
+            with self._written(frozen) as fresh:
+                fresh.replace(file)
             flush(self.folder)
-            self._frozen = told_of(self.folder / FROZEN)
+            self._frozen = told_of(file)
         return {FROZEN: self._frozen}
+
+    def mend(self, frozen: Mapping[str, Tensor]) -> bool:
+        """Write what is frozen again where the file is missing or damaged; whether that was so.
+
+        No more than what the newest checkpoint names by its hash: else it is of another model, and nothing is written.
+        """
+        file, told = self.folder / FROZEN, self._named()
+        if told is None or (file.is_file() and digest(file) == told["sha256"]):
+            return False
+        with self._written(frozen) as fresh:
+            if told_of(fresh) != told:
+                return False
+            fresh.replace(file)
+        flush(self.folder)
+        return True
+
+    @contextmanager
+    def _written(self, frozen: Mapping[str, Tensor]) -> Iterator[Path]:
+        """What is frozen in a file of another name, which is gone afterwards."""
+        fresh = passing(self.folder / FROZEN)
+        try:
+            write_tensors(fresh, frozen)
+            yield fresh
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def _named(self) -> dict[str, Any] | None:
+        """What the newest manifest that can be read says of what is frozen."""
+        for update in reversed(self.updates()):
+            try:
+                return dict(self._told(update)[FROZEN])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return None
+
+    def lack(self) -> str:
+        """Why there is no checkpoint that can be used, once they were looked through."""
+        return "none of the run's checkpoints is whole" if self.bad else "the run has no checkpoint yet"
+
+    def none(self) -> TranseptError:
+        """The error for who needs a checkpoint where there is none that can be used."""
+        if not self.bad:
+            return UsageError(self.lack(), where=self.folder, remedy="Train it first.")
+        return InvalidData(
+            self.lack(),
+            where=self.folder,
+            remedy=f"Copy them again from where they are whole. Where {FROZEN} alone is not, "
+            "`transept train RUN --resume` writes it again.",
+        )
 
     def _whole(self, update: int) -> Path:
         path = self.path(update)

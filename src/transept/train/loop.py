@@ -269,14 +269,14 @@ class Trainer(Generic[AnyBatch]):
     def _restore(self) -> None:
         """Take up the newest sound checkpoint; where there is none, begin at the beginning."""
         newest = torch.tensor([-1], device=self.device)
-        if self.log and (found := self.checkpoints.newest(self.log.say)) is not None:
+        if self.log and (found := self.checkpoints.newest(self.log.say, self.flat.frozen())) is not None:
             newest.fill_(found)
         self.workers.share(newest)
         if (update := int(newest)) < 0:
             if self.log:
                 self.run.accept()
                 self.run.cut({})
-            self._say("the run has no checkpoint yet: beginning at update 1")
+            self._say(f"{self.checkpoints.lack()}: beginning at update 1")
             return
         saved = self.checkpoints.load(update)
         changes = self.identity.compared(saved.state, self.usual)

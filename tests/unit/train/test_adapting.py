@@ -208,12 +208,20 @@ class Spoiled(Tuned):
         return model
 
 
-def test_a_run_whose_frozen_weights_are_damaged_begins_anew(run: RunDirectory, console: Console) -> None:
+def test_a_run_whose_frozen_weights_are_damaged_writes_them_again_or_begins_anew(
+    run: RunDirectory, console: Console
+) -> None:
     train(Tuned(), config(stop="11u", freeze=["mix"]), run, console=console)
     file = run.checkpoints / FROZEN
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    train(Tuned(), config(stop="11u", freeze=["mix"]), run, console=console, resume=True)
+    train(Tuned(), config(stop="15u", freeze=["mix"]), run, console=console, resume=True)
     told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert f"{FROZEN} is not what was written" in told and "beginning at update 1" in told
+    assert "is written again" in told and "resumed after update 11 " in told and "beginning at" not in told
     assert file.read_bytes() == whole
+    file.unlink()
+    train(Spoiled(), config(stop="11u", freeze=["mix"]), run, console=console, resume=True)
+    told = console.file.getvalue().partition("resumed after update 11")[2]  # type: ignore[attr-defined]
+    assert f"{FROZEN} is missing" in told and "none of the run's checkpoints is whole: beginning at update 1" in told
+    assert file.read_bytes() != whole
+    assert Checkpoints(run.checkpoints).newest(lambda told: None) == 11, "what was before does not come back to life"

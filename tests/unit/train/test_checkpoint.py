@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transept.errors import InvalidData, TranseptError
+from transept.errors import InvalidData, TranseptError, UsageError
 from transept.train import checkpoint
-from transept.train.average import averaged
+from transept.train.average import averaged, choose
 from transept.train.checkpoint import CARRIED, FILES, FROZEN, MANIFEST, Checkpoints, superfluous
 
 
@@ -225,8 +225,59 @@ def test_what_is_frozen_is_written_once_and_read_with_each(checkpoints: Checkpoi
     assert (after.st_ino, after.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     assert checkpoints.path(1500).parent == checkpoints.folder and again.fault(1500) is None
     flip(checkpoints.folder / FROZEN)
-    assert str(again.fault(1500)).startswith(f"{FROZEN} is not what was written")
+    assert str(again.fault(1500)).startswith(f"../{FROZEN} is not what was written")
     delete(checkpoints.folder / FROZEN)
-    assert again.fault(500) == f"{FROZEN} is missing"
+    assert again.fault(500) == f"../{FROZEN} is missing"
     with pytest.raises(InvalidData, match=f"{FROZEN} is missing"):
         again.load(500)
+
+
+BASE = {"base": torch.arange(1000.0)}
+
+
+def save_with(checkpoints: Checkpoints, update: int, frozen: dict[str, torch.Tensor]) -> None:
+    model = {"w": torch.full((2,), float(update))}
+    checkpoints.save(update, model, {"m": torch.ones(2)}, {"regular": True}, {}, frozen)
+
+
+def test_what_is_frozen_is_written_again_where_it_is_gone_and_was_this(checkpoints: Checkpoints) -> None:
+    """Whoever has the tensors mends the file; other tensors never take the place of those that a manifest names."""
+    save_with(checkpoints, 500, BASE)
+    file = checkpoints.folder / FROZEN
+    for damage in (delete, flip, truncate, empty):
+        damage(file)
+        told = list[str]()
+        assert Checkpoints(checkpoints.folder).newest(told.append, {"base": BASE["base"] + 1}) is None
+        assert [each for each in told if "written again" in each] == [] and len(told) == 1
+        again, told = Checkpoints(checkpoints.folder), []
+        assert again.newest(told.append, BASE) == 500 and len(told) == 1 and str(file) in told[0]
+        assert torch.equal(again.load(500).model["base"], BASE["base"])
+        assert again.newest(lambda each: pytest.fail(each), BASE) == 500
+    assert [entry.name for entry in checkpoints.folder.iterdir() if "tmp" in entry.name] == []
+
+
+def test_what_is_frozen_is_written_again_by_a_save_that_finds_it_gone(checkpoints: Checkpoints) -> None:
+    save_with(checkpoints, 500, BASE)
+    for update, damage in ((1000, delete), (1500, truncate)):
+        damage(checkpoints.folder / FROZEN)
+        save_with(checkpoints, update, BASE)
+        assert [checkpoints.fault(each) for each in checkpoints.updates()] == [None] * len(checkpoints.updates())
+
+
+def test_a_run_that_an_older_version_began_has_a_mean(checkpoints: Checkpoints) -> None:
+    """Its first checkpoints hold what is frozen themselves."""
+    model = {"w": torch.full((2,), 500.0)} | BASE
+    checkpoints.save(500, model, {"m": torch.ones(2)}, {"regular": True})
+    save_with(checkpoints, 1000, BASE)
+    mean = averaged(checkpoints, [500, 1000])
+    assert mean.keys() == model.keys() and torch.equal(mean["base"], BASE["base"])
+    assert torch.equal(mean["w"], torch.full((2,), 750.0))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_called_untrained(checkpoints: Checkpoints) -> None:
+    with pytest.raises(UsageError, match=r"the run has no checkpoint yet\n  Train it first\."):
+        choose(checkpoints, 2, None, pytest.fail)
+    save_with(checkpoints, 500, BASE)
+    delete(checkpoints.folder / FROZEN)
+    with pytest.raises(InvalidData, match="none of the run's checkpoints is whole\n  Copy them again .* --resume"):
+        choose(checkpoints, 2, None, lambda told: None)
