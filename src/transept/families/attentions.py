@@ -17,6 +17,7 @@ from transept.parts.planner import Auto
 from transept.parts.recall import Recall
 from transept.parts.sparse import BlockSparse, Sliding
 from transept.parts.stack import Stack
+from transept.parts.trunk import Trunk
 from transept.spec import Part, edit, replace
 from transept.topology import Topology
 
@@ -35,9 +36,13 @@ def attending(spec: Topology, words: Mapping[str, Any]) -> Topology:
     for word, value in words.items():
         if value is None:
             raise InvalidConfig("nothing is said", remedy=f"Leave {word} out, and the family's own stands.")
-        _demand(spec, word)
-    own = {word: value for word, value in words.items() if word in ("pattern", "core", "recall")}
+        _demand_blocks(spec)
+    own = {word: value for word, value in words.items() if word in ("pattern", "core")}
     made = edit(spec, lambda part: _stack(part, own) if own and isinstance(part, Stack) else part)
+    if words.keys() & {"recall", "carries"}:
+        _demand_causal(made)
+    if "recall" in words:
+        made = edit(made, lambda part: _recalling(part, words["recall"]) if isinstance(part, Stack) else part)
     if "kv_heads" in words:
         made = edit(made, lambda part: _shared(part, words["kv_heads"]) if isinstance(part, Stack) else part)
     if "carries" in words:
@@ -47,6 +52,15 @@ def attending(spec: Topology, words: Mapping[str, Any]) -> Topology:
 
 def _shared(stack: Stack, heads: int) -> Stack:
     return edit(stack, lambda part: replace(part, kv_heads=heads) if isinstance(part, Attention) else part)
+
+
+def _recalling(stack: Stack, recall: Recall) -> Stack:
+    def change(part: Part) -> Part:
+        if not isinstance(part, Attention) or part.source != "self" or part.pattern.band()[1] > 0:
+            return part
+        return replace(part, recall=recall)
+
+    return edit(stack, change)
 
 
 def _carrying(part: Part, states: int) -> Part:
@@ -68,23 +82,28 @@ def _stack(stack: Stack, words: Mapping[str, Any]) -> Stack:
             new = {"pattern": pattern, "core": Auto() if planned else part.core}
         if "core" in words:
             new["core"] = words["core"]
-        if "recall" in words and (pattern or part.pattern).band()[1] <= 0:
-            new["recall"] = words["recall"]
         return replace(part, **new)
 
     return edit(stack, change)
 
 
-def _demand(spec: Topology, word: str) -> None:
-    """Refuse a word that nothing in a description could follow. Raises InvalidConfig."""
-    trunks = (
+def _trunks(spec: Topology) -> tuple[Trunk, ...]:
+    return (
         (spec.encoder, spec.decoder) if isinstance(spec, Seq2Seq) else (spec.stack,) if isinstance(spec, Model) else ()
     )
-    stacks = [trunk for trunk in trunks if isinstance(trunk, Stack)]
-    if not any(stack.attentions() for stack in stacks):
+
+
+def _demand_blocks(spec: Topology) -> None:
+    """Refuse words that nothing in a description could follow. Raises InvalidConfig."""
+    trunks = _trunks(spec)
+    if not any(isinstance(trunk, Stack) and trunk.attentions() for trunk in trunks):
         nouns = " and a ".join(dict.fromkeys(trunk.noun for trunk in trunks))
         raise InvalidConfig(f"attentions in blocks are told so, and this is a {nouns}")
-    if word in ("recall", "carries") and not any(stack.causal for stack in stacks):
+
+
+def _demand_causal(spec: Topology) -> None:
+    """Refuse what comes from before a text where all of a description looks ahead. Raises InvalidConfig."""
+    if not any(isinstance(trunk, Stack) and trunk.causal for trunk in _trunks(spec)):
         raise InvalidConfig(
             "what came before a text is of use to a model that looks back alone, and this one looks ahead"
         )

@@ -35,7 +35,7 @@ HEADS: dict[str, Heading] = {
     "BartForQuestionAnswering": "spans",
 }
 HF_MODELS = {"bart": tuple(HEADS), "mbart": tuple(f"M{name}" for name in HEADS)}
-HF_WORDS = {"position": "positions: learned"}
+HF_WORDS = {"position": "positions: learned", "place": "norm: after", "norm": "norm: after"}
 OFFSET = 2  # rows before the first position's
 
 SIZES: dict[str, dict[str, Any]] = {  # section 2.1; base and large as BERT's
@@ -153,7 +153,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     }
     if isinstance(head, Vocabulary):  # without a bias of ours, final_logits_bias is zero
         spec = replace(spec, head=replace(head, bias=True))
-    demand_said(spec, from_hf(config), "mBART" if before else "BART", transformer.HF_WORDS | HF_WORDS)
+    demand_said(spec, from_hf(config), "mBART" if before else "BART", HF_WORDS)
     return config
 
 

@@ -37,7 +37,6 @@ HEADS: dict[str, bert.Heading] = {
     "BigBirdForQuestionAnswering": "spans",
 }
 HF_MODELS = {"big_bird": tuple(HEADS)}
-HF_WORDS = {"pattern": "blocks: first, or blocks: full"}
 UNSAID = {"Tokens": {"drops": "before"}}
 
 SIZES: dict[str, dict[str, Any]] = {  # appendix E
@@ -194,7 +193,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
         "rescale_embeddings": embed.scale != 1.0,
         "pad_token_id": 0,
     }
-    demand_said(spec, from_hf(config), "BigBird", HF_WORDS)
+    demand_said(spec, from_hf(config), "BigBird")
     return config
 
 

@@ -44,7 +44,7 @@ def declared(
             remedy = f"There are: size, {', '.join([*known, *more])}."
             reason = f"unknown key 'model.{key}'.{nearest(key, ['size', *known, *more])}"
             raise InvalidConfig(reason, where=where(f"model.{key}"), remedy=remedy)
-        if not fits(value, hints[key]):
+        if not fits(value, hints[key]) and not (value is None and key in more):
             raise InvalidConfig(f"model.{key} must be {spoken(hints[key])}, not {value!r}", where=where(f"model.{key}"))
     missing = [key for key, told in known.items() if told.default is told.empty and key not in given]
     if missing:

@@ -63,13 +63,22 @@ def merge(source: str | Path, out: str | Path, directory: str | Path, *, overwri
 
 
 def with_their_head(stored: Stored, directory: Path) -> Stored:
-    """A model under the head that adapters bring along; as it is where they bring none, or do not say which."""
+    """A model under the head that adapters bring along; as it is where they bring none, or do not say which.
+
+    A head that fits into the place of the model's own may be of other classes: their names come with it.
+    """
     config = read_json(member(directory, CONFIG))
     kind, names = _class_of(config)
     brought = beside_adapters(directory)
     spec = stored.model.spec
-    if not kind or not isinstance(spec, Model) or _holds(stored.model, brought):
+    if not kind or not isinstance(spec, Model):
         return stored
+    if _holds(stored.model, brought):
+        heads = {s for name, known in spellings_of(stored.model).items() if name.startswith("head.") for s in known}
+        if names.get("id2label") is None or not heads & brought.keys():
+            return stored
+        labels = at(directory / CONFIG, read_labels, names, classes(spec))
+        return stored if labels == stored.labels else replace(stored, labels=labels)
     for count in sorted({len(tensor) for tensor in brought.values() if tensor.dim()}):
         head = headed(spec, kind, count, stored.beside.get("model_type"))
         if head is None or head == spec.head:

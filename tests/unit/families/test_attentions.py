@@ -1,6 +1,8 @@
 """The words that every family has beside its own: each changes what it says and nothing else, or is refused by name."""
 
 import inspect
+import re
+from itertools import product
 
 import pytest
 import torch
@@ -132,6 +134,8 @@ MARKED = r"model.pattern: the pattern (.|\n)*\n             \^\^\^\^\^"
         ("gpt2", {"core": "Sliding"}, "model.core: Sliding cannot honour the pattern causal", ""),
         ("gpt2", {"pattern": "causal & windw(3)"}, MARKED, "window(reach)"),
         ("gpt2", {"pattern": 3}, "model.pattern must be a part of kind", ""),
+        ("bart", {"kv_heads": None}, "model.kv_heads: nothing is said", "Leave kv_heads out"),
+        ("gpt2", {"pattern": None}, "model.pattern: nothing is said", "Leave pattern out"),
         ("gpt2", {"patern": "causal"}, "Did you mean 'pattern'", "pattern, core, kv_heads, recall, carries"),
     ],
 )
@@ -155,6 +159,43 @@ def test_what_hugging_face_has_no_word_for_is_told_by_its_word() -> None:
         bert.to_hf(told("bert", pattern="window(2)", kv_heads=2))
     assert caught.value.remedy == "Train it without model.pattern or model.kv_heads."
     bert.to_hf(told("bert", core="Reference"))  # computes the same
+
+
+REMEDY = re.compile(r"(\w+): ")
+
+
+def test_a_remedy_for_hugging_face_names_words_that_the_family_has() -> None:
+    for name, module in all_families().items():
+        known = inspect.signature(module.declare).parameters
+        for remedy in getattr(module, "HF_WORDS", {}).values():
+            assert set(REMEDY.findall(remedy)) <= set(known), (name, remedy)
+
+
+def test_what_a_word_makes_unsayable_is_said_without_it() -> None:
+    """The remedy helps: a model of a family that Hugging Face has is said again once the word is left out."""
+    met = set()
+    for name, word in product(all_families(), VALUES):
+        module = all_families()[name]
+        beside = {"blocks": "full"} if name == "bigbird" else {}
+        own = word in inspect.signature(module.declare).parameters
+        try:
+            spec = told(name, **beside, **{word: VALUES[word]})
+            module.to_hf(told(name, **beside))
+        except (InvalidConfig, AttributeError):  # the family cannot be told so, or is none of theirs as it is
+            continue
+        try:
+            module.to_hf(spec)
+        except InvalidConfig as error:
+            assert error.remedy == (f"Train it with {word}: null." if own else f"Train it without model.{word}.")
+            met.add((name, word))
+    assert {("bart", "kv_heads"), ("bigbird", "pattern"), ("transformer", "kv_heads"), ("gpt2", "recall")} < met
+
+
+def test_a_pattern_that_looks_back_makes_a_model_that_does() -> None:
+    spec = told("bert", pattern="causal", positions="alibi", carries=4, head="masked")
+    assert isinstance(spec, Model) and spec.stack.causal and spec.stack.carries == 4  # type: ignore[attr-defined]
+    spec = told("bert", pattern="causal & window(3)", recall=VALUES["recall"])
+    assert [attend.recall for attend in stacks(spec)[0].attentions()] == [Recall(2, 3, 6)]
 
 
 def test_words_go_together() -> None:

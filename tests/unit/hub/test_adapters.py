@@ -173,6 +173,22 @@ def test_a_head_is_carried_over_with_the_adapters_of_its_model(
     assert f"under their head, {told.head}" in (tmp_path / "out/README.md").read_text()
 
 
+def test_a_head_in_the_place_of_another_brings_the_names_of_its_classes(tmp_path: Path) -> None:
+    """As many classes as the model has, and other ones."""
+    model = made("bert", head="classes", labels=2)
+    save(tmp_path / "base", model, labels=("negative", "positive"))
+    adapted = tuned(model, also=["head"])
+    apart = save_adapters(tmp_path / "apart", adapted, labels=("ham", "spam"))
+    told = merge(tmp_path / "base", tmp_path / "out", apart)
+    assert told.head == "Classes" and read(tmp_path / "out").labels == ("ham", "spam")
+    own = save_adapters(tmp_path / "own", adapted, labels=("negative", "positive"))
+    assert merge(tmp_path / "base", tmp_path / "same", own).head == ""
+    bare = save_adapters(tmp_path / "bare", tuned(model), labels=("ham", "spam"))  # a head is not among them
+    merge(tmp_path / "base", tmp_path / "kept", bare)
+    for name in ("same", "kept"):
+        assert read(tmp_path / name).labels == ("negative", "positive")
+
+
 def test_a_head_of_no_known_class_is_not_guessed(tmp_path: Path) -> None:
     """`classifier` may be of a text or of each token; which, only its class tells."""
     adapted = tuned(made("bert", head="classes", labels=3), also=["head"])
