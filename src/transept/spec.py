@@ -186,7 +186,7 @@ def part_from_dict(data: object, path: str = "spec", unsaid: Unsaid | None = Non
     try:
         return kind(**given)
     except InvalidConfig as error:
-        raise InvalidConfig(f"{path}: {error.what}") from None
+        raise InvalidConfig(**error.fields(what=f"{path}: {error.what}")) from None
 
 
 def _read(value: object, path: str, unsaid: Unsaid) -> object:

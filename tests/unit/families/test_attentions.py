@@ -23,7 +23,7 @@ from transept.parts.planner import Auto
 from transept.parts.recall import Recall
 from transept.parts.scores import Additive
 from transept.parts.stack import Stack
-from transept.spec import edit, replace
+from transept.spec import edit, part_from_dict, replace
 from transept.topology import Topology
 
 VALUES = {"pattern": "window(2)", "core": "Additive", "kv_heads": 1, "carries": 5}
@@ -145,6 +145,13 @@ def test_what_a_family_cannot_be_told_is_refused(name: str, words: dict[str, obj
     assert remedy in str(caught.value.remedy)
 
 
+def test_a_description_that_is_read_loses_no_remedy() -> None:
+    wrong = {"kind": "Attention", "heads": 4, "pattern": {"kind": "Causal"}, "core": {"kind": "Sliding"}}
+    with pytest.raises(InvalidConfig, match=r"^model.attend: Sliding cannot honour the pattern causal") as caught:
+        part_from_dict(wrong, "model.attend")
+    assert caught.value.remedy == "The core Auto takes the cheapest that can."
+
+
 def test_the_place_of_a_word_is_told() -> None:
     places = {"model.pattern": "mine.yaml:4"}
     for family, text in (("gpt2", "causl"), ("linformer", "causal")):
@@ -173,7 +180,7 @@ def test_a_remedy_for_hugging_face_names_words_that_the_family_has() -> None:
 
 def test_what_a_word_makes_unsayable_is_said_without_it() -> None:
     """The remedy helps: a model of a family that Hugging Face has is said again once the word is left out."""
-    met = set()
+    met: dict[tuple[str, str], tuple[str, str | None]] = {}
     for name, word in product(all_families(), VALUES):
         module = all_families()[name]
         beside = {"blocks": "full"} if name == "bigbird" else {}
@@ -183,12 +190,15 @@ def test_what_a_word_makes_unsayable_is_said_without_it() -> None:
             module.to_hf(told(name, **beside))
         except (InvalidConfig, AttributeError):  # the family cannot be told so, or is none of theirs as it is
             continue
+        met[name, word] = (f"Train it with {word}: null." if own else f"Train it without model.{word}."), None
         try:
             module.to_hf(spec)
         except InvalidConfig as error:
-            assert error.remedy == (f"Train it with {word}: null." if own else f"Train it without model.{word}.")
-            met.add((name, word))
-    assert {("bart", "kv_heads"), ("bigbird", "pattern"), ("transformer", "kv_heads"), ("gpt2", "recall")} < met
+            met[name, word] = met[name, word][0], error.remedy
+        else:
+            del met[name, word]
+    assert {("bart", "kv_heads"), ("bigbird", "pattern"), ("transformer", "kv_heads"), ("gpt2", "recall")} < met.keys()
+    assert {each: told for each, (wanted, told) in met.items() if told != wanted} == {}
 
 
 def test_a_pattern_that_looks_back_makes_a_model_that_does() -> None:
