@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from transept.errors import InvalidData, UsageError
-from transept.train.checkpoint import MODEL, Checkpoints
+from transept.train.checkpoint import FROZEN, MODEL, REMEDY, Checkpoints
 
 
 def average(files: Sequence[Path], without: Collection[str] = ()) -> dict[str, Tensor]:
@@ -57,6 +57,7 @@ def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tens
     """The mean of verified checkpoints."""
     for update in updates:
         if (fault := checkpoints.fault(update)) is not None:
-            raise InvalidData(fault, where=checkpoints.path(update), remedy="Average other checkpoints of the run.")
+            remedy = REMEDY if FROZEN in fault else "Average other checkpoints of the run."
+            raise InvalidData(fault, where=checkpoints.path(update), remedy=remedy)
     frozen = checkpoints.frozen(updates[-1])  # which older versions wrote into every checkpoint
     return average([checkpoints.path(update) / MODEL for update in updates], frozen.keys()) | frozen

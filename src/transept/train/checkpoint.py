@@ -25,6 +25,8 @@ CARRIED = "carried.safetensors"  # only where batches hand something on
 FROZEN = "frozen.safetensors"  # beside the checkpoints, and of all of them; only where something is frozen
 FILES = (MODEL, OPTIMIZER, STATE)
 
+REMEDY = f"Where {FROZEN} alone is missing or damaged, `transept train RUN --resume` writes it again."  # all need it
+
 _NAME = re.compile(r"\d{8,}")
 
 
@@ -209,14 +211,15 @@ class Checkpoints:
         return InvalidData(
             self.lack(),
             where=self.folder,
-            remedy=f"Copy them again from where they are whole. Where {FROZEN} alone is not, "
-            "`transept train RUN --resume` writes it again.",
+            remedy=f"Copy them again from where they are whole. {REMEDY}",
         )
 
     def _whole(self, update: int) -> Path:
         path = self.path(update)
         if (fault := self.fault(update)) is not None:
-            raise InvalidData(fault, where=path, remedy="Use another checkpoint of the run.")
+            raise InvalidData(
+                fault, where=path, remedy=REMEDY if FROZEN in fault else "Use another checkpoint of the run."
+            )
         return path
 
     def state(self, update: int) -> dict[str, Any]:
