@@ -93,6 +93,7 @@ class Table:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # it outlives the pass that asks first, and a later one may learn
 def table(pattern: Pattern, length: int, size: int, device: torch.device) -> Table:
     """The table of a pattern at a length. The pattern is asked about the blocks alone that are seen in part."""
     count = -(-length // size)

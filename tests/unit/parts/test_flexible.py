@@ -91,6 +91,13 @@ def test_the_table_is_the_pattern(pattern: Pattern, length: int, size: int) -> N
     assert len(made.masks) == len(set(map(str, made.masks.tolist())))
 
 
+@torch.inference_mode()
+def test_a_table_that_was_made_for_an_answer_may_be_learned_with() -> None:
+    """It is kept: a search asks for it before training does, whose backward pass saves it."""
+    made = table(parse_pattern("causal & window(9)"), 37, 8, torch.device("cpu"))
+    assert not any(t.is_inference() for t in (made.masks, made.which, made.needed, made.whole))
+
+
 def test_the_blocks_that_the_kernel_visits_are_those_that_the_table_names() -> None:
     made = table(parse_pattern("causal & window(5)"), 40, 8, torch.device("cpu"))
     mask = block_mask(made, 8, 40, None, None)
