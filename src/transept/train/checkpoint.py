@@ -166,6 +166,10 @@ class Checkpoints:
             self._frozen = told_of(file)
         return {FROZEN: self._frozen}
 
+    def owed(self, frozen: Mapping[str, Tensor]) -> int:
+        """Bytes that what is frozen is still to take, beside the checkpoints."""
+        return 0 if (self.folder / FROZEN).is_file() else size_of(frozen)
+
     def mend(self, frozen: Mapping[str, Tensor]) -> bool:
         """Write what is frozen again where the file is missing or damaged; whether that was so.
 

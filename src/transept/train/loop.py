@@ -306,7 +306,7 @@ class Trainer(Generic[AnyBatch]):
             log.say(f"removed {name}, left by a process that died")
         needed = size_of(self.flat.changing()) + size_of(self.optimizer.tensors())
         log.head(facts(self.task, self.config, self.precision, self.device, self.run, needed, trained(self.model)))
-        refuse_full_disk(self.run.path, needed + size_of(self.flat.frozen()))
+        refuse_full_disk(self.run.path, needed + self.checkpoints.owed(self.flat.frozen()))
 
     def _finish(self, log: Log, reason: str) -> None:
         """Make the model of the run and write it."""

@@ -198,6 +198,17 @@ def test_what_is_frozen_is_the_runs_own(tmp_path: Path, console: Console) -> Non
     assert changed(*ends) == set()
 
 
+def test_room_for_what_is_frozen_is_asked_for_once(
+    run: RunDirectory, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("transept.train.loop.refuse_full_disk", lambda folder, needed: asked.append(needed))
+    for stop in ("5u", "10u"):
+        train(Tuned(), config(stop=stop, freeze=["mix"]), run, console=console, resume=bool(asked))
+    frozen = load_file(run.checkpoints / FROZEN)
+    assert asked[0] - asked[1] == sum(tensor.nbytes for tensor in frozen.values()) == 288
+
+
 class Spoiled(Tuned):
     """Begun with another model than it was."""
 
