@@ -15,6 +15,7 @@ from transept.parts.pattern import Causal, Pattern
 from transept.parts.pattern_text import parse_pattern
 from transept.parts.planner import Auto
 from transept.parts.recall import Recall
+from transept.parts.scored import Repeated
 from transept.parts.sparse import BlockSparse, Sliding
 from transept.parts.stack import Stack
 from transept.parts.trunk import Trunk
@@ -70,6 +71,11 @@ def _carrying(part: Part, states: int) -> Part:
 def _stack(stack: Stack, words: Mapping[str, Any]) -> Stack:
     """A stack whose attentions to itself are told otherwise."""
     pattern: Pattern | None = words.get("pattern")
+    if pattern is not None and isinstance(stack.position, Repeated):
+        raise InvalidConfig(
+            f"{stack.position} counts keys of the family's own pattern several times, whatever another pattern sees",
+            remedy="Say model.blocks=full beside it: nothing is then counted twice.",
+        )
     if pattern is not None and stack.causal and pattern.band()[1] > 0:
         pattern = Causal() & pattern
 

@@ -129,6 +129,12 @@ MARKED = r"model.pattern: the pattern (.|\n)*\n             \^\^\^\^\^"
         ("transformer", {"carries": 4}, "belong to a stack without a memory", ""),
         ("linformer", {"pattern": "window(3)"}, r"model.pattern: LowRank cannot honour the pattern window\(3\)", ""),
         ("llama", {"recall": "Recall"}, "model.recall: Rotary would turn what is remembered", "positions=buckets"),
+        (
+            "bigbird",
+            {"blocks": "first", "pattern": "full"},
+            "model.pattern: Repeated.* own pattern",
+            "model.blocks=full",
+        ),
         ("gpt2", {"kv_heads": 3}, "model.kv_heads: kv_heads=3 does not divide heads=4", ""),
         ("gpt2", {"core": "Slidin"}, "model.core: there is no part called 'Slidin'. Did you mean 'Sliding'?", ""),
         ("gpt2", {"core": "Sliding"}, "model.core: Sliding cannot honour the pattern causal", ""),
@@ -206,6 +212,15 @@ def test_a_pattern_that_looks_back_makes_a_model_that_does() -> None:
     assert isinstance(spec, Model) and spec.stack.causal and spec.stack.carries == 4  # type: ignore[attr-defined]
     spec = told("bert", pattern="causal & window(3)", recall=VALUES["recall"])
     assert [attend.recall for attend in stacks(spec)[0].attentions()] == [Recall(2, 3, 6)]
+
+
+def test_all_of_bigbird_is_what_its_own_word_for_it_is() -> None:
+    assert told("bigbird", blocks="full", pattern="full") == told("bigbird", blocks="full")
+    ids = some_ids(2, 9)
+    got, want = (
+        logits_of(lively(told("bigbird", **words)), ids, ids) for words in ({"pattern": "full"}, {"blocks": "full"})
+    )
+    assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
 def test_words_go_together() -> None:
