@@ -17,6 +17,7 @@ def add(app: typer.Typer) -> None:
         'transept look models/bert "when you play the game of thrones"',
         'transept look runs/demo "<2de> 5 March 2026" --html dates.html',
         "transept look models/vit cat.png",
+        "transept look models/wav2vec2 speech.wav",
         'transept look models/bert "they play a game" "the game of thrones"',
         'transept look runs/one "a man ." --against runs/other',
         'transept look runs/one "a man ." --film',
@@ -25,11 +26,15 @@ def add(app: typer.Typer) -> None:
 
 def look(
     model: ModelArgument,
-    inputs: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.", show_default=False)] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(help="Texts, or files of pictures or of sounds.", show_default=False)
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="Another model, or RUN/checkpoints/UPDATE, to compare with.", show_default=False
+            metavar="MODEL",
+            help="Another model, or RUN/checkpoints/00001000, to compare with.",
+            show_default=False,
         ),
     ] = None,
     film: Annotated[bool, typer.Option("--film", help="Show the texts at every checkpoint that the run kept.")] = False,
@@ -38,20 +43,26 @@ def look(
         typer.Option(metavar="FILE", help="Write one file, which needs no server.", show_default=False),
     ] = None,
     most: Annotated[
-        int | None, typer.Option(min=0, help="Tokens that the model writes at most.", show_default=False)
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens that the model writes at most; as many as it would by itself, if this is left out.",
+            show_default=False,
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --html replace a file.")] = False,
     device: DeviceOption = "cpu",
 ) -> None:
-    """See what attends to what, on a page of your own.
+    """See what attends to what, on a page that opens in your browser.
 
     The page is served to this machine alone, under an address with a secret, until Ctrl-C. With --html it is one file,
     which anybody can open without a network.
 
-    Two texts, two heads, and with --against two models are compared on it. With --film it shows how a run learned: keep
-    its checkpoints by train.keep=20.
+    Each input is a scene of its own, and the page compares two of them, or two heads of one. With --against it compares
+    two models. With --film it shows how a run learned, from the checkpoints that it kept: train with train.keep=20 to
+    have twenty of them.
     """
     from transept.cli.evaluate import demand_free
     from transept.cli.moments import film_of, opened
@@ -64,7 +75,9 @@ def look(
     elif overwrite:
         raise UsageError("--overwrite is for --html", remedy="Leave it out: a page that is served replaces nothing.")
     if html is not None and not inputs:
-        raise UsageError("a file shows what it was given, and there is nothing", remedy="Name a text or a picture.")
+        raise UsageError(
+            "a file shows what it was given, and there is nothing", remedy="Name a text, a picture or a sound."
+        )
     own = opened(model, device)
     other = None if against is None else opened(against, device)
     stage = Stage(own, other, film_of(Path(model), own) if film else None)
