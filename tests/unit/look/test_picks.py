@@ -71,23 +71,35 @@ def test_all_layers_are_one_and_heads_have_a_largest(page: Page, tmp_path: Path,
         page.get_by_role("button", name="head 2", exact=True).click()
         page.locator("#where", has_text="mean of all 2 encoder layers, head 2").wait_for()
         np.testing.assert_allclose(
-            cells(page), 100 * joined(stage, number, [0, 1], [1], False).ravel(), rtol=0, atol=0.06
+            cells(page, "mean of all 2 encoder layers, head 2:"),
+            100 * joined(stage, number, [0, 1], [1], False).ravel(),
+            rtol=0,
+            atol=0.06,
         )
         page.get_by_role("button", name="head 4", exact=True).click(modifiers=["Shift"])
         page.locator("#where", has_text="largest of heads 2, 4").wait_for()
         np.testing.assert_allclose(
-            cells(page), 100 * joined(stage, number, [0, 1], [1, 3], True).ravel(), rtol=0, atol=0.06
+            cells(page, "mean of all 2 encoder layers, largest of heads 2, 4:"),
+            100 * joined(stage, number, [0, 1], [1, 3], True).ravel(),
+            rtol=0,
+            atol=0.06,
         )
         page.get_by_role("button", name="the mean of these heads").click()
         page.locator("#where", has_text="mean of heads 2, 4").wait_for()
         np.testing.assert_allclose(
-            cells(page), 100 * joined(stage, number, [0, 1], [1, 3], False).ravel(), rtol=0, atol=0.06
+            cells(page, "mean of all 2 encoder layers, mean of heads 2, 4:"),
+            100 * joined(stage, number, [0, 1], [1, 3], False).ravel(),
+            rtol=0,
+            atol=0.06,
         )
         slider.focus()
         page.keyboard.press("Home")
         page.locator("#where", has_text="encoder layer 1, mean of heads 2, 4").wait_for()
         np.testing.assert_allclose(
-            cells(page), 100 * joined(stage, number, [0], [1, 3], False).ravel(), rtol=0, atol=0.06
+            cells(page, "encoder layer 1, mean of heads 2, 4:"),
+            100 * joined(stage, number, [0], [1, 3], False).ravel(),
+            rtol=0,
+            atol=0.06,
         )
 
 

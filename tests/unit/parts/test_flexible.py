@@ -53,7 +53,7 @@ def compare(pattern: Pattern, length: int, lengths: list[int] | None, documents:
     assert_close(got * real, want * real, **CLOSE)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     pattern=ANY_PATTERN,
     length=st.integers(1, 14),
@@ -69,7 +69,7 @@ def test_any_pattern_equals_the_reference(
         compare(pattern, length, lengths, documents, size)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(pattern=ANY_PATTERN, length=st.integers(1, 20), size=st.integers(1, 8))
 def test_the_table_is_the_pattern(pattern: Pattern, length: int, size: int) -> None:
     """Put together again, the masks of all blocks are the mask; what is not needed is empty, what is whole is full.
