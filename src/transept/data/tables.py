@@ -250,7 +250,7 @@ def _commas(lines: Sequence[str], path: Path) -> Iterator[tuple[int, list[str]]]
             yield begun, cells
             begun = reader.line_num + 1
     except csv.Error as error:
-        raise InvalidData(f"not CSV: {error}", where=f"{path}:{begun}") from None
+        raise InvalidData(f"not CSV: {error}", where=Where.of_line(path, begun)) from None
 
 
 def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -90,7 +90,7 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
         else:
             words.append((number, columns))
     if not words:
-        raise InvalidData("a sentence without a word", where=f"{path}:{rows[0][0]}")
+        raise InvalidData("a sentence without a word", where=Where.of_line(path, rows[0][0]))
     heads = [_head(number, columns, len(words), path) for number, columns in words]
     roots = [i for i, head in enumerate(heads) if head == i]
     if len(roots) != 1:
@@ -98,14 +98,14 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
         verb = "hangs" if len(roots) < 2 else "hang"
         raise InvalidData(
             f"a tree has one root, and {said} {verb} from 0",
-            where=f"{path}:{words[roots[1] if roots else 0][0]}",
+            where=Where.of_line(path, words[roots[1] if roots else 0][0]),
             remedy=ROOT,
         )
     if (circle := circle_in(heads)) is not None:
         names = " -> ".join(words[i][1][1] for i in (*circle, circle[0]))
         raise InvalidData(
             f"the heads go round in a circle, which no tree does: {names}",
-            where=f"{path}:{words[circle[0]][0]}",
+            where=Where.of_line(path, words[circle[0]][0]),
             remedy=ROOT,
         )
     form, tag, relation = (tuple(columns[at] for _, columns in words) for at in (1, 3, 7))
