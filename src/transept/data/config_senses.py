@@ -124,6 +124,7 @@ class Perturb(_Settings):
     """How sounds are changed while training; each time otherwise, by seed, epoch and batch alone.
 
     `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
+    `tempo`   spoken faster or slower by up to this share, at the same pitch (Verhelst and Roelands 1993).
     `noise`   white noise of up to this share of the sound's own strength is added.
     `shift`   up to so many seconds of silence stand before.
     `tilt`    low tones are made stronger beside high ones, or weaker, as another microphone or mouth would: a sample
@@ -131,6 +132,7 @@ class Perturb(_Settings):
     """
 
     speed: float = Field(default=0.0, ge=0, lt=1)
+    tempo: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)
     shift: float = Field(default=0.0, ge=0)
     tilt: float = Field(default=0.0, ge=0, lt=1)

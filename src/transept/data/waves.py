@@ -16,6 +16,7 @@ from transept.data.sound import Floats, length_of, normalised, read_sound, resam
 from transept.errors import InvalidData
 
 KEPT = 2 << 30  # bytes of samples that are kept in memory; of more, each is read again
+HALF_WINDOW = 0.0125  # seconds: longer than a wave of the deepest voice
 
 Draws = np.random.Generator
 
@@ -94,9 +95,11 @@ class Waves:
 
 
 def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int = 1) -> Floats:
-    """A sound at another speed, tilted, with noise, and with silence before it; it keeps at least `least` samples."""
+    """A sound at another speed and tempo, tilted, with noise, silence before it; it keeps at least `least` samples."""
     if how.speed:
         samples = sped(samples, 1 + how.speed * draws.uniform(-1, 1), least)
+    if how.tempo:
+        samples = paced(samples, 1 + how.tempo * draws.uniform(-1, 1), rate, least)
     if how.tilt:
         samples = samples + np.float32(how.tilt * draws.uniform(-1, 1)) * np.pad(samples[:-1], (1, 0))
     if how.noise:
@@ -118,9 +121,35 @@ def sped(samples: Floats, factor: float, least: int = 1) -> Floats:
     return found
 
 
+def paced(samples: Floats, factor: float, rate: int, least: int = 1) -> Floats:
+    """So many times as fast at the same pitch, of `rate` samples a second; not below `least` samples.
+
+    Windows of the sound overlap by half. Each is taken near the place where it would begin, where it is most like what
+    followed the last one (WSOLA: Verhelst and Roelands 1993).
+    """
+    hop = max(round(HALF_WINDOW * rate), 1)
+    count = max(round(len(samples) / factor), least)
+    padded = np.pad(samples, (hop, 3 * hop))  # place p of the sound is p + hop here
+    strength = np.sqrt(np.convolve(padded.astype(np.float64) ** 2, np.ones(2 * hop), "valid") + 1e-12)
+    weights = np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop)) ** 2  # two that overlap sum to 1
+    made, at = np.zeros(count + 3 * hop), 0
+    for start in range(0, count + hop, hop):
+        if start:
+            follows = padded[min(at + hop, len(strength) - 1) :][: 2 * hop]
+            first = min(round((start - hop) * len(samples) / count), len(samples))  # a hop before its own place
+            alike = (
+                np.correlate(padded[first : first + 4 * hop], follows, "valid") / strength[first : first + 2 * hop + 1]
+            )
+            alike[hop] += 1e-6  # in silence all are alike
+            at = first + int(alike.argmax())
+        made[start : start + 2 * hop] += weights * padded[at : at + 2 * hop]
+    found: Floats = made[hop : hop + count].astype(np.float32)
+    return found
+
+
 def longest_of(
     lengths: NDArray[np.int64], perturb: Perturb, rate: int, frames: Callable[[int], int]
 ) -> NDArray[np.int32]:
     """The most frames that each sound can have while training."""
-    most = lengths / (1 - perturb.speed) + perturb.shift * rate + 1
+    most = lengths / (1 - perturb.speed) / (1 - perturb.tempo) + perturb.shift * rate + 2
     return np.array([frames(int(samples)) for samples in np.ceil(most)], np.int32)

@@ -6,7 +6,7 @@ import torch
 
 from transept.data.augment import augmented, cropped, erased, mixed, moved, posterise, solarise, turn
 from transept.data.config_senses import Augment, Perturb
-from transept.data.waves import longest_of, perturbed, sped
+from transept.data.waves import longest_of, paced, perturbed, sped
 
 
 def pictures(count: int = 6, channels: int = 3) -> torch.Tensor:
@@ -111,14 +111,46 @@ def test_what_is_too_high_for_a_faster_sound_is_gone_from_it() -> None:
     assert sped(wave, 1.25)[200:-200].std() < 1e-2  # 4.5 kHz would come back as 3.5
 
 
+def voice(seconds: float = 0.5, rate: int = 8000) -> np.ndarray:
+    """Ten overtones of 110 Hz, which grow and fade."""
+    at = np.arange(int(seconds * rate)) / rate
+    return (np.hanning(len(at)) * sum(np.sin(2 * np.pi * 110 * k * at + k) for k in range(1, 11))).astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.9, 1.2, 1.6])
+def test_another_tempo_keeps_the_pitch_and_the_course_of_the_strength(factor: float) -> None:
+    wave = voice()
+    made = paced(wave, factor, 8000)
+    assert len(made) == round(4000 / factor) and made.dtype == np.float32
+    waves = np.abs(np.fft.rfft(made, 32000))
+    assert abs(waves[300:600].argmax() + 300 - 440) <= 8  # a quarter of a hertz a place: 110 Hz
+    for share in (0.25, 0.5, 0.75):
+        old, new = (one[int(len(one) * share) - 150 :][:300].std() for one in (wave, made))
+        assert new == pytest.approx(old, rel=0.2)  # a place is up to 12.5 ms from its own
+
+
+def test_the_same_tempo_changes_nothing() -> None:
+    for wave in (voice(), np.random.default_rng(0).standard_normal(3001).astype(np.float32), voice(0.003)):
+        assert np.allclose(paced(wave, 1.0, 8000), wave, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [40, 8000])
+def test_a_tempo_of_silence_and_of_a_click(rate: int) -> None:
+    for count in (1, 2, 99, 1000):
+        for factor in (0.5, 1.5):
+            assert not paced(np.zeros(count, np.float32), factor, rate).any()
+            assert np.isfinite(paced(np.ones(count, np.float32), factor, rate, least=7)).all()
+    assert len(paced(np.ones(100, np.float32), 2.0, rate, least=80)) == 80
+
+
 def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
-    how = Perturb(speed=0.2, noise=0.1, shift=0.05)
+    how = Perturb(speed=0.1, tempo=0.08, noise=0.1, shift=0.05)
     wave = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
     made = [perturbed(wave, how, 8000, draws(seed)) for seed in range(20)]
     again = perturbed(wave, how, 8000, draws(3))
     assert np.array_equal(made[3], again)
     most = longest_of(np.array([4000]), how, 8000, lambda samples: samples)[0]
-    assert all(4000 / 1.2 - 1 <= len(one) <= most for one in made)
+    assert all(4000 / 1.1 / 1.08 - 2 <= len(one) <= most for one in made)
     assert len({len(one) for one in made}) > 10
     assert perturbed(wave, Perturb(), 8000, draws()) is wave
 
