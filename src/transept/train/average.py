@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from transept.errors import InvalidData, UsageError
-from transept.train.checkpoint import FROZEN, MODEL, REMEDY, Checkpoints
+from transept.train.checkpoint import MODEL, Checkpoints
 
 
 def average(files: Sequence[Path], without: Collection[str] = ()) -> dict[str, Tensor]:
@@ -54,10 +54,7 @@ def choose(checkpoints: Checkpoints, count: int, best: int | None, report: Calla
 
 
 def averaged(checkpoints: Checkpoints, updates: Sequence[int]) -> dict[str, Tensor]:
-    """The mean of verified checkpoints."""
-    for update in updates:
-        if (fault := checkpoints.fault(update)) is not None:
-            remedy = REMEDY if FROZEN in fault else "Average other checkpoints of the run."
-            raise InvalidData(fault, where=checkpoints.path(update), remedy=remedy)
+    """The mean of checkpoints; InvalidData names one that is damaged, and what is wrong with it."""
+    folders = [checkpoints.whole(update) for update in updates]
     frozen = checkpoints.frozen(updates[-1])  # which older versions wrote into every checkpoint
-    return average([checkpoints.path(update) / MODEL for update in updates], frozen.keys()) | frozen
+    return average([folder / MODEL for folder in folders], frozen.keys()) | frozen

@@ -135,7 +135,7 @@ class Checkpoints:
 
     def load(self, update: int) -> Saved:
         """Read a checkpoint; InvalidData names what is wrong with it."""
-        path = self._whole(update)
+        path = self.whole(update)
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
         carried = load_file(path / CARRIED) if (path / CARRIED).is_file() else {}
         self._frozen = self._told(update).get(FROZEN)  # what goes on from here leaves it as it is
@@ -144,7 +144,7 @@ class Checkpoints:
 
     def weights(self, update: int) -> dict[str, Tensor]:
         """The model's tensors of a checkpoint alone; InvalidData as in `load`."""
-        return load_file(self._whole(update) / MODEL) | self.frozen(update)
+        return load_file(self.whole(update) / MODEL) | self.frozen(update)
 
     def frozen(self, update: int) -> dict[str, Tensor]:
         """What is frozen in a checkpoint; nothing where all of the model is in its own file."""
@@ -218,7 +218,8 @@ class Checkpoints:
             remedy=f"Copy them again from where they are whole. {REMEDY}",
         )
 
-    def _whole(self, update: int) -> Path:
+    def whole(self, update: int) -> Path:
+        """Its folder; InvalidData says what is wrong with a checkpoint that is not as it was written."""
         path = self.path(update)
         if (fault := self.fault(update)) is not None:
             raise InvalidData(
