@@ -237,6 +237,21 @@ def test_what_is_written_as_a_path_is_never_asked_of_the_hub(verb, cli, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.conllu", "dev.tsv", "train.tsv", "tuned-one"]
 
 
+def test_a_start_that_is_gone_is_named_by_its_line(cli, tmp_path, monkeypatch):
+    """As a run that is resumed has it: nothing of its beginning stands on the command line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.tsv").write_text("sentence\tlabel\na\t0\nb\t1\n")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "mine.yaml").write_text(
+        "task: classification\nrun: mine\nstart: ./bas\nmodel: {}\n"
+        "data: {dir: ., train: train.tsv, valid: train.tsv}\ntrain: {stop: 2u, batch_tokens: 64,"
+        " optimizer: {name: adam}, schedule: {name: constant, rate: 0.1}}\n"
+    )
+    ended = cli("train", "mine.yaml")
+    assert (ended.code, (tmp_path / "mine").exists()) == (3, False)
+    assert "mine.yaml:3: start: there is no such directory: bas. Did you mean 'base'?" in ended.err
+
+
 def test_the_verbs_that_take_a_model_are_those(cli):
     from typer.main import get_command
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transept.data.subwords import Subwords
 from transept.data.tokenizer import Tokenizer
-from transept.errors import InvalidConfig
+from transept.errors import InvalidConfig, TranseptError
 from transept.families.declared import declared
 from transept.hub.directory import Stored, read
 from transept.models import Seq2Seq, Seq2SeqLayer
@@ -20,9 +20,15 @@ Say = Callable[[str], None]
 
 
 def started(recipe: Recipe, say: Say) -> Stored:
-    """The model that a recipe starts from. What a person should hear of its directory is said."""
+    """The model that a recipe starts from. What a person should hear of its directory is said.
+
+    What `read` raises says that it is `start`, for a run that is resumed may be told nothing but its own directory.
+    """
     assert recipe.start is not None
-    stored = read(recipe.start)
+    try:
+        stored = read(recipe.start)
+    except TranseptError as error:
+        raise type(error)(**error.fields(key="start", where=error.where or recipe.where("start"))) from error
     for sentence in stored.told():
         say(sentence)
     return stored
