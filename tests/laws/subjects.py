@@ -7,6 +7,7 @@ biases of zero and gains of one hide mistakes.
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -19,6 +20,8 @@ from transept.heads.adaptive import Adaptive
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.clustered import Clustered
 from transept.inputs.tokens import Tokens
+from transept.inspect.prune import prunable
+from transept.inspect.record import attentions
 from transept.models import Model, Seq2Seq
 from transept.parts.attention import Attention
 from transept.parts.block import Block
@@ -96,6 +99,7 @@ def learning_cores() -> dict[str, Core]:
     return {name: core for name, core in cores().items() if core.learns("cpu")}
 
 
+@cache
 def families() -> dict[str, Topology]:
     """A toy of each family."""
     return {name: module.declare(**module.TOY) for name, module in all_families().items()}
@@ -152,6 +156,7 @@ def other_forms() -> dict[str, Topology]:
     return made
 
 
+@cache
 def variants() -> dict[str, Topology]:
     """Each family as it is, and with each position, core, norm and sharing in place of its own.
 
@@ -231,6 +236,13 @@ def _near(part: Any, core: Core) -> Any:
 
 def _one_kind(stack: Any) -> bool:
     return len(stack.cycle()) == 1
+
+
+@cache
+def attends(spec: Topology) -> tuple[bool, bool]:
+    """Whether a model has attentions, and whether heads can be cut out of one: it is built once for all who ask."""
+    model = spec.build()
+    return bool(attentions(model)), bool(prunable(model))
 
 
 def lively(spec: Topology, seed: int = 0, scale: float = 0.2) -> Built:

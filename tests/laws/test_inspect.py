@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from laws.entering import some_rows, together, wordless
-from laws.subjects import families, lively, logits_of, padded, reads_text, some_ids, variants
+from laws.subjects import attends, families, lively, logits_of, padded, reads_text, some_ids, variants
 from transept.errors import UsageError
 from transept.families import memorizing
 from transept.inspect.cut import HeadAt, Hidden, Link, TokenAt, Unit, Whole, cut
@@ -25,8 +25,8 @@ from transept.parts.hard import HardLayer
 from transept.parts.lowrank import LowRankLayer
 from transept.topology import Built
 
-READERS = {name: spec for name, spec in variants().items() if reads_text(spec) and attentions(spec.build())}
-OTHERS = {name: spec for name, spec in wordless().items() if attentions(spec.build())}
+READERS = {name: spec for name, spec in variants().items() if reads_text(spec) and attends(spec)[0]}
+OTHERS = {name: spec for name, spec in wordless().items() if attends(spec)[0]}
 SUBJECTS = READERS | OTHERS
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from laws.entering import some_rows, together, wordless
-from laws.subjects import lively, logits_of, padded, reads_text, some_ids, variants
+from laws.subjects import attends, lively, logits_of, padded, reads_text, some_ids, variants
 from transept.errors import UsageError
 from transept.inspect.cut import HeadAt, cut
 from transept.inspect.importance import Unit, importance, least, usefulness
@@ -19,7 +19,7 @@ from transept.spec import from_json, to_json
 from transept.topology import Built
 
 ALL = variants() | wordless()
-SUBJECTS = {name: spec for name, spec in ALL.items() if prunable(spec.build())}
+SUBJECTS = {name: spec for name, spec in ALL.items() if attends(spec)[1]}
 
 
 def asked(name: str, model: Built) -> torch.Tensor:

@@ -56,10 +56,23 @@ def perturb(model: Any, computed: tuple[str, ...] = ()) -> Any:
     return model
 
 
+@cache
 def oracles() -> dict[str, ModuleType]:
     """The modules of `oracles`, by the family that they are for."""
     found = pkgutil.iter_modules([str(Path(__file__).parent / "oracles")])
     return {one.name: importlib.import_module(f"parity.oracles.{one.name}") for one in found}
+
+
+def oracle_of(name: str) -> ModuleType:
+    """The module that a subject is from."""
+    return oracles()[NAMED[name][0]]
+
+
+def writes(name: str) -> bool:
+    """Whether a subject writes text, by its name: nothing is built before a test asks for it."""
+    family, variant = NAMED[name]
+    named = any(word in variant for word in ("states", "class", "tags", "spans", "encoder"))
+    return family in ("bart", "gpt", "gpt2", "gpt3", "llama", "t5", "transformer") and not named
 
 
 @dataclass(frozen=True)

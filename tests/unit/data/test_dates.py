@@ -12,6 +12,7 @@ from transept.data.dates import (
     SOURCE_STYLES,
     TAGS,
     DatePair,
+    DateSets,
     dates_vocabulary,
     make_dates,
     write,
@@ -20,8 +21,12 @@ from transept.data.dates import (
 from transept.data.pairs import read_pairs
 from transept.data.subwords import Subwords
 
-SETS = make_dates(20_000, 5)
 DAYS = [date(2024, 1, 1) + timedelta(day) for day in range(366)]
+
+
+@pytest.fixture(scope="module")
+def sets() -> DateSets:
+    return make_dates(20_000, 5)
 
 
 def test_dates_as_they_are_written():
@@ -57,9 +62,9 @@ def test_each_date_is_written_in_its_own_way_and_with_its_year(style: str):
         assert all("2024" in form for form in forms)
 
 
-def test_a_source_has_one_target():
+def test_a_source_has_one_target(sets: DateSets):
     targets: dict[str, str] = {}
-    for pair in SETS.train + SETS.valid + SETS.pairs:
+    for pair in sets.train + sets.valid + sets.pairs:
         assert targets.setdefault(pair.source, pair.target) == pair.target
 
 
@@ -67,7 +72,7 @@ def bare(pair: DatePair) -> str:
     return pair.source[pair.source.rindex("> ") + 2 :]
 
 
-def test_targets_are_the_dates_of_their_sources():
+def test_targets_are_the_dates_of_their_sources(sets: DateSets):
     dates = {
         write(day, language, style): (day, style)
         for language in LANGUAGES
@@ -76,7 +81,7 @@ def test_targets_are_the_dates_of_their_sources():
         if day.year in (1950, 2050)
     }
     seen = set()
-    for pair in SETS.train:
+    for pair in sets.train:
         if (found := dates.get(bare(pair))) is None:
             continue
         day = found[0]
@@ -89,16 +94,16 @@ def test_targets_are_the_dates_of_their_sources():
     assert seen == {*((style, full) for style in ASKED_STYLES for full in (True, False)), ("full", True)}
 
 
-def test_what_is_held_out_is_not_in_training():
-    assert len(SETS.held_out) == 10
-    trained = {(pair.source_language, pair.target_language) for pair in SETS.train}
-    assert trained == {(a, b) for a in LANGUAGES for b in LANGUAGES} - set(SETS.held_out)
-    assert {(pair.source_language, pair.target_language) for pair in SETS.pairs} == set(SETS.held_out)
-    assert {(pair.source_language, pair.target_language) for pair in SETS.valid} <= trained
+def test_what_is_held_out_is_not_in_training(sets: DateSets):
+    assert len(sets.held_out) == 10
+    trained = {(pair.source_language, pair.target_language) for pair in sets.train}
+    assert trained == {(a, b) for a in LANGUAGES for b in LANGUAGES} - set(sets.held_out)
+    assert {(pair.source_language, pair.target_language) for pair in sets.pairs} == set(sets.held_out)
+    assert {(pair.source_language, pair.target_language) for pair in sets.valid} <= trained
     for side in (0, 1):
         assert {pair[side] for pair in trained if pair[0] != pair[1]} == set(LANGUAGES)
-    texts = {bare(pair) for pair in SETS.train}
-    for held_out in (SETS.valid, SETS.pairs):
+    texts = {bare(pair) for pair in sets.train}
+    for held_out in (sets.valid, sets.pairs):
         assert len(held_out) == 1000
         assert not texts & {bare(pair) for pair in held_out}
 
@@ -117,13 +122,13 @@ def test_the_same_seed_makes_the_same_files(tmp_path: Path):
     assert (pairs.source, pairs.target) == ([pair.source for pair in made], [pair.target for pair in made])
 
 
-def test_the_vocabulary_keeps_dates_short_and_digits_apart():
-    tokenizer = Subwords.train([text for pair in SETS.train for text in (pair.source, pair.target)], dates_vocabulary())
+def test_the_vocabulary_keeps_dates_short_and_digits_apart(sets: DateSets):
+    tokenizer = Subwords.train([text for pair in sets.train for text in (pair.source, pair.target)], dates_vocabulary())
     assert tokenizer.tags == TAGS
     assert tokenizer.vocab < 1400
-    for sides in ([pair.source for pair in SETS.valid], [pair.target for pair in SETS.valid]):
+    for sides in ([pair.source for pair in sets.valid], [pair.target for pair in sets.valid]):
         ids = tokenizer.encode_batch(sides)
         assert sum(map(len, ids)) / len(ids) < 12
         assert max(map(len, ids)) <= 16
-    targets = [pair.target for pair in SETS.pairs]
+    targets = [pair.target for pair in sets.pairs]
     assert tokenizer.decode_batch(tokenizer.encode_batch(targets)) == targets

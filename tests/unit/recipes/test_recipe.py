@@ -42,6 +42,7 @@ NAMES = (
     "vit-cifar10",
     "vit-mnist",
     "wav2vec2-digits",
+    "wav2vec2-digits-few",
     "wav2vec2-digits-pretrain",
 )
 
