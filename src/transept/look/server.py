@@ -160,19 +160,23 @@ class Handler(BaseHTTPRequestHandler):
     def _path(self) -> str | None:
         """The address after the secret; None where the request was refused."""
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        if host not in self.server.hosts or (origin is not None and urlsplit(origin).netloc not in self.server.hosts):
+        try:
+            parts, sender = urlsplit(self.path).path.split("/", 2), urlsplit(origin or "").netloc
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is no address")
+            return None
+        if host not in self.server.hosts or (origin is not None and sender not in self.server.hosts):
             self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine's own browser")
             return None
-        _, secret, *rest = urlsplit(self.path).path.split("/", 2)
-        if not rest or not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
+        if len(parts) < 3 or not secrets.compare_digest(parts[1].encode(), self.server.secret.encode()):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
             return None
-        return rest[0]
+        return parts[2]
 
     def _content(self, kind: str, most: int, what: str) -> bytes | None:
         """What was sent, of this kind and no longer than it may be; None where the request was refused."""
         length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != kind or not length.isdigit() or int(length) > most:
+        if self.headers.get_content_type() != kind or not _number(length) or int(length) > most:
             self._refuse(HTTPStatus.BAD_REQUEST, f"{what} of at most {most:,} bytes")
             return None
         return self.rfile.read(int(length))
@@ -251,6 +255,11 @@ def _one(number: str) -> int:
         return int(number)
     except ValueError:
         raise NotWhole from None
+
+
+def _number(length: str) -> bool:
+    """Whether it is written as a number that is not out of all measure."""
+    return length.isascii() and length.isdecimal() and len(length) < 20
 
 
 def _whole(members: str) -> list[int]:

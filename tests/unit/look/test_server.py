@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -100,6 +101,26 @@ def test_the_page_and_its_files_forbid_what_is_not_theirs(server: Server) -> Non
 )
 def test_others_are_refused(server: Server, path: str, headers: dict[str, str], status: int) -> None:
     assert asked(server, path, **headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (b"GET http://[/x HTTP/1.1\r\n%b\r\n", 400),
+        (b"GET * HTTP/1.1\r\n%b\r\n", 404),
+        (b"GET http://127.0.0.1 HTTP/1.1\r\n%b\r\n", 404),
+        (b"GET /%s/api/stage HTTP/1.1\r\n%b" + b"Origin: http://[\r\n\r\n", 400),
+        (b"POST /%s/api/scene HTTP/1.1\r\n%b" + b"Content-Length: \xb2\r\n\r\n", 400),
+        (b"POST /%s/api/scene HTTP/1.1\r\n%b" + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+    ],
+)
+def test_what_is_no_request_has_an_answer_too(server: Server, begin: bytes, status: int) -> None:
+    port = server.server_address[1]
+    host = f"Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
+    sent = begin.replace(b"%s", server.secret.encode()).replace(b"%b", host)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent)
+        assert connection.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_without_the_secret_there_is_nothing(server: Server) -> None:
