@@ -205,6 +205,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, make: Any) -> None:
         try:
             made = make()
+            sent = (made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])
         except TranseptError as error:
             self._send(
                 _json({"error": error.reason(), "remedy": error.way_out("command")}),
@@ -217,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"the model could not do this: {spoken(error)}")
         else:
-            self._send(*((made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])))
+            self._send(*sent)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self.close_connection = True  # what was sent along was not read
@@ -280,4 +281,4 @@ def _written(value: object) -> bool:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

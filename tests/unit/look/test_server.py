@@ -203,6 +203,15 @@ def test_a_failure_is_told_in_one_sentence(
         assert (status, f"output {against} is not among the" in json.loads(answer)["error"]) == (400, True)
 
 
+def test_what_is_not_a_number_is_no_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server.stage, "told", lambda: {"share": float("nan")})
+    status, _, answer = asked(server, "api/stage")
+    assert (status, "not JSON" in json.loads(answer)["error"]) == (500, True)
+    capsys.readouterr()
+
+
 def test_a_port_that_is_taken_is_named(server: Server) -> None:
     with pytest.raises(UsageError, match="cannot be opened"):
         Server(filler(), server.server_address[1])
