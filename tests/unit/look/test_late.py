@@ -1,0 +1,96 @@
+"""What comes late, or makes no sense, or not at all, in a real browser: the page shows what was asked for last."""
+
+from typing import Any
+
+from transept.look.stage import Stage
+from unit.look.browsed import Shown, until
+from unit.look.staged import TEXT, filler, translator
+
+Page = Any
+Route = Any
+
+
+class Held:
+    """Requests to an address, of which the first waits until it is let go."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.first: list[Route] = []
+        self.page = page
+        page.route(address, self.take)
+
+    def take(self, route: Route) -> None:
+        if self.first:
+            route.continue_()
+        else:
+            self.first.append(route)
+
+    def wait(self) -> None:
+        for _ in range(300):
+            if self.first:
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError("nothing was asked")
+
+    def let_go(self, **answer: Any) -> None:
+        """Answer it, as it would have been or with this, and wait until the page had its time to draw."""
+        with self.page.expect_event("requestfinished", lambda one: one == self.first[0].request):
+            self.first[0].fulfill(**answer) if answer else self.first[0].continue_()
+        self.page.wait_for_timeout(500)
+
+
+def test_of_two_cuts_the_one_that_was_asked_last_is_told(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    layer = next(at for at, one in enumerate(stage.scene(number)["layers"]) if one["role"] == "cross")
+    with Shown(stage) as address:
+        page.goto(f"{address}#pieces=true&layer={layer}&head=0&pin=3&parked=true")
+        buttons = page.get_by_role("button", name="Cut this link")
+        buttons.nth(1).wait_for()
+        names = [str(one.get_attribute("aria-label")).removeprefix("Cut this link: ") for one in buttons.all()]
+        other = next(at for at, name in enumerate(names) if name != names[0])
+        held = Held(page, "**/api/cut")
+        buttons.nth(0).click()
+        held.wait()
+        buttons.nth(other).click()
+        told = page.locator(".cutting p", has_text=f"Without {names[other]} in head 1: ")
+        told.wait_for()
+        held.let_go()
+        assert told.count() == 1
+        buttons.nth(0).click()
+        page.locator(".cutting p", has_text=f"Without {names[0]} in head 1").wait_for()
+
+
+def test_of_two_texts_the_one_that_was_asked_last_is_shown(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(address)
+        page.locator(".caption", has_text="looks at").wait_for()
+        held = Held(page, "**/api/scene")
+        for text in ("the mat", "the cat"):
+            page.locator("#given").fill(text)
+            page.get_by_role("button", name="Look", exact=True).click()
+            if not held.first or text == "the mat":
+                held.wait()
+        until(page, "document.getElementById('scenes').selectedOptions[0].textContent === 'the cat'")
+        held.let_go()
+        titles = page.locator("#scenes option").all_inner_texts()
+        assert titles == [TEXT, "the cat", "the mat"]
+        assert page.locator("#scenes option:checked").inner_text() == "the cat"
+        page.get_by_label("Scene").select_option(label="the mat")
+        page.locator(".token", has_text="mat").first.wait_for()
+
+
+def test_a_failure_that_comes_late_is_not_told_of_another_word(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=compare&other=0:0.1&layer=1")
+        page.locator(".caption", has_text=":").wait_for()
+        held = Held(page, "**/looked/1/rows/*")
+        page.get_by_role("button", name="sat", exact=True).click()
+        held.wait()
+        page.get_by_role("button", name="on", exact=True).click()
+        page.locator(".caption", has_text="on:").wait_for()
+        held.let_go(status=400, content_type="application/json", body='{"error": "too late"}')
+        assert "on:" in page.locator(".caption:not(.wrong)").inner_text()
