@@ -38,6 +38,43 @@ class Held:
         self.page.wait_for_timeout(500)
 
 
+ADDRESSES = (
+    "layer=-1",
+    "layer=0.5",
+    "scene=-1",
+    "scene=0.5",
+    "head=-1",
+    "head=0.5",
+    "pin=-1",
+    "pin=1e9",
+    "top=x",
+    "top=",
+)
+
+
+def test_an_address_that_makes_no_sense_shows_what_there_is(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    stage.open("a small house")
+    with Shown(stage) as address:
+        for told in ADDRESSES:
+            page.goto("about:blank")
+            page.goto(f"{address}#view=words&{told}")
+            page.locator(".caption:not(.wrong)", has_text="looks at").wait_for()
+            until(
+                page,
+                "[...document.querySelectorAll('.token')].some((one) => one.style.getPropertyValue('--share') > 0)",
+            )
+        for told, shown in (("view=stage&step=-2", "token 1 of"), ("view=why&output=-1", "P(")):
+            page.goto(f"{address}#{told}")
+            page.locator("#view", has_text=shown).wait_for()
+        page.goto(f"{address}#view=stage&speed=0&constructor=1")
+        page.locator("#view", has_text="token 1 of").wait_for()
+        assert page.get_by_label("Speed").input_value() == "1"
+        page.get_by_role("tab", name="Words").click()
+        until(page, "location.hash.includes('view') === false")
+        assert "constructor" not in page.url
+
+
 def test_of_two_cuts_the_one_that_was_asked_last_is_told(page: Page) -> None:
     stage = Stage(translator().loaded)
     number = stage.open("a small house")
