@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from transept.look.files import FOLDER
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, translator
@@ -131,3 +132,43 @@ def test_a_failure_that_comes_late_is_not_told_of_another_word(page: Page) -> No
         page.locator(".caption", has_text="on:").wait_for()
         held.let_go(status=400, content_type="application/json", body='{"error": "too late"}')
         assert "on:" in page.locator(".caption:not(.wrong)").inner_text()
+
+
+def test_a_server_that_went_away_is_named(browser: Any) -> None:
+    page = browser.new_page()
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(address)
+        page.locator(".caption", has_text="looks at").wait_for()
+        page.route("**/api/**", lambda route: route.abort())
+        page.get_by_role("button", name="mat", exact=True).click()
+        page.locator(".caption.wrong", has_text="does not answer: is `transept look` still running?").wait_for()
+        page.locator("#given").fill("a cat")
+        page.get_by_role("button", name="Look", exact=True).click()
+        page.locator("#status.wrong", has_text="does not answer").wait_for()
+        page.unroute("**/api/**")
+        page.get_by_role("button", name="Look", exact=True).click()
+        page.locator("#scenes option:checked", has_text="a cat").wait_for(state="attached")
+        page.locator(".caption:not(.wrong)", has_text="looks at").wait_for()
+    page.close()
+
+
+def test_numbers_are_kept_up_to_a_size(page: Page) -> None:
+    """Each word has 2 layers of 4 heads and 9 tokens, of 4 bytes: two of them have room, and a third has not."""
+    text = (FOLDER / "data.js").read_text(encoding="utf-8")
+    less = text.replace("const NUMBERS = 256e6;", "const NUMBERS = 10000;")
+    assert less != text
+    page.route("**/page/data.js", lambda route: route.fulfill(body=less, content_type="text/javascript"))
+    stage = Stage(filler().loaded)
+    stage.open(TEXT)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/looked/" in request.url else None)
+    with Shown(stage) as address:
+        page.goto(f"{address}#pin=1")
+        page.locator(".caption", has_text="the looks at").wait_for()
+        for word in ("cat", "sat", "cat", "mat", "sat"):
+            page.get_by_role("button", name=word, exact=True).click()
+            page.locator(".caption", has_text=f"{word} looks at").wait_for()
+        rows = [url.rpartition("/")[2] for url in asked]
+        assert rows == ["1", "2", "3", "6", "3"], "the one that was asked for longest ago went"
