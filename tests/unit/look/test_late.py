@@ -172,3 +172,23 @@ def test_numbers_are_kept_up_to_a_size(page: Page) -> None:
             page.locator(".caption", has_text=f"{word} looks at").wait_for()
         rows = [url.rpartition("/")[2] for url in asked]
         assert rows == ["1", "2", "3", "6", "3"], "the one that was asked for longest ago went"
+
+
+def test_a_box_ends_where_the_button_was_let_go(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    stage.open("a small house")
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=heads")
+        page.locator(".cell").nth(3).wait_for()
+        box = page.locator(".atlas").first.bounding_box()
+        left, middle = box["x"], box["y"] + box["height"] / 2
+        page.mouse.move(left + 2, middle)
+        page.mouse.down()
+        page.mouse.move(left - 15, middle)  # beside the grid
+        page.mouse.up()
+        page.mouse.move(left + 120, middle)
+        assert page.locator(".box").count() == 0
+        page.mouse.move(left + 200, middle + 20)
+        page.mouse.down()
+        page.mouse.up()
+        assert page.get_by_text("Joined").count() == 0

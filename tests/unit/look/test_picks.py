@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transept.cli.moments import placed
+from transept.inspect.prune import prune
+from transept.inspect.record import attentions
 from transept.inspect.words import merge
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
@@ -245,6 +248,20 @@ def test_heads_in_a_box_are_one(page: Page, tmp_path: Path, served: bool) -> Non
         page.locator("#where", has_text="encoder layer 1, head 2").wait_for()
         assert "view=words" not in page.url
         assert page.get_by_role("tab", name="Words").get_attribute("aria-selected") == "true"
+
+
+def test_a_box_takes_the_heads_of_layers_that_can_be_one(page: Page) -> None:
+    loaded = filler().loaded
+    name = next(iter(attentions(loaded.model)))
+    stage = Stage(placed(loaded.path, loaded, prune(loaded.model, {name: [2, 3]})))
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=heads")
+        cells_ = page.locator(".cell")
+        cells_.nth(5).wait_for()
+        dragged(page, cells_.nth(1), cells_.nth(5))  # the second of two heads, and three below it
+        until(page, "location.hash.includes('head=1')")
+        assert page.get_by_text("Joined").count() == 0
 
 
 def drawn_as(page: Page, shares: np.ndarray[Any, Any], off: float) -> None:
