@@ -174,6 +174,16 @@ def test_numbers_are_kept_up_to_a_size(page: Page) -> None:
         assert rows == ["1", "2", "3", "6", "3"], "the one that was asked for longest ago went"
 
 
+def test_methods_are_compared_on_what_is_shown(page: Page) -> None:
+    stage = Stage(translator().loaded)
+    stage.open("a small house")
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=why&output=4&against=999999")  # no token that could stand there
+        page.locator(".signs li").first.wait_for()
+        page.get_by_role("button", name="How far do the methods agree?").click()
+        page.locator(".agreement td").nth(1).wait_for()
+
+
 def test_a_box_ends_where_the_button_was_let_go(page: Page) -> None:
     stage = Stage(translator().loaded)
     stage.open("a small house")

@@ -107,7 +107,7 @@ function draw(root, context) {
   const measure = el("button", { type: "button", onclick: () => {
     measure.disabled = true;
     meter.replaceChildren(el("p", { role: "status" }, "The model is asked by every method …"));
-    data.agree(scene, chosen, now.against).then((found) => meter.replaceChildren(agreement(found)), (error) => meter.replaceChildren(el("p", { class: "wrong" }, error.message)));
+    data.agree(scene, chosen, rival && rival[0]).then((found) => meter.replaceChildren(agreement(found)), (error) => meter.replaceChildren(el("p", { class: "wrong" }, error.message)));
   } }, "How far do the methods agree?"); // prettier-ignore
   const result = el("p", { class: "result", "aria-live": "polite" }, "The model is asked …");
   const bars = el("div");
