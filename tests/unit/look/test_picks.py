@@ -431,7 +431,7 @@ def test_what_cannot_be_cut_has_no_button_on_its_arcs(page: Page, tmp_path: Path
     for stage, served in ((Stage(translator().loaded), False), (Stage(filler().loaded), True)):
         stage.open(TEXT)
         with Opened(stage, served, tmp_path) as address:
-            page.goto(f"{address}#pin=2")
+            page.goto(f"{address}#pin=2&pieces=true")
             page.locator("#view .arcs path").first.wait_for(state="attached")
             assert page.locator(".snips button").count() == 0
 
