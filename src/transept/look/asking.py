@@ -64,6 +64,8 @@ def _cuts(scene: Scene, asked: Mapping[str, Any]) -> list[Cut]:
     if not heads or not all(type(one) is int for one in heads if one is not None) or (None in heads and len(heads) > 1):
         raise UsageError("a head is a number, a list of several, or none for all of them")
     layers = [_layer_of(scene, one) for one in (at if isinstance(at, list) else [at])]
+    if not layers:
+        raise UsageError("a cut is in an attention, or in several, and none was named")
     if queries is None and keys is None:
         if head is None:
             raise UsageError("a cut is of a head, or of the links from queries to keys")

@@ -68,6 +68,13 @@ class Read:
         written = names[min(1, len(names) - 1)]
         return {"encoder": (names[0], names[0]), "decoder": (written, names[-1]), "cross": (written, names[0])}[role]
 
+    def scores(self) -> Tensor:
+        """What the model makes of it, passed now. UsageError where that is not a number, which no page can show."""
+        logits: Tensor = self.example.output().logits
+        if logits.isnan().any():
+            raise UsageError("what the model makes of this is nan, not a number", remedy="Take an earlier checkpoint.")
+        return logits
+
 
 def read(loaded: Loaded, given: str, target: Sequence[int] | str | None = None, most: int | None = None) -> Read:
     """An input of a model: a text, or the file of a picture or a sound. `target` are tokens that its text begins with,

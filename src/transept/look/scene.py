@@ -215,7 +215,7 @@ def scene_of(read: Read) -> Scene:
     """The pass over what was read; of its attention queries and keys are kept."""
     model = read.example.model
     with torch.no_grad(), record(model) as kept:
-        logits = read.example.output().logits
+        logits = read.scores()
     layers, missing = list(layers_of(model, read, kept)), unseen(model)
     if not layers:
         raise UsageError(

@@ -160,19 +160,23 @@ class Handler(BaseHTTPRequestHandler):
     def _path(self) -> str | None:
         """The address after the secret; None where the request was refused."""
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        if host not in self.server.hosts or (origin is not None and urlsplit(origin).netloc not in self.server.hosts):
+        try:
+            parts, sender = urlsplit(self.path).path.split("/", 2), urlsplit(origin or "").netloc
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is no address")
+            return None
+        if host not in self.server.hosts or (origin is not None and sender not in self.server.hosts):
             self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine's own browser")
             return None
-        _, secret, *rest = urlsplit(self.path).path.split("/", 2)
-        if not rest or not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
+        if len(parts) < 3 or not secrets.compare_digest(parts[1].encode(), self.server.secret.encode()):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
             return None
-        return rest[0]
+        return parts[2]
 
     def _content(self, kind: str, most: int, what: str) -> bytes | None:
         """What was sent, of this kind and no longer than it may be; None where the request was refused."""
         length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != kind or not length.isdigit() or int(length) > most:
+        if self.headers.get_content_type() != kind or not _number(length) or int(length) > most:
             self._refuse(HTTPStatus.BAD_REQUEST, f"{what} of at most {most:,} bytes")
             return None
         return self.rfile.read(int(length))
@@ -201,6 +205,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, make: Any) -> None:
         try:
             made = make()
+            sent = (made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])
         except TranseptError as error:
             self._send(
                 _json({"error": error.reason(), "remedy": error.way_out("command")}),
@@ -213,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"the model could not do this: {spoken(error)}")
         else:
-            self._send(*((made, TYPES["bytes"]) if isinstance(made, bytes) else (_json(made), TYPES["json"])))
+            self._send(*sent)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self.close_connection = True  # what was sent along was not read
@@ -253,6 +258,11 @@ def _one(number: str) -> int:
         raise NotWhole from None
 
 
+def _number(length: str) -> bool:
+    """Whether it is written as a number that is not out of all measure."""
+    return length.isascii() and length.isdecimal() and len(length) < 20
+
+
 def _whole(members: str) -> list[int]:
     """Numbers with commas between them."""
     return [_one(at) for at in members.split(",")]
@@ -271,4 +281,4 @@ def _written(value: object) -> bool:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

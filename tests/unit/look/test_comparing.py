@@ -222,6 +222,24 @@ def test_little_is_held_of_a_long_film(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [10, 20, 300, 10], "the one that was asked for longest ago went"
 
 
+def test_a_checkpoint_that_gives_no_numbers_is_told() -> None:
+    def model_at(update: int) -> Built:
+        made = model(update)
+        if update == 20:
+            next(made.parameters()).data.fill_(float("nan"))
+        return made
+
+    stage = Stage(translator().loaded, film=Film(UPDATES, model_at))
+    number = stage.open("a small house")
+    with pytest.raises(UsageError, match="nan, not a number"):
+        stage.moment(number, 20)
+    text, left = files.alone(stage)
+    assert [one for one in left if "nan" in one] == [
+        f"update 20 of scene {number}: what the model makes of this is nan, not a number"
+    ]
+    assert "NaN" not in text
+
+
 def test_what_no_film_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, asked = filmed()
     number = stage.open("a small house")

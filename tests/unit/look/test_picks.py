@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transept.cli.moments import placed
+from transept.inspect.prune import prune
+from transept.inspect.record import attentions
 from transept.inspect.words import merge
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
@@ -15,6 +18,11 @@ from unit.look.test_compare_page import SERVED, Opened, cells, rows
 from unit.look.test_comparing import filmed
 
 Page = Any
+
+
+ALPHA = (
+    """one => [...one.getContext("2d").getImageData(0, 0, one.width, one.height).data].filter((_, i) => i % 4 === 3)"""
+)
 
 
 def joined(
@@ -76,6 +84,16 @@ def test_all_layers_are_one_and_heads_have_a_largest(page: Page, tmp_path: Path,
             rtol=0,
             atol=0.06,
         )
+        page.get_by_role("button", name="head 1", exact=True).click()
+        page.locator("#where", has_text="mean of all 2 encoder layers, head 1").wait_for()
+        np.testing.assert_allclose(
+            cells(page, "mean of all 2 encoder layers, head 1:"),
+            100 * joined(stage, number, [0, 1], [0], False).ravel(),
+            rtol=0,
+            atol=0.06,
+            err_msg="the map that was kept is of another head",
+        )
+        page.get_by_role("button", name="head 2", exact=True).click()
         page.get_by_role("button", name="head 4", exact=True).click(modifiers=["Shift"])
         page.locator("#where", has_text="largest of heads 2, 4").wait_for()
         np.testing.assert_allclose(
@@ -198,6 +216,49 @@ def test_colours_have_three_scales_in_every_view(page: Page, scale: str) -> None
         np.testing.assert_allclose(drawn, 255 * shade(rounded**2), rtol=0, atol=1.01)
 
 
+TINTS = "all => all.map((one) => Number(one.style.getPropertyValue('--share')))"
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_matrix_comparisons_steps_and_pictures_have_them_too(page: Page, scale: str) -> None:
+    stage, shade = Stage(filler().loaded), SCALES[scale]
+    number = stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=matrix&pieces=true&layer=1&head=0&scale={scale}")
+        page.get_by_text("The numbers").click()
+        page.locator("tbody td").first.wait_for()  # it is drawn before its numbers can be read
+        page.wait_for_timeout(50)
+        shares = stage.weights(number, 1)[0]
+        alpha = (
+            """(one, [c, r]) => one.getContext("2d").getImageData(96 + 36 * c + 18, 96 + 36 * r + 18, 1, 1).data[3]"""
+        )
+        for row, column in ((0, 0), (2, 1), (4, 3)):
+            drawn = page.locator("canvas.matrix").evaluate(alpha, [column, row])
+            assert drawn == pytest.approx(255 * shade(shares[row, column]), abs=2)
+        page.goto(f"{address}#view=compare&pieces=true&parked=true&layer=1&head=0&pin=2&other=0:0.1&scale={scale}")
+        page.locator(".differences").first.wait_for()
+        apart = np.abs(shares[2] - stage.weights(number, 0)[1, 2])
+        found = page.locator(".lines .line").first.locator(".token").evaluate_all(TINTS)
+        np.testing.assert_allclose(found, 0.85 * shade(apart / max(apart.max(), 0.05)), rtol=0, atol=0.02)
+    stage = Stage(translator().loaded)
+    number = stage.open("a small house")
+    at = next(at for at, one in enumerate(stage.scene(number)["layers"]) if one["role"] == "cross")
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=stage&step=3&layer={at}&head=0&scale={scale}")
+        page.locator(".lines .line:nth-child(2) .token[title]").first.wait_for()
+        found = page.locator(".lines .line:nth-child(2) .token").evaluate_all(TINTS)
+        np.testing.assert_allclose(found, 0.85 * shade(stage.weights(number, at)[0, 3]), rtol=0, atol=2e-3)
+    shown, picture = seer()
+    stage = Stage(shown.loaded)
+    number = stage.open(str(picture))
+    with Shown(stage) as address:
+        page.goto(f"{address}#layer=0&head=0&pins=4&scale={scale}")
+        page.locator(".caption", has_text="looks at").wait_for()
+        shares = stage.weights(number, 0)[0, 4, 1:]
+        drawn = page.locator("canvas.over").evaluate(ALPHA)
+        np.testing.assert_allclose(drawn, 255 * shade(shares / shares.max()), rtol=0, atol=1.01)
+
+
 def dragged(page: Page, one: Any, other: Any) -> None:
     """The pointer goes from the middle of one element to that of another, held down."""
     (x, y), (x2, y2) = (
@@ -247,6 +308,50 @@ def test_heads_in_a_box_are_one(page: Page, tmp_path: Path, served: bool) -> Non
         assert page.get_by_role("tab", name="Words").get_attribute("aria-selected") == "true"
 
 
+def test_a_box_takes_what_it_meets_and_no_more(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    number = stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=heads&max=true")
+        cells_ = page.locator(".cell")
+        cells_.nth(7).wait_for()
+        page.keyboard.down("Shift")
+        dragged(page, cells_.nth(1), cells_.nth(6))  # with Shift a head is taken by a click
+        page.keyboard.up("Shift")
+        assert page.get_by_text("Joined").count() == 0
+        box, other = (cells_.nth(at).bounding_box() for at in (1, 6))
+        page.mouse.move(box["x"] + 20, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(other["x"] + 20, other["y"] + 20)
+        boxed = "[...document.querySelectorAll('.cell')].map((one) => one.classList.contains('boxed'))"
+        assert page.evaluate(boxed) == [at % 4 in (1, 2) for at in range(8)]
+        page.mouse.up()
+        page.get_by_text("Joined: mean of all 2 encoder layers, mean of heads 2, 3.").wait_for()
+        assert page.locator(".boxed").count() == 0
+        drawn_as(page, joined(stage, number, [0, 1], [1, 2], False), 0.5)
+        box = cells_.nth(0).bounding_box()
+        page.mouse.move(box["x"] + 10, box["y"] + 10)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 40, box["y"] + 40)
+        page.mouse.up()
+        page.get_by_text("Joined").wait_for(state="detached")  # a head alone is no join
+        assert page.get_by_role("tab", name="Heads").get_attribute("aria-selected") == "true", "and no click"
+
+
+def test_a_box_takes_the_heads_of_layers_that_can_be_one(page: Page) -> None:
+    loaded = filler().loaded
+    name = next(iter(attentions(loaded.model)))
+    stage = Stage(placed(loaded.path, loaded, prune(loaded.model, {name: [2, 3]})))
+    stage.open(TEXT)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=heads")
+        cells_ = page.locator(".cell")
+        cells_.nth(5).wait_for()
+        dragged(page, cells_.nth(1), cells_.nth(5))  # the second of two heads, and three below it
+        until(page, "location.hash.includes('head=1')")
+        assert page.get_by_text("Joined").count() == 0
+
+
 def drawn_as(page: Page, shares: np.ndarray[Any, Any], off: float) -> None:
     """The picture of what is joined has these shares."""
     until(page, f"document.querySelector('.together canvas').width === {shares.shape[1]}")
@@ -254,11 +359,6 @@ def drawn_as(page: Page, shares: np.ndarray[Any, Any], off: float) -> None:
         .filter((_, i) => i % 4 === 3)"""
     found = page.locator(".together canvas").evaluate(alpha)
     np.testing.assert_allclose(found, 255 * np.sqrt(shares.ravel()), rtol=0, atol=1 + off)
-
-
-ALPHA = (
-    """one => [...one.getContext("2d").getImageData(0, 0, one.width, one.height).data].filter((_, i) => i % 4 === 3)"""
-)
 
 
 @SERVED
@@ -331,7 +431,7 @@ def test_what_cannot_be_cut_has_no_button_on_its_arcs(page: Page, tmp_path: Path
     for stage, served in ((Stage(translator().loaded), False), (Stage(filler().loaded), True)):
         stage.open(TEXT)
         with Opened(stage, served, tmp_path) as address:
-            page.goto(f"{address}#pin=2")
+            page.goto(f"{address}#pin=2&pieces=true")
             page.locator("#view .arcs path").first.wait_for(state="attached")
             assert page.locator(".snips button").count() == 0
 

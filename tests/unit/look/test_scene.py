@@ -374,6 +374,7 @@ def test_a_class_is_explained_and_what_has_no_choice_is_not() -> None:
     ("asked", "told"),
     [
         ({"layer": 99, "head": 0}, "no number 99"),
+        ({"layer": [], "head": 0}, "none was named"),
         ({"layer": 0}, "a head, or of the links"),
         ({"layer": 0, "head": 9}, "heads of"),
         ({"layer": 0, "head": "0"}, "a head is a number"),

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -102,6 +103,26 @@ def test_others_are_refused(server: Server, path: str, headers: dict[str, str], 
     assert asked(server, path, **headers)[0] == status
 
 
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (b"GET http://[/x HTTP/1.1\r\n%b\r\n", 400),
+        (b"GET * HTTP/1.1\r\n%b\r\n", 404),
+        (b"GET http://127.0.0.1 HTTP/1.1\r\n%b\r\n", 404),
+        (b"GET /%s/api/stage HTTP/1.1\r\n%b" + b"Origin: http://[\r\n\r\n", 400),
+        (b"POST /%s/api/scene HTTP/1.1\r\n%b" + b"Content-Length: \xb2\r\n\r\n", 400),
+        (b"POST /%s/api/scene HTTP/1.1\r\n%b" + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+    ],
+)
+def test_what_is_no_request_has_an_answer_too(server: Server, begin: bytes, status: int) -> None:
+    port = server.server_address[1]
+    host = f"Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
+    sent = begin.replace(b"%s", server.secret.encode()).replace(b"%b", host)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent)
+        assert connection.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def test_without_the_secret_there_is_nothing(server: Server) -> None:
     other = server.secret[:-1] + ("y" if server.secret.endswith("x") else "x")
     for path in ("/", "/api/stage", f"/{other}/api/stage", "//api/stage", f"/{server.secret}"):
@@ -180,6 +201,15 @@ def test_a_failure_is_told_in_one_sentence(
         with (shown := Shown(stage)):
             status, _, answer = asked(shown.server, "api/agree", {"scene": 1, "output": 0, "against": against})
         assert (status, f"output {against} is not among the" in json.loads(answer)["error"]) == (400, True)
+
+
+def test_what_is_not_a_number_is_no_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server.stage, "told", lambda: {"share": float("nan")})
+    status, _, answer = asked(server, "api/stage")
+    assert (status, "not JSON" in json.loads(answer)["error"]) == (500, True)
+    capsys.readouterr()
 
 
 def test_a_port_that_is_taken_is_named(server: Server) -> None:

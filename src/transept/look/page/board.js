@@ -11,6 +11,15 @@ const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
 // The places of a picture have numbers for names, which are told apart from shares.
 export const named = (groups, side) => (side.grid ? groups.map((group) => (group.word === null ? group : { ...group, text: `(${group.text})` })) : groups);
 
+// A pixel for each place of a picture, orange where its number is below 0.
+export function coloured(canvas, values, most, state) {
+  const [plus, less] = [hue("--hue"), hue("--other")].map((colour) => colour.slice(0, 3));
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(canvas.width, canvas.height);
+  values.forEach((value, i) => image.data.set([...(value < 0 ? less : plus), 230 * state.shade(Math.abs(value) / most)], 4 * i));
+  pen.putImageData(image, 0, 0);
+}
+
 // A picture under what is painted over its places. `pick` is told the place that is clicked at, or gone to by the arrows.
 function places(scene, side, state, pick) {
   const [rows, columns] = side.grid;
@@ -36,14 +45,7 @@ function places(scene, side, state, pick) {
   // values: a number for each token of the side, orange where it is below 0.
   function paint(values, most, from, label) {
     held = from;
-    const [plus, less] = [hue("--hue"), hue("--other")];
-    const pen = canvas.getContext("2d");
-    const image = pen.createImageData(columns, rows);
-    for (let i = 0; i < rows * columns; i++) {
-      const value = values[before + i];
-      image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * state.shade(Math.abs(value) / most)], 4 * i);
-    }
-    pen.putImageData(image, 0, 0);
+    coloured(canvas, values.slice(before), most, state);
     canvas.setAttribute("aria-label", label);
   }
   const ratio = columns / rows;

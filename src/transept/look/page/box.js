@@ -16,12 +16,14 @@ export function boxed(grid, rows, join) {
   function within(box) {
     const met = cells().filter(({ cell }) => meets(box, cell.button.getBoundingClientRect()));
     const found = rows.filter((row) => met.some((one) => one.row === row));
-    const heads = new Set(met.map(({ cell }) => cell.head));
-    return { rows: found.filter(({ layer }) => String(layer.shape) === String(found[0].layer.shape)), heads: [...heads].sort((a, b) => a - b) };
+    const kin = found.filter(({ layer }) => String(layer.shape) === String(found[0].layer.shape));
+    const heads = new Set(met.filter(({ row }) => kin.includes(row)).map(({ cell }) => cell.head));
+    return { rows: kin, heads: [...heads].sort((a, b) => a - b) };
   }
 
   function drag(event) {
     if (!from) return;
+    if (!(event.buttons & 1)) return end(event); // it was let go outside
     const [x, y] = from;
     if (!drawn) {
       if (Math.hypot(event.clientX - x, event.clientY - y) < FAR) return;

@@ -197,11 +197,15 @@ function draw(root, context) {
   }
 
   root.replaceChildren(between, board, caption, first, rest, copied, drift);
-  const failed = (error) => {
-    caption.classList.add("wrong");
-    caption.textContent = error.message;
+  root.repaint = () => {
+    const coming = paint();
+    const turn = wanted;
+    coming.catch((error) => {
+      if (turn !== wanted) return; // another word was chosen
+      caption.classList.add("wrong");
+      caption.textContent = error.message;
+    });
   };
-  root.repaint = () => paint().catch(failed);
   root.resized = root.repaint;
   root.repaint();
 }

@@ -4,6 +4,7 @@ import { el, percent, shown } from "./dom.js";
 
 const MOST = 3;
 const MOVED = 0.0005;
+const asked = new WeakMap(); // what each node is to tell
 
 const number = (p) => (p !== 0 && p < 0.001 ? p.toExponential(1) : p.toFixed(3));
 
@@ -32,11 +33,13 @@ const change = (text, before, after, instead) =>
   [`P(${shown(text)}) `, el("span", { class: "number" }, `${number(before)} → ${number(after)}`), instead === null ? "" : ` (${shown(instead)} instead)`];
 
 // Measure a cut and tell it in `node`: of the outputs that its rows wrote their joint probability, else those that it
-// moves most. Gives the largest change, null where there was none to measure.
+// moves most. Gives the largest change, null where there was none to measure. What was asked last is told, whatever comes last.
 export async function measured(context, what, rows, node, name) {
   const { scene, data } = context;
   node.classList.remove("wrong");
   node.textContent = "The model passes without it …";
+  const turn = {};
+  asked.set(node, turn);
   try {
     const { before, after, instead } = await data.cut(scene, what);
     const texts = outputs(scene);
@@ -49,11 +52,13 @@ export async function measured(context, what, rows, node, name) {
     }
     const others = moved.filter((k) => !own.includes(k) && Math.abs(after[k] - before[k]) >= MOVED).slice(0, own.length ? MOST - 1 : MOST);
     parts.push(...others.map((k) => change(texts[k], before[k], after[k], instead[k])));
-    node.replaceChildren(`${name}: `, ...(parts.length ? parts.flatMap((part, i) => (i ? ["; ", ...part] : part)) : ["nothing that was written becomes less or more probable by 0.0005"]), ".");
+    if (asked.get(node) === turn) node.replaceChildren(`${name}: `, ...(parts.length ? parts.flatMap((part, i) => (i ? ["; ", ...part] : part)) : ["nothing that was written becomes less or more probable by 0.0005"]), ".");
     return moved.length ? after[moved[0]] - before[moved[0]] : null;
   } catch (error) {
-    node.classList.add("wrong");
-    node.textContent = error.message;
+    if (asked.get(node) === turn) {
+      node.classList.add("wrong");
+      node.textContent = error.message;
+    }
     return null;
   }
 }

@@ -21,19 +21,43 @@ async function answered(response) {
   return told;
 }
 
+const GONE = "The server that sent this page does not answer: is `transept look` still running?";
+
+const reached = (address, what) => fetch(address, what).catch(() => Promise.reject(new Refused(GONE)));
+
 const FRAMES = 64e6; // bytes of a film's maps that are kept
+const NUMBERS = 256e6; // bytes of all other numbers
+const SMALL = 4096; // bytes that an answer without a row of numbers counts for
+
+function sizeOf(found) {
+  if (found.byteLength !== undefined) return found.byteLength;
+  const rows = Object.values(found).filter((one) => ArrayBuffer.isView(one));
+  return rows.reduce((sum, one) => sum + one.byteLength, SMALL);
+}
 
 class Data {
   #kept = new Map();
+  #size = 0;
   #frames = new Map();
 
+  // What was asked for last is kept, up to a size; what is still to come has none.
   once(key, make) {
-    if (!this.#kept.has(key)) {
-      const coming = make();
-      coming.catch(() => this.#kept.delete(key));
-      this.#kept.set(key, coming);
+    const known = this.#kept.get(key);
+    const one = known ?? { coming: make(), size: 0 };
+    this.#kept.delete(key);
+    this.#kept.set(key, one);
+    if (!known) one.coming.then((found) => this.#weigh(one, sizeOf(found)), () => this.#kept.get(key) === one && this.#kept.delete(key));
+    return one.coming;
+  }
+
+  #weigh(one, size) {
+    this.#size += one.size = size;
+    for (const [key, old] of this.#kept) {
+      if (this.#size <= NUMBERS) return;
+      if (old === one || !old.size) continue;
+      this.#size -= old.size;
+      this.#kept.delete(key);
     }
-    return this.#kept.get(key);
   }
 
   // The weights of a layer as one row of numbers: head h, row s, column t stands at (h S + s) T + t.
@@ -94,11 +118,11 @@ class Served extends Data {
   asks = true;
 
   async open() {
-    return answered(await fetch("api/stage"));
+    return answered(await reached("api/stage"));
   }
 
   async #bytes(address) {
-    const response = await fetch(`api/scene/${address}`);
+    const response = await reached(`api/scene/${address}`);
     if (!response.ok) await answered(response);
     return response.arrayBuffer();
   }
@@ -136,7 +160,7 @@ class Served extends Data {
 
   async #asked(address, what) {
     const headers = { "Content-Type": "application/json" };
-    return answered(await fetch(`api/${address}`, { method: "POST", headers, body: JSON.stringify(what) }));
+    return answered(await reached(`api/${address}`, { method: "POST", headers, body: JSON.stringify(what) }));
   }
 
   scene(given, target = null, most = null) {
@@ -146,22 +170,22 @@ class Served extends Data {
   // A file as a scene: its content is sent, and its name as text.
   drop(file) {
     const headers = { "Content-Type": "application/octet-stream", "X-Name": encodeURIComponent(file.name.toWellFormed()) };
-    return fetch("api/file", { method: "POST", headers, body: file }).then(answered);
+    return reached("api/file", { method: "POST", headers, body: file }).then(answered);
   }
 
   again(number) {
-    return fetch(`api/scene/${number}`).then(answered);
+    return reached(`api/scene/${number}`).then(answered);
   }
 
   // The cosines of a word with one of another scene at every depth. They look in this layer, and are known by their tokens.
   drift(scene, layer, other, { members, others }) {
     const address = `${scene.id}/drift/${scene.layers.indexOf(layer)}/${members}/${other.id}/${others}`;
-    return this.once(address, () => fetch(`api/scene/${address}`).then(answered)).then(({ cosines }) => cosines);
+    return this.once(address, () => reached(`api/scene/${address}`).then(answered)).then(({ cosines }) => cosines);
   }
 
   // What a checkpoint makes of a scene: {labels, scores, probability}, by layer and head.
   moment(scene, update) {
-    return this.once(`${scene.id}/film/${update}`, () => fetch(`api/scene/${scene.id}/film/${update}`).then(answered));
+    return this.once(`${scene.id}/film/${update}`, () => reached(`api/scene/${scene.id}/film/${update}`).then(answered));
   }
 
   async framed(scene, update, layer) {

@@ -6,7 +6,7 @@ import { chart } from "./chart.js";
 import { copies } from "./copy.js";
 import { drawn, el, percent, shown } from "./dom.js";
 import { arcs, tint, told as tell } from "./focus.js";
-import { every, pace } from "./pace.js";
+import { pace, Player } from "./pace.js";
 import * as python from "./python.js";
 import { blended } from "./pick.js";
 import { largest } from "./words.js";
@@ -15,19 +15,14 @@ const SIDE = 56;
 const ARCS = 5;
 const LEAST = 0.01;
 
-let playing = null;
-
-function stop() {
-  playing?.();
-  playing = null;
-}
+const player = new Player();
 
 const spoken = (update) => update.toLocaleString("en");
 
 function draw(root, context) {
   const { scene, layer, pick, head, data, state, same, told } = context;
   const [rows, columns] = [["rows", context.rows], ["columns", context.columns]].map(([name, groups]) => named(groups, context.sides[name]));
-  stop();
+  player.stop();
   const updates = told.film;
   const index = scene.layers.indexOf(layer);
   const now = () => {
@@ -38,16 +33,16 @@ function draw(root, context) {
 
   const slider = el("input", { type: "range", min: 0, max: updates.length - 1, step: 1, value: now(), "aria-label": "Update", oninput: () => go(Number(slider.value)) });
   const counted = el("output", {});
-  const step = (name, to) => el("button", { type: "button", onclick: () => (stop(), go(to())) }, name);
+  const step = (name, to) => el("button", { type: "button", onclick: () => (player.stop(), go(to())) }, name);
   const play = el("button", { type: "button", "aria-pressed": "false", data: { plays: "" }, onclick: () => {
-    if (playing !== null) {
-      stop();
+    if (player.plays) {
+      player.stop();
       return paint();
     }
     if (now() === updates.length - 1) go(0);
-    playing = every(state, () => {
-      if (!root.contains(play)) return stop();
-      if (now() >= updates.length - 2) stop();
+    player.start(state, () => {
+      if (!root.contains(play)) return player.stop();
+      if (now() >= updates.length - 2) player.stop();
       go(now() + 1);
     });
     paint();
@@ -74,7 +69,7 @@ function draw(root, context) {
   const frames = updates.map((update, k) => {
     const canvas = el("canvas", { class: "thumb", width: 1, height: 1, style: { width: `${SIDE}px`, height: `${SIDE}px` } });
     const small = el("small", {}, spoken(update));
-    return { canvas, node: el("button", { type: "button", class: "cell", "aria-label": `update ${spoken(update)}`, onclick: () => (stop(), go(k)) }, canvas, small), small, told: null };
+    return { canvas, node: el("button", { type: "button", class: "cell", "aria-label": `update ${spoken(update)}`, onclick: () => (player.stop(), go(k)) }, canvas, small), small, told: null };
   });
   const strip = el("div", { class: "moments", role: "group", "aria-label": "The head at every checkpoint" }, ...frames.map(({ node }) => node));
   const curve = el("section", { class: "curve" });
@@ -124,8 +119,8 @@ function draw(root, context) {
     slider.value = k;
     slider.setAttribute("aria-valuetext", `update ${spoken(updates[k])}`);
     counted.textContent = `update ${spoken(updates[k])}, ${k + 1} of ${updates.length}`;
-    play.textContent = playing === null ? "Play" : "Stop";
-    play.setAttribute("aria-pressed", String(playing !== null));
+    play.textContent = player.plays ? "Stop" : "Play";
+    play.setAttribute("aria-pressed", String(player.plays));
     frames.forEach(({ node }, at) => (at === k ? node.setAttribute("aria-current", "true") : node.removeAttribute("aria-current")));
     try {
       const { moment, weights } = await seen(k);

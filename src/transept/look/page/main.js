@@ -80,16 +80,20 @@ const open = (given, target, most, change) => show(() => data.scene(given, targe
 // Another scene, from its beginning.
 const turn = (index, change = {}) => state.set({ scene: index, ...FRESH, ...change });
 
-// A scene that the model makes is shown as soon as it is there.
+let shows = 0; // how many scenes were asked for
+
+// A scene that the model makes is shown as soon as it is there; where another was asked for meanwhile, it is in the list alone.
 async function show(make, change) {
+  const mine = ++shows;
   say("The model reads …");
   try {
     const made = await make();
     const twins = made.twin === null ? [] : [await data.again(made.twin)];
     told.scenes.push(made, ...twins);
-    turn(told.scenes.indexOf(made), change);
+    if (mine === shows) turn(told.scenes.indexOf(made), change);
+    else drawScenes();
   } catch (error) {
-    say(error.message, true);
+    if (mine === shows) say(error.message, true);
   }
 }
 

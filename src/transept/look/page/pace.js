@@ -5,16 +5,25 @@ import { el } from "./dom.js";
 const PAUSE = 700; // milliseconds
 const SPEEDS = [0.5, 1, 2, 4];
 
-// Does a step again and again; gives what ends it.
-export function every(state, step) {
-  let timer = null;
-  const wait = () => (timer = setTimeout(go, PAUSE / state.now.speed));
-  function go() {
-    wait();
-    step();
+// Does a step again and again, until it is stopped.
+export class Player {
+  #timer = null;
+
+  get plays() {
+    return this.#timer !== null;
   }
-  wait();
-  return () => clearTimeout(timer);
+
+  start(state, step) {
+    this.#timer = setTimeout(() => {
+      this.start(state, step);
+      step();
+    }, PAUSE / state.now.speed);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+  }
 }
 
 export function pace(state) {

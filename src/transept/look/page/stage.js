@@ -5,7 +5,7 @@ import { copies } from "./copy.js";
 import { drawn, el, percent, shown, toggle, wide } from "./dom.js";
 import { walk } from "./focus.js";
 import { minimap } from "./minimap.js";
-import { every, pace } from "./pace.js";
+import { pace, Player } from "./pace.js";
 import * as python from "./python.js";
 import { tree } from "./tree.js";
 import { shared } from "./pick.js";
@@ -14,25 +14,20 @@ import { largest } from "./words.js";
 const RIBBONS = 4;
 const CUTS = 5;
 
-let playing = null;
-
-function stop() {
-  playing?.();
-  playing = null;
-}
+const player = new Player();
 
 // A step at a time from here, or from the start where this is the end; again stops it.
 function play(state, go, step, own) {
-  if (playing !== null) {
-    stop();
+  if (player.plays) {
+    player.stop();
     go(step);
     return;
   }
   let at = step >= own - 1 ? -1 : step;
-  playing = every(state, () => {
-    if (!document.querySelector("#view .apart")) return stop(); // another view was chosen
+  player.start(state, () => {
+    if (!document.querySelector("#view .apart")) return player.stop(); // another view was chosen
     at += 1;
-    if (at >= own - 1) stop();
+    if (at >= own - 1) player.stop();
     go(at);
   });
   go(Math.max(at, 0));
@@ -157,7 +152,7 @@ function draw(root, context) {
     el("button", { type: "button", onclick: () => go(0), disabled: step <= 0 }, "First"),
     el("button", { type: "button", onclick: () => go(step - 1), disabled: step <= 0 }, "Back"),
     el("button", { type: "button", onclick: () => go(step + 1), disabled: step >= own - 1 }, "Step"),
-    el("button", { type: "button", "aria-pressed": String(playing !== null), data: { plays: "" }, onclick: () => play(state, go, step, own) }, playing ? "Stop" : "Play"),
+    el("button", { type: "button", "aria-pressed": String(player.plays), data: { plays: "" }, onclick: () => play(state, go, step, own) }, player.plays ? "Stop" : "Play"),
     el("span", {}, own ? `token ${step + 1} of ${own}${step === mark ? ", forced" : ""}` : "nothing was written"), pace(state),
     ...(mark === null || !(back || data.asks) ? [] : [el("button", { type: "button", title: "To what was written before this token was forced",
       onclick: () => (back ? context.turn(context.scenes.indexOf(back), { step: mark }) : open(scene.given, null, null, { step: mark })) }, "Undo the forcing")])); // prettier-ignore

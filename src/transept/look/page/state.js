@@ -13,8 +13,16 @@ const FIRST = {
   other: null, twin: null, update: null, beam: false, pins: null, opacity: 90, smooth: false, top: 100, order: "", label: "", rollout: false, step: null, output: null, against: null, way: false,
   method: "leave-one-out",
 };
-const NUMBERS = ["scene", "layer", "pin", "step", "head", "output", "opacity", "twin", "update", "speed", "top", "against"];
-const PARSED = Object.fromEntries(NUMBERS.map((name) => [name, Number]));
+const COUNTS = ["scene", "layer", "pin", "step", "head", "output", "opacity", "twin", "update", "top", "against"];
+const isCount = (value) => /^\d{1,15}$/.test(value);
+
+// What an address says of one thing; what it was at first, where that makes no sense.
+function told(name, value) {
+  const first = FIRST[name];
+  if (COUNTS.includes(name)) return isCount(value) ? Number(value) : first;
+  if (name === "speed") return Number(value) > 0 ? Number(value) : first;
+  return typeof first === "boolean" ? value === "true" : value;
+}
 
 export class State {
   #heard = [];
@@ -31,12 +39,7 @@ export class State {
   #read() {
     const given = new URLSearchParams(location.hash.slice(1));
     this.now = { ...FIRST };
-    for (const [name, value] of given) {
-      if (!(name in FIRST)) continue;
-      const first = FIRST[name];
-      const number = PARSED[name] && Number.isFinite(Number(value)) ? Number(value) : null;
-      this.now[name] = PARSED[name] ? number : typeof first === "boolean" ? value === "true" : value;
-    }
+    for (const [name, value] of given) if (Object.hasOwn(FIRST, name)) this.now[name] = told(name, value);
   }
 
   #tell(change) {

@@ -1,7 +1,7 @@
 // Why: what one written token, or a class, hangs on, a signed bar for each word that was read.
 
 import { el, fixed, percent, shown, signed, toggle, wide } from "./dom.js";
-import { hue } from "./atlas.js";
+import { coloured } from "./board.js";
 import { fits, ways } from "./ways.js";
 import { groups } from "./words.js";
 import { firstWord, outputs } from "./cuts.js";
@@ -30,15 +30,8 @@ function places(side, numbers, scene, least, state) {
   const [rows, columns] = side.grid;
   const before = side.texts.length - rows * columns;
   const canvas = el("canvas", { width: columns, height: rows, class: "over", role: "img", "aria-label": "The picture's places: blue speak for the answer, orange against it" });
-  const most = Math.max(...numbers.slice(before).map(Math.abs), least);
-  const [plus, less] = [hue("--hue"), hue("--other")];
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(columns, rows);
-  for (let i = 0; i < rows * columns; i++) {
-    const value = numbers[before + i];
-    image.data.set([...(value < 0 ? less : plus).slice(0, 3), 230 * state.shade(Math.abs(value) / most)], 4 * i);
-  }
-  pen.putImageData(image, 0, 0);
+  const own = numbers.slice(before);
+  coloured(canvas, own, Math.max(...own.map(Math.abs), least), state);
   const photo = scene.picture ? [el("img", { src: scene.picture, alt: scene.title })] : [];
   return el("div", { class: "board", style: { width: `${SIDE}px`, height: `${(SIDE * rows) / columns}px` } }, ...photo, canvas);
 }
@@ -107,7 +100,7 @@ function draw(root, context) {
   const measure = el("button", { type: "button", onclick: () => {
     measure.disabled = true;
     meter.replaceChildren(el("p", { role: "status" }, "The model is asked by every method …"));
-    data.agree(scene, chosen, now.against).then((found) => meter.replaceChildren(agreement(found)), (error) => meter.replaceChildren(el("p", { class: "wrong" }, error.message)));
+    data.agree(scene, chosen, rival && rival[0]).then((found) => meter.replaceChildren(agreement(found)), (error) => meter.replaceChildren(el("p", { class: "wrong" }, error.message)));
   } }, "How far do the methods agree?"); // prettier-ignore
   const result = el("p", { class: "result", "aria-live": "polite" }, "The model is asked …");
   const bars = el("div");
