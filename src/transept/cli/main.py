@@ -34,6 +34,7 @@ from transept.cli import (
     train,
     transcribe,
     translate,
+    why,
 )
 from transept.cli.common import USAGE, listing
 
@@ -75,7 +76,7 @@ def root(
 
 TRAINING = (demo, train, check, recipes)
 USING = (translate, summarize, generate, answer, fill, classify, tag, embed, see, hear, caption, transcribe)
-EXPLAINING = (look, align, probe, prune)
+EXPLAINING = (look, why, align, probe, prune)
 for verbs in (*TRAINING, *USING, *EXPLAINING, evaluate, show, average, hub, convert, doctor):
     verbs.add(app)
 
