@@ -7,7 +7,7 @@ hidden (Li et al. 2016), which is slower and no estimate. Attention is none of t
 Shapes: S tokens of the source, T of the target, D width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -217,28 +217,39 @@ def leave_one_out(
     measure: Measure = "probability",
     sides: Sequence[Side] | None = None,
     words: Mapping[str, Sequence[Word]] | None = None,
+    paced: Callable[[int, int], object] | None = None,
 ) -> Attribution:
     """f(x) - f(x without the token), measured for every token: zeros enter in its place, and no attention sees it.
 
     As `TokenAt` cuts it, many at a time. `sides` are those whose tokens are left out; None is all. Of `words`, by side,
-    all tokens are left out together as well: what two say together is counted for neither alone. Raises UsageError
-    where an attention looks at no single tokens.
+    all tokens are left out together as well: what two say together is counted for neither alone. `paced` hears how
+    much was left out after each pass, and how much there is. Raises UsageError where an attention looks at no single
+    tokens.
     """
     model, found, together = example.model, dict[str, Tensor](), dict[str, dict[tuple[int, ...], float]]()
     training = model.training
     model.train(False)
     try:
         value = float(scored(repeated(example, 1)[0].float(), choice, measure))
-        for side, row in example.sides.items():
-            if sides is not None and side not in sides:
-                continue
-            count = _count(example, side, row)
-            several = [tuple(word.tokens) for word in (words or {}).get(side, ()) if len(word.tokens) > 1]
+        chosen = {side: row for side, row in example.sides.items() if sides is None or side in sides}
+        counts = {side: _count(example, side, row) for side, row in chosen.items()}
+        longer = {
+            side: [tuple(word.tokens) for word in (words or {}).get(side, ()) if len(word.tokens) > 1]
+            for side in chosen
+        }
+        made, of = 0, sum(counts.values()) + sum(map(len, longer.values()))
+        for side, count in counts.items():
+            several = longer[side]
             wide = max(map(len, several), default=1)
             groups = torch.tensor(  # the first stands for those that a shorter one has not
                 [[at] * wide for at in range(count)] + [[*one, *one[:1] * (wide - len(one))] for one in several]
             )
-            without = [_without(example, choice, measure, side, part, count) for part in groups.split(ROOM)]
+            without = list[Tensor]()
+            for part in groups.split(ROOM):
+                without.append(_without(example, choice, measure, side, part, count))
+                made += len(part)
+                if paced is not None:
+                    paced(made, of)
             lost = value - torch.cat(without)
             found[side], together[side] = lost[:count], dict(zip(several, lost[count:].tolist(), strict=True))
     finally:

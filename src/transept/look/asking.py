@@ -208,12 +208,19 @@ def said_of(read: Read, output: int, spoken: Callable[[int], str]) -> list[list[
     ]
 
 
-def why_of(read: Read, output: int, method: str, against: int | None = None) -> dict[str, Any]:
+def why_of(
+    read: Read,
+    output: int,
+    method: str,
+    against: int | None = None,
+    paced: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
     """How much each token of each side that was read counts for an output, by one of `METHODS`.
 
     `against` is another class, or another token that could have stood there: then it is why this one rather than that.
     `together` are words of several tokens whose numbers do not add up: what each was measured to be. `apart` is how far
-    the numbers are from adding up to what they should, where a method has that, and `value` what is explained.
+    the numbers are from adding up to what they should, where a method has that, and `value` what is explained. `paced`
+    hears how many words were left out, and of how many.
     """
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}.{nearest(method, METHODS)}", remedy=", ".join(METHODS))
@@ -223,7 +230,7 @@ def why_of(read: Read, output: int, method: str, against: int | None = None) -> 
         probability = float(read.example.probability(replace(choice, against=None)))
     names = {"source": read.sides[0].name, "target": read.sides[-1].name}
     words = {"source": read.sides[0].grouped(), "target": read.sides[-1].grouped()}
-    found = find(read.example, choice, **({"words": words} if find is leave_one_out else {}))
+    found = find(read.example, choice, **({"words": words, "paced": paced} if find is leave_one_out else {}))
     return {
         "unit": unit,
         "at": choice.at,

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Heard:
-    """`samples` (N,) as the model takes them, `rate` a second; each frame is `step` seconds after the one before.
+    """`samples` (N,) as the model takes them, `rate` a second; each frame hears `width` seconds of them, and is `step`
+    seconds after the one before.
 
     `spell` is the text of one letter, None where the model has none; `said` is what was done to the file.
     """
 
     samples: Tensor = field(repr=False)
     rate: int
+    width: float
     step: float
     frames: tuple[str, ...]
     spell: Callable[[int], str] | None = None
@@ -71,7 +73,13 @@ class Heard:
     def told(self, scores: Tensor) -> dict[str, Any]:
         """For the page: everything but the samples."""
         seconds = len(self.samples) / self.rate
-        return {"seconds": seconds, "step": self.step, "letters": self.letters(scores), "said": self.said}
+        return {
+            "seconds": seconds,
+            "width": self.width,
+            "step": self.step,
+            "letters": self.letters(scores),
+            "said": self.said,
+        }
 
 
 def heard(loaded: Loaded, path: Path) -> Heard:
@@ -81,14 +89,15 @@ def heard(loaded: Loaded, path: Path) -> Heard:
     spec, rate = loaded.spec, loaded.demand_hearing().rate
     assert isinstance(spec, Model)
     assert isinstance(spec.embed, Waveform)
-    step = prod(spec.embed.features.strides) / rate
+    features = spec.embed.features
+    width, step = features.least() / rate, prod(features.strides) / rate
     frames = tuple(seconds_of(loaded, samples))
     if not isinstance(spec.head, Letters):
-        return Heard(samples, rate, step, frames, said=tuple(said))
+        return Heard(samples, rate, width, step, frames, said=tuple(said))
     tokenizer = demand_tokenizer(loaded)
 
     def spell(letter: int) -> str:
         name = tokenizer.tokens([letter])[0]
         return name if letter in tokenizer.around else tokenizer.decode([letter]) or " "
 
-    return Heard(samples, rate, step, frames, spell, spec.head.blank, tuple(said))
+    return Heard(samples, rate, width, step, frames, spell, spec.head.blank, tuple(said))

@@ -93,6 +93,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(found, TYPES[name.rpartition(".")[2]])
             case ["api", "stage"]:
                 self._answer(stage.told)
+            case ["api", "pace"]:
+                self._answer(lambda: {"pace": stage.pace})
             case ["api", "scene", number]:
                 self._answer(lambda: stage.scene(_one(number)))
             case ["api", "scene", number, "drift", layer, members, other, others]:

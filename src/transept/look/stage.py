@@ -81,6 +81,7 @@ class Stage:
         self._vectors: dict[tuple[int, str], Tensor] = {}
         self._rollouts: dict[int, list[Tensor]] = {}
         self._made, self._lock, self._dropped = 0, threading.Lock(), Dropped()
+        self.pace: tuple[int, int] | None = None  # passes that were made of what is asked now, and all of them
 
     def told(self) -> dict[str, Any]:
         """The model, and the scenes that there are."""
@@ -211,7 +212,13 @@ class Stage:
     def why(self, number: int, output: int, method: str, against: int | None = None) -> dict[str, Any]:
         """How much each token that was read counts for an output: see `asking.why_of`."""
         with self._lock:
-            return why_of(self._found(number)[0], output, method, against)
+            try:
+                return why_of(self._found(number)[0], output, method, against, self._paced)
+            finally:
+                self.pace = None
+
+    def _paced(self, made: int, of: int) -> None:
+        self.pace = made, of
 
     def agree(self, number: int, output: int, against: int | None = None) -> dict[str, Any]:
         """How far the methods of `why` agree: see `asking.agreed`."""

@@ -55,9 +55,9 @@ def before_the_last(page: Page, address: str, shares: np.ndarray[Any, Any]) -> N
     page.locator(".caption", has_text="comes later, and is not seen").wait_for()
     page.locator("canvas.matrix").hover(position={"x": 96 + 18, "y": 96 + 3 * 36 + 18})
     page.locator(".caption", has_text=f"has {100 * shares[:, 0].mean():.2f} % on average").wait_for()
+    page.get_by_text("The numbers").click()
     for order_, axis in (("columns: most looked at first", 0), ("rows: narrowest first", 1)):
         page.get_by_label("Order").select_option(order_)
-        page.get_by_text("The numbers").click()
         page.locator("tbody td").first.wait_for()
         cells = [float(text) for text in page.locator("tbody td").all_inner_texts()]
         spread = -np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-30)), 0).sum(1)
@@ -69,7 +69,6 @@ def before_the_last(page: Page, address: str, shares: np.ndarray[Any, Any]) -> N
         page.keyboard.press("+")
     page.get_by_text("what is in view, at most 64 of each").wait_for()
     page.goto(f"{address}#view=matrix&layer=1&pin=1")
-    page.get_by_text("The numbers").click()
     page.locator("tbody td").first.wait_for()
     page.keyboard.press("Escape")
     until(page, "!location.hash.includes('pin')")

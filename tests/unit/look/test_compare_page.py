@@ -62,10 +62,11 @@ def rows(page: Page, nth: int = 0) -> list[tuple[str, list[float]]]:
 
 
 def cells(page: Page, place: str = "") -> list[float]:
-    """The numbers of the matrix, once it is that of a `place`: a map that is drawn anew shuts its numbers."""
+    """The numbers of the matrix, once it is that of a `place`."""
     if place:
         page.locator(f"canvas.matrix[aria-label^='{place}']").wait_for()
-    page.get_by_text("The numbers").click()
+    if not page.locator("details.numbers[open]").count():
+        page.get_by_text("The numbers").click()
     page.locator("tbody td").first.wait_for()  # they come once it is open
     return [number(text) for text in page.locator("tbody td").all_inner_texts()]
 

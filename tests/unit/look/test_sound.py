@@ -29,6 +29,7 @@ def test_a_sound_is_shown_as_it_was_heard() -> None:
     assert len(side["texts"]) == told["layers"][0]["shape"][1] == 49
     assert side["texts"][:3] == ("0.00", "0.02", "0.04")
     assert (side["step"], told["sound"]["seconds"], told["sound"]["said"]) == (0.02, 1.0, ())
+    assert told["sound"]["width"] == 345 / 16_000  # kernels of 10, 8, 4, 4 in steps of 5, 4, 4, 4
     example = loaded.explain(str(file))
     assert tuple(example.source.tokens) == side["texts"]
     scores = example.logits().detach().softmax(-1)
@@ -75,6 +76,7 @@ def test_a_frame_looks_and_the_cursor_follows(page: Page, tmp_path: Path, served
     with Shown(stage) as root:
         page.goto(f"{root if served else html.as_uri()}#layer=1&head=2")
         page.get_by_text("encoder layer 2, head 3: the frame at 0.00 s").wait_for()
+        page.get_by_text("Each frame hears 22 ms of the wave, and the next one begins 20 ms later").wait_for()
         track = page.get_by_role("slider", name="The frame that looks")
         assert page.locator(".strip-name").all_inner_texts() == [
             "the wave",

@@ -69,7 +69,7 @@ function draw(root, context) {
   const whole = congruent(context, B.scene);
   const [[rows, columns], [rowsB, columnsB]] = [scene, B.scene].map((each) => [layer.rows, layer.columns].map((name) => sideOf(each, name)).map((side) => named(groups(side, state.now.pieces), side)));
   const caption = el("p", { class: "caption", "aria-live": "polite" });
-  const [first, rest, drift] = [el("div", { class: "table" }), el("details", {}, el("summary", {}, `All ${unit}s`)), el("section", { class: "drift" })];
+  const [first, rest, drift] = [el("div", { class: "table" }), el("details", { class: "every", open: Boolean(root.querySelector("details.every[open]")) }, el("summary", {}, `All ${unit}s`)), el("section", { class: "drift" })];
 
   const candidates = beside(scenes, scene, layer);
   const which = el("select", { "aria-label": "B: which text", onchange: () => state.set({ other: spelt({ index: Number(which.value) }), twin: null }) },

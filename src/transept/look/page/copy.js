@@ -1,6 +1,6 @@
 // What may be taken along of a figure: the drawing, the numbers, and the Python that makes the same numbers.
 
-import { el, shown } from "./dom.js";
+import { el, visible } from "./dom.js";
 import { svgOf } from "./svg.js";
 
 const FORMULA = /^[=+\-@].+/s; // what a spreadsheet would compute
@@ -8,7 +8,7 @@ const FORMULA = /^[=+\-@].+/s; // what a spreadsheet would compute
 // A cell of a table: a text stays one cell, and text, wherever it is pasted.
 function cell(value) {
   if (typeof value === "number") return value.toFixed(6); // counts are given as texts
-  const text = shown(value);
+  const text = visible(value);
   const safe = FORMULA.test(text) ? `'${text}` : text;
   return safe.includes('"') ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

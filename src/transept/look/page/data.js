@@ -17,7 +17,7 @@ export class Refused extends Error {}
 
 async function answered(response) {
   const told = await response.json();
-  if (told.error) throw new Refused([told.error, told.remedy].filter(Boolean).join(" "));
+  if (told.error) throw new Refused(told.remedy ? `${told.error.replace(/[^.!?]$/, "$&.")} ${told.remedy}` : told.error);
   return told;
 }
 
@@ -200,6 +200,11 @@ class Served extends Data {
   // What an output hangs on, a number for each token of each side.
   why(scene, output, method, against) {
     return this.once(`${scene.id}/why/${output}/${method}/${against}`, () => this.#asked("why", { scene: scene.id, output, method, against }));
+  }
+
+  // How many of its passes the model has made, of what it is asked now: [made, all]; null where that is not known.
+  pace() {
+    return fetch("api/pace").then(answered).then(({ pace }) => pace);
   }
 
   // How far the methods agree on that: {methods, table}.

@@ -18,10 +18,19 @@ export const el = (name, told = {}, ...inside) => dressed(document.createElement
 
 export const drawn = (name, told = {}, ...inside) => dressed(document.createElementNS(DRAWN, name), told, inside);
 
-// A text as it is shown where it may be empty, or nothing but space.
-export function shown(text) {
+// A text as it is written where it may be empty, or nothing but space.
+export function visible(text) {
   if (text === "") return "∅";
   return text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
+}
+
+// Letters that run from right to left, and marks that turn what follows.
+const TURNING = /[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+// The same within a sentence: what runs from right to left turns nothing that stands beside it.
+export function shown(text) {
+  const seen = visible(text);
+  return TURNING.test(seen) ? `\u2068${seen}\u2069` : seen;
 }
 
 // A number with so many digits: with a minus that is one, and none before 0.

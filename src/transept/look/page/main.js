@@ -245,7 +245,7 @@ const KEYS = { ArrowUp: { layer: 1 }, ArrowDown: { layer: -1 }, "[": { head: -1 
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea, audio") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") unpin();
-  else if (event.key === " " && [document.body, at("view")].includes(event.target)) playOrStop();
+  else if (event.key === " " && (event.target.ariaSelected === "true" || [document.body, at("view")].includes(event.target))) playOrStop();
   else if (KEYS[event.key] && !(event.target.closest("canvas") && event.key.startsWith("Arrow"))) move(KEYS[event.key]);
   else return;
   event.preventDefault();

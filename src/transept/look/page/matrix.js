@@ -23,6 +23,7 @@ function draw(root, context) {
   const told = el("p", { class: "caption", "aria-live": "polite" }, " ");
   const picture = document.createElement("canvas");
   const B = state.now.other === null ? null : partner(context);
+  const before = root.querySelector("details.numbers[open]"); // a table that was opened stays open
   const other = el("select", { onchange: () => state.set({ other: other.value || null }) }, ...choices(context, B));
   const key = el("span", { hidden: true });
   let differs = false;
@@ -139,6 +140,7 @@ function draw(root, context) {
 
   function fit() {
     const room = canvas.parentElement.clientWidth - LABELS - 2;
+    if (room < 1) return; // no window, or one without width
     const tall = Math.max(240, Math.min(window.innerHeight * 0.7, 900)) - LABELS;
     [wide, high] = [room, tall];
     zoom = Math.min(room / C, tall / R, 36);
@@ -198,9 +200,13 @@ function draw(root, context) {
     later();
   });
 
-  const table = el("details", {}, el("summary", {}, "The numbers"));
+  const table = el("details", { class: "numbers", open: Boolean(before), style: before ? { "min-height": `${before.offsetHeight}px` } : {} }, el("summary", {}, "The numbers"));
   let settled = null;
-  const write = () => table.replaceChildren(table.firstChild, numbers(rows, columns, shares, [Math.floor(top), Math.floor(left)], [Math.ceil(top + high / zoom), Math.ceil(left + wide / zoom)]));
+  const write = () => {
+    if (!zoom) return; // the shares are not here yet
+    table.style.minHeight = "";
+    table.replaceChildren(table.firstChild, numbers(rows, columns, shares, [Math.floor(top), Math.floor(left)], [Math.ceil(top + high / zoom), Math.ceil(left + wide / zoom)]));
+  };
   table.addEventListener("toggle", () => table.open && write());
 
   // Rows or columns in another order, where one is wanted.
@@ -242,6 +248,7 @@ function draw(root, context) {
     sort();
     fill();
     fit();
+    if (table.open) write();
   });
   ready.catch((error) => context.say(error.message, true));
 }

@@ -224,11 +224,13 @@ function draw(root, context) {
   fit();
 }
 
+const milliseconds = (seconds) => `${Math.round(1000 * seconds)} ms`;
+
 export const sound = {
   name: "sound",
   title: "Sound",
   tools: ["heads", "scale"],
-  note: "Each frame is some 25 ms of the wave; its letter is the likeliest one there, before any search. Point at a frame to see what it looks at; click to hold it; the space bar plays.",
+  note: ({ sound: { width, step } }) => `Each frame hears ${milliseconds(width)} of the wave, and the next one begins ${milliseconds(step)} later; its letter is the likeliest one there, before any search. Point at a frame to see what it looks at; click to hold it; the space bar plays.`,
   fits: (scene) => scene.sound !== null,
   draw,
 };

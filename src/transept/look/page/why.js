@@ -9,6 +9,7 @@ import { copies } from "./copy.js";
 import * as python from "./python.js";
 
 const SIDE = 320;
+const PACE = 500; // milliseconds between two looks at how far the model is
 const LARGE = 0.1; // of what the bars should add up to
 const FULL = { probability: 0.1, logit: 0.5, share: 0.1 }; // a bar of the whole width, where none is longer
 const METHODS = {
@@ -69,6 +70,22 @@ function told({ unit, value, baseline, apart, probability }, text, rival) {
   return parts.join(" ");
 }
 
+// How far the model is, for as long as it is asked.
+function follow(data, result, coming) {
+  const timer = setInterval(async () => {
+    if (!result.isConnected) return clearInterval(timer);
+    const pace = await data.pace().catch(() => null);
+    if (pace && !ended) count.textContent = ` ${pace[0]} of ${pace[1]} left out`;
+  }, PACE);
+  const count = el("span", { "aria-hidden": "true" }); // nobody wants it read aloud each time
+  result.append(count);
+  let ended = false;
+  coming.catch(() => null).then(() => {
+    ended = true;
+    clearInterval(timer);
+  });
+}
+
 // What a file cannot tell, and who can.
 function absent({ scene }, held, texts) {
   const count = Object.keys(held).length;
@@ -117,7 +134,9 @@ function draw(root, context) {
       python: () => python.lens(context, chosen),
     }));
   }, (error) => depths.replaceChildren(el("h2", {}, "What each layer would have said"), el("p", { class: "axes" }, error.message))); // prettier-ignore
-  data.why(scene, chosen, method, rival && rival[0]).then((found) => {
+  const coming = data.why(scene, chosen, method, rival && rival[0]);
+  if (data.asks) follow(data, result, coming);
+  coming.then((found) => {
     if (!result.isConnected) return; // another was chosen
     foretold();
     result.textContent = told(found, texts[chosen], rival && rival[1]);
@@ -126,7 +145,8 @@ function draw(root, context) {
       const last = name === scene.sides[0].name && scene.sides.length > 1 ? Infinity : found.at ?? Infinity;
       const together = new Map((found.together[name] ?? []).map(([tokens, value]) => [tokens.join(), value])); // parts do not add up to it
       const words = groups(side, now.pieces).map(({ text, members, parks }) => ({
-        text, parks, members, last: members[0] <= last, value: together.get(members.join()) ?? members.reduce((sum, i) => sum + numbers[i], 0),
+        text: members.at(-1) <= last ? text : members.filter((i) => i <= last).map((i) => side.texts[i]).join("").trim(), parks, // the rest of the word came later
+        members, last: members[0] <= last, value: together.get(members.join()) ?? members.reduce((sum, i) => sum + numbers[i], 0),
       })).filter((word) => word.last);
       return { side, words, numbers };
     });
