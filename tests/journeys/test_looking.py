@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.testing import assert_close
 
 import transept
 from journeys.conftest import make_toy, run
 from transept.cli.moments import film_of, opened
+from transept.look.asking import METHODS
 from transept.look.stage import Stage
 from unit.look.browsed import Shown
 from unit.look.conftest import browser, page  # noqa: F401
 from unit.look.test_copy import agrees
+from unit.look.test_why import read_bars
 
 UPDATES = ["30", "60", "90", "120"]
 
@@ -72,6 +75,56 @@ def test_the_python_of_a_film_and_of_a_checkpoint_gives_their_numbers(page: Any,
         assert float(curves[0][-1]) < float(curves[-1][-1]), "it learned"
         page.goto(f"{root}#view=compare&layer=5&pin=1&other=1:")
         agrees(page, "the comparison")
+
+
+@pytest.mark.parametrize("method", ["leave-one-out", "gradient"])
+def test_why_on_the_command_line_is_that_of_the_page_and_of_python(page: Any, kept: Path, method: str) -> None:  # noqa: F811
+    ended = run("why", kept, "1 2 3", "--output", "2", "--method", method, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert (told["number"], told["method"]) == (2, method)
+    own = opened(kept, "cpu")
+    stage = Stage(own)
+    read = stage.made_of(stage.open("1 2 3"))
+    wanted = METHODS[method][1](read.example, read.asked[1])
+    for side, of in (("source", "source"), ("given", "target")):
+        assert len(told["tokens"][side]) == len(told["sides"][side])
+        assert_close(torch.tensor(told["sides"][side]), wanted.tokens[of], rtol=1e-5, atol=1e-7)
+    assert max(map(abs, told["sides"]["source"])) > 1e-3
+    with Shown(stage) as root:
+        page.goto(f"{root}#view=why&output=1&pieces=true&method={method}")
+        page.locator(".signs li").first.wait_for()
+        assert read_bars(page) == pytest.approx(told["sides"]["source"], rel=0, abs=6e-4)  # three digits are shown
+        assert read_bars(page, 1) == pytest.approx(told["sides"]["given"][:2], rel=0, abs=6e-4)
+
+
+def test_why_is_read_by_people(kept: Path) -> None:
+    ended = run("why", kept, "1 2 3")
+    assert ended.code == 0, ended.err
+    assert "output 1 of" in ended.err and "less probable" in ended.err
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert [line[0] for line in lines] == ["source"] * 4 + ["given"]
+    assert [line[1] for line in lines[:3]] == ["1", "2", "3"]
+    told = json.loads(run("why", kept, "1 2 3", "--json").out)
+    assert [float(line[2]) for line in lines] == pytest.approx(
+        [*told["sides"]["source"], told["sides"]["given"][0]], rel=0, abs=6e-5
+    )
+    strongest = max(lines, key=lambda line: abs(float(line[2])))
+    assert len(strongest[3]) == max(len(line[3]) for line in lines if len(line) > 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--output", "nothing"], "there is no output 'nothing'"),
+        (["--output", "99"], "Those that can be explained: 1 "),
+        (["--method", "gradiant"], "Did you mean 'gradient'?"),
+    ],
+)
+def test_a_why_that_cannot_be_is_refused(kept: Path, words: list[str], told: str) -> None:
+    ended = run("why", kept, "1 2 3", *words)
+    assert ended.code == 2
+    assert told in ended.err
 
 
 def test_a_run_without_a_model_is_read_from_its_checkpoints(kept: Path, tmp_path: Path) -> None:

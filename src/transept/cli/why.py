@@ -125,5 +125,6 @@ def lines_of(read: Read, found: Mapping[str, Any]) -> Iterator[tuple[str, str, f
         together = {tuple(tokens): value for tokens, value in found["together"].get(name, [])}
         for word in side.grouped():
             if word.tokens[0] < last:
+                text = "".join(side.texts[at] for at in word.tokens if at < last).strip() or word.text
                 own = together.get(word.tokens)
-                yield name, word.text, sum(numbers[at] for at in word.tokens) if own is None else own
+                yield name, text, sum(numbers[at] for at in word.tokens) if own is None else own
