@@ -48,7 +48,7 @@ def why(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """See which words count for a word that a model writes, or for a class.
+    """See which words count for what a model says.
 
     They are the numbers of "Why this word" on the page of `transept look`. leave-one-out is measured: how much less
     probable the output is without each word. The others are faster, and say what they add up to.
