@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from transept.errors import UsageError
 from transept.look.server import Server
 from transept.look.stage import Stage
 
@@ -27,6 +28,13 @@ def calm(stage: Stage) -> Iterator[None]:
         yield
 
 
+class Over:
+    """What a server has once its test is over: a browser may go on asking over connections that it kept."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise UsageError(f"the test is over, and {name} is asked")
+
+
 class Shown:
     """A stage on a server for as long as a test looks at it."""
 
@@ -38,7 +46,9 @@ class Shown:
         return self.server.address
 
     def __exit__(self, *_: object) -> None:
+        """What is asked has its answer, and what waits never has: another test may use the same model by itself."""
+        self.server.stage = Over()  # type: ignore[assignment]
         self.server.shutdown()
         self.server.server_close()
-        with calm(self.stage):  # what is still asked has its answer before another stage has the same model
-            pass
+        self.stage._lock.acquire()
+        self.stage._lock = threading.Lock()
