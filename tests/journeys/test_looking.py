@@ -15,6 +15,7 @@ import transept
 from journeys.conftest import make_toy, run
 from transept.cli.moments import film_of, opened
 from transept.look.asking import METHODS
+from transept.look.server import Server
 from transept.look.stage import Stage
 from unit.look.browsed import Shown
 from unit.look.conftest import browser, page  # noqa: F401
@@ -125,6 +126,24 @@ def test_a_why_that_cannot_be_is_refused(kept: Path, words: list[str], told: str
     ended = run("why", kept, "1 2 3", *words)
     assert ended.code == 2
     assert told in ended.err
+
+
+def test_another_machine_reaches_the_page_by_ssh(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(server: Server) -> None:
+        raise KeyboardInterrupt
+
+    opening = list[str]()
+    monkeypatch.setattr(Server, "serve_forever", interrupted)
+    monkeypatch.setattr("typer.launch", opening.append)
+    ended = run("look", kept, "1 2 3", "--ssh")
+    assert ended.code == 0, ended.err
+    found = re.search(r"ssh -N -L (\d+):127.0.0.1:\1 \S+@\S+;", ended.err)
+    assert found is not None
+    assert ended.out.startswith(f"http://127.0.0.1:{found[1]}/")
+    assert opening == []
+    refused = run("look", kept, "1 2 3", "--ssh", "--html", kept / "page.html")
+    assert (refused.code, (kept / "page.html").exists()) == (2, False)
+    assert "--ssh is for a page that is served" in refused.err
 
 
 def test_a_run_without_a_model_is_read_from_its_checkpoints(kept: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +53,10 @@ def look(
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    ssh: Annotated[
+        bool,
+        typer.Option("--ssh", help="Open no browser here: say how another machine reaches the page."),
+    ] = False,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --html replace a file.")] = False,
     device: DeviceOption = "cpu",
@@ -78,6 +84,8 @@ def look(
         raise UsageError(
             "a file shows what it was given, and there is nothing", remedy="Name a text, a picture or a sound."
         )
+    if ssh and html is not None:
+        raise UsageError("--ssh is for a page that is served", remedy="Copy the file of --html: it needs no server.")
     own = opened(model, device)
     other = None if against is None else opened(against, device)
     stage = Stage(own, other, film_of(Path(model), own) if film else None)
@@ -91,9 +99,11 @@ def look(
         note(f"wrote {html}, {html.stat().st_size / 1e6:.1f} MB")
         return
     server = Server(stage, port)
+    if ssh:
+        note(f"on the other machine: {tunnel(server.server_address[1])}; then open this there:")
     print(server.address, flush=True)
     note("Ctrl-C ends it.")
-    if open_browser:
+    if open_browser and not ssh:
         typer.launch(server.address)
     try:
         server.serve_forever()
@@ -101,3 +111,8 @@ def look(
         pass
     finally:
         server.server_close()
+
+
+def tunnel(port: int) -> str:
+    """The command that gives another machine a port of this one's own, over SSH."""
+    return f"ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
