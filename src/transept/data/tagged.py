@@ -29,7 +29,8 @@ Tagged = tuple[int, Sequence[str], Sequence[str]]  # line, words, tags
 @dataclass(frozen=True, eq=False)
 class TaggedTexts:
     """Sentences: their words, a tag for each, and the line where each begins, from 1; `classes` are the tags that
-    the file names itself, in order; `heads`, of a treebank, the word that each word hangs from, as in `Sentence`."""
+    the file names itself, in order; `heads`, of a treebank whose sentences all have trees, the word that each word
+    hangs from, as in `Sentence`."""
 
     source: Path
     words: Sequence[Sequence[str]]
@@ -77,8 +78,9 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
         raise InvalidData("tagged sentences are a file, and this is a folder", where=path)
     elif ending(path) == ".conllu":
         kind = "CoNLL-U"
-        trees = read_trees(path)
-        found, heads = [(one.line, one.words, one.tags) for one in trees], [one.heads for one in trees]
+        trees = read_trees(path, bare=True)
+        found = [(one.line, one.words, one.tags) for one in trees]
+        heads = [one.heads for one in trees] if all(one.heads for one in trees) else None
     else:
         lines = split_lines(read_bytes(path), path)
         kind = "JSON lines" if is_json(path) else "a word a line"
