@@ -15,7 +15,7 @@ from transept.data.files import ending, is_json
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import Table, column_of, open_table, place, read_table, shown
 from transept.data.tokenizer import Encoding
-from transept.data.trees import read_trees
+from transept.data.trees import Sentence, read_trees
 from transept.errors import InvalidData, Where
 
 USUAL: dict[str, tuple[str, ...]] = {
@@ -80,6 +80,7 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
         kind = "CoNLL-U"
         trees = read_trees(path, bare=True)
         found = [(one.line, one.words, one.tags) for one in trees]
+        _demand_tags(trees, path)
         heads = [one.heads for one in trees] if all(one.heads for one in trees) else None
     else:
         lines = split_lines(read_bytes(path), path)
@@ -96,6 +97,16 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
     return TaggedTexts(
         path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found], classes, heads
     )
+
+
+def _demand_tags(trees: Sequence[Sentence], path: Path) -> None:
+    for one in trees:
+        if "_" in one.tags:
+            raise InvalidData(
+                f"the word {one.words[one.tags.index('_')]!r:.40} has no part of speech (UPOS is _)",
+                where=Where.of_line(path, one.line),
+                remedy="Give it one, or take the sentence out.",
+            )
 
 
 def _columns(lines: Sequence[str], path: Path) -> Iterator[Tagged]:

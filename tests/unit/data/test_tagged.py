@@ -71,6 +71,11 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, name: str, text: str, me
         read(tmp_path / name, text)
 
 
+def test_a_word_of_a_treebank_without_a_tag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"a.conllu:8: the word 'Yes' has no part of speech \(UPOS is _\)"):
+        read(tmp_path / "a.conllu", TREE.replace("INTJ", "_"))
+
+
 def test_a_treebank_without_trees_has_its_tags(tmp_path: Path) -> None:
     found = read(tmp_path / "a.conllu", BARE)
     assert ([*map(list, found.words)], [*map(list, found.tags)]) == (WORDS, TAGS)
