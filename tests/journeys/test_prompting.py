@@ -53,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "colour.csv").write_text("thing,is\n" + "\n".join(lines) + "\n")
     rows = [{"thing": " ".join([thing] * times), "times": times} for thing, times in things]
     (made / "count.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (made / "long.csv").write_text(f"sentence_good,sentence_bad\nthe cat,cat the\nthe mat,{'the cat ' * 2000}\n")
     (made / "recipe.yaml").write_text(RECIPE.format(folder=made))
     pairs = [
         {"sentence_good": "the cat sat on the mat.", "sentence_bad": "the cat sat the on mat.", "field": "order"},
@@ -155,6 +156,7 @@ def test_pairs_are_counted_by_what_they_are_about(cli: Callable[..., Ended], fol
         ((*ASKED, "beam=3"), 2, "a setting of the search is for what a model was trained to do"),
         ((*ASKED, "--draws", "2"), 2, "no examples are drawn"),
         ((*ASKED, "--shots", "24"), 3, "24 examples are asked for, and the table has 24 rows"),
+        ((*ASKED, "--shots", "22"), 3, "colour.csv:2: the text has "),
         ((*ASKED, "--shots", "22"), 3, "tokens with what stands before it, and the model takes 128"),
         ((*ASKED, "--group", "x"), 2, "--group is for --pairs"),
         (("--template", "{thin} {is}", "--choices", "a,b"), 3, "there is no column 'thin'. Did you mean 'thing'?"),
@@ -177,6 +179,7 @@ def test_what_cannot_be_asked_is_told(
     ("words", "code", "message"),
     [
         (("--pairs", "colour.csv"), 3, "colour.csv:1: there is no column 'sentence_good'"),
+        (("--pairs", "long.csv"), 3, "long.csv:3: the text has "),
         (("--pairs", "pairs.json"), 3, "there is no such file. Did you mean 'pairs.jsonl'?"),
         (("--pairs", "pairs.jsonl", "--group", "filed"), 3, "there is no column 'filed'. Did you mean 'field'?"),
         (("--pairs", "pairs.jsonl", "--shots", "2"), 2, "--pairs goes without --shots"),

@@ -237,20 +237,19 @@ def read_table(path: Path, prompt: Prompt, labels: list[str], columns: str | Non
     from transept.use.prompting import Table
 
     table, found = rows_of(there(path), named(columns), [*prompt.fields, prompt.label], "--columns")
-    rows, right = [], []
-    for line, row in found:
-        where = table.where(line)
+    rows, right, places = [], [], [table.where(line) for line, _ in found]
+    for where, (_, row) in zip(places, found, strict=True):
         rows.append({column: joined(row, column, where) for column in prompt.fields})
         right.append(joined(row, prompt.label, where).strip())
     told = by_number(right, labels, table.classes.get(prompt.label, ()), path, "--choices", say)
-    return Table(rows, numbered(told, labels, lambda row: table.where(found[row][0]), "--choices"))
+    return Table(rows, numbered(told, labels, places.__getitem__, "--choices"), places)
 
 
 def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | None, as_json: bool) -> None:
     """Ask a model which sentence of each pair is likelier, and tell how often it is the good one."""
     from transept.data.prompted import joined, rows_of
     from transept.tasks.score import wilson
-    from transept.use.likelihood import begins
+    from transept.use.likelihood import begins, placed
     from transept.use.minimal import compare
 
     table, rows = rows_of(there(file), named(columns), ["sentence_good", "sentence_bad"], "--columns")
@@ -266,7 +265,8 @@ def minimal_pairs(loaded: Loaded, file: Path, group: str | None, columns: str | 
         [joined(row, name, table.where(line)) for line, row in rows] for name in ("sentence_good", "sentence_bad")
     )
     kinds = ["all"] * len(rows) if group is None else [joined(row, group, table.where(line)) for line, row in rows]
-    found = compare(loaded, good, bad)
+    with placed([table.where(line) for line, _ in rows]):
+        found = compare(loaded, good, bad)
     if not begins(loaded):
         note("the first token of a sentence is not scored: the model has none that begins a text")
     counts: dict[str, tuple[int, int]] = {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from transept.cli.common import JsonOption, emit, guarded, verb
 from transept.errors import UsageError
@@ -13,8 +14,21 @@ from transept.errors import UsageError
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A recipe of the list.")]
 
 
+class Recipes(typer.core.TyperGroup):
+    """The commands of recipes: the name of a recipe in the place of one is told how to go on."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from transept.recipes.recipe import recipe_names
+
+        if args[0] not in self.commands and args[0] in recipe_names():
+            ctx.fail(f"{args[0]} is a recipe: `transept recipes show {args[0]}` prints it.")
+        return super().resolve_command(ctx, args)
+
+
 def add(app: typer.Typer) -> None:
-    group = typer.Typer(help="List recipes, show one, or copy one.", rich_markup_mode=None, add_completion=False)
+    group = typer.Typer(
+        cls=Recipes, help="List recipes, show one, or copy one.", rich_markup_mode=None, add_completion=False
+    )
     group.callback(invoke_without_command=True)(bare)
     verb(group, "transept recipes list", name="list")(list_recipes)
     verb(group, "transept recipes show transformer-base")(show)

@@ -37,6 +37,7 @@ def numbered(
                 raise InvalidData(
                     f"the label {label} is out of range: there are {len(names)} classes, counted from 0 ({whose})",
                     where=where(row),
+                    remedy=f"They are: {_some(names)}. Mend the row, or take it out.{remedy}",
                 )
             found[row] = int(label)
         else:
@@ -86,7 +87,9 @@ def amounts(labels: Sequence[str], where: Callable[[int], str]) -> NDArray[np.fl
         except ValueError:
             found[row] = math.nan
         if not math.isfinite(found[row]):
-            raise InvalidData(f"the label {label!r} is no finite number", where=where(row))
+            raise InvalidData(
+                f"the label {label!r} is no finite number", where=where(row), remedy="Mend the row, or take it out."
+            )
     return found
 
 

@@ -11,7 +11,7 @@ from transept.data.columnar import is_columnar
 from transept.data.config_senses import FilesData
 from transept.data.doubts import demand_row
 from transept.data.files import ending
-from transept.data.tables import column_of, open_table, place, text_of
+from transept.data.tables import NO_ROWS, column_of, open_table, place, text_of
 from transept.errors import InvalidData
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json")
@@ -95,7 +95,7 @@ def read_labelled_texts(
     table = open_table(path, data.head, needed=list(needed.values()))
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
-        raise InvalidData("the table has no rows", where=path)
+        raise InvalidData("the table has no rows", where=path, remedy=NO_ROWS)
     known = [name for name in table.head or found[0][1] if name]
     words = [word for word in USUAL if word != "other" or data.columns.other != ""]
     chosen = {

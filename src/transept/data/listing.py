@@ -16,7 +16,7 @@ from transept.data.config import Split
 from transept.data.config_senses import SPOKEN, FilesData, Splits
 from transept.data.files import ending, existing
 from transept.data.lines import read_bytes, split_lines
-from transept.data.tables import Table, column_of, open_table, place, read_table, shown, text_of
+from transept.data.tables import NO_ROWS, Table, column_of, open_table, place, read_table, shown, text_of
 from transept.errors import InvalidConfig, InvalidData, nearest
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -150,7 +150,7 @@ def _table(table: Table, store: Archive, base: str, data: FilesData, wanted: Seq
     columns, path = data.columns, table.path
     found = [(line, row) for line, row in table.rows if row is not None]
     if not found:
-        raise InvalidData("the table has no rows", where=path)
+        raise InvalidData("the table has no rows", where=path, remedy=NO_ROWS)
     known = [name for name in table.head or found[0][1] if name]
     chosen = {
         word: column_of(word, getattr(columns, word), usual, known, table.top, word in ("file", *wanted), table.doubt)

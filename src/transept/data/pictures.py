@@ -1,5 +1,7 @@
 """Pictures as a model takes them: read by Pillow, and brought to the size, the range and the mean that it knows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -73,6 +75,18 @@ def read_picture(path: Path | str, channels: int = 3, file: BinaryIO | None = No
 
     `file` holds it where it lies in an archive; `path` is then what messages call it.
     """
+    with _opened(path, file) as opened:
+        return upright(opened, channels)
+
+
+def demand_picture(path: Path | str, file: BinaryIO) -> None:
+    """Refuse a file that does not begin as a picture, of which no more is read: InvalidData."""
+    with _opened(path, file):
+        pass
+
+
+@contextmanager
+def _opened(path: Path | str, file: BinaryIO | None) -> Iterator["Image"]:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -81,9 +95,11 @@ def read_picture(path: Path | str, channels: int = 3, file: BinaryIO | None = No
         ) from None
     try:
         with Image.open(path if file is None else file) as opened:
-            return upright(opened, channels)
+            yield opened
     except UnidentifiedImageError:
-        raise InvalidData("this is no picture that Pillow reads", where=path) from None
+        raise InvalidData(
+            "this is no picture that Pillow reads", where=path, remedy="Write or copy the file again, or take it out."
+        ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidData(
             f"the picture cannot be read: {getattr(error, 'strerror', None) or error}", where=path

@@ -13,7 +13,7 @@ from transept.data.config import Split
 from transept.data.config_tables import PromptedTable, TablesData
 from transept.data.files import find
 from transept.data.pairs import Pairs
-from transept.data.tables import Row, Table, no_column, open_table, place, text_of
+from transept.data.tables import NO_ROWS, Row, Table, no_column, open_table, place, text_of
 from transept.data.templates import Template
 from transept.errors import InvalidConfig, InvalidData
 
@@ -120,7 +120,7 @@ def rows_of(path: Path, head: Sequence[str], names: Sequence[str], said: str) ->
             raise InvalidData("the line is empty", where=table.where(line), remedy="Take it out: each line is a row.")
         found.append((line, row))
     if not found:
-        raise InvalidData("there is no row", where=path)
+        raise InvalidData("the table has no rows", where=path, remedy=NO_ROWS)
     return table, found
 
 

@@ -18,7 +18,7 @@ from transept.data.config_senses import LabelledData
 from transept.data.digits import read_idx
 from transept.data.lines import read_bytes
 from transept.data.listing import PICTURES, Listing, Say, place_of, read_listing
-from transept.data.pictures import Preparation, read_picture
+from transept.data.pictures import Preparation, demand_picture, read_picture
 from transept.errors import InvalidData, TranseptError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Bytes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
 KEPT = 2 << 30  # bytes of pictures that are kept in memory; of more, each is read again
+LOOKED_AT = 50_000  # files at most that are looked into before anything is trained; of more, so many of them, evenly
 CIFAR = "data_batch_{}.bin"
 CIFAR_SIDE = 32
 
@@ -62,13 +63,19 @@ Pictures = Listing | Arrays
 
 
 def read_pictures(data: LabelledData, split: Split, say: Say) -> Pictures:
-    """The pictures of a split, however they lie there. Raises InvalidConfig and InvalidData with the place."""
+    """The pictures of a split, however they lie there. Raises InvalidConfig and InvalidData with the place, of a file
+    too that does not begin as a picture."""
     path = place_of(data, split)
     if path.is_file() and "-idx" in path.name:
         return read_idx_pair(path, say)
     if path.is_dir() and (path / CIFAR.format(1)).exists():
         return read_cifar(path, say)
-    return read_listing(path, data, ["label"], PICTURES, say)
+    found = read_listing(path, data, ["label"], PICTURES, say)
+    for row in np.unique(np.linspace(0, len(found) - 1, LOOKED_AT, dtype=np.int64)) if len(found) else ():
+        where, shown = found.where(row), found.store.where(found.names[row])
+        with found.open(row) as file:
+            demand_picture(shown if where == shown else f"{where}, {shown}", file)
+    return found
 
 
 def read_idx_pair(path: Path, say: Say) -> Arrays:

@@ -20,6 +20,13 @@ Row = Mapping[str, object]  # by column; None in place of a row: the line is emp
 SHOWN = 6  # cells in a message
 LONGEST_CELL = 1 << 30  # characters; the csv library's own limit is 131,072, which a document may well exceed
 
+NO_ROWS = "It is empty, or has the names of its columns alone: is it whole?"
+QUOTED = 'A quote that belongs to a cell is written twice, as "", and the cell stands between quotes.'
+QUOTES = {  # what the csv library says of them, and what is meant
+    "unexpected end of data": "a quote opens in this row and never ends",
+    "expected after '\"'": "a quote ends within a cell, where a comma or the end of the line should follow it",
+}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -250,7 +257,8 @@ def _commas(lines: Sequence[str], path: Path) -> Iterator[tuple[int, list[str]]]
             yield begun, cells
             begun = reader.line_num + 1
     except csv.Error as error:
-        raise InvalidData(f"not CSV: {error}", where=Where.of_line(path, begun)) from None
+        said = next((ours for theirs, ours in QUOTES.items() if theirs in str(error)), str(error))
+        raise InvalidData(f"not CSV: {said}", where=Where.of_line(path, begun), remedy=QUOTED) from None
 
 
 def _tabs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -15,7 +15,7 @@ from transept.data.files import ending, is_json
 from transept.data.lines import read_bytes, split_lines
 from transept.data.tables import Table, column_of, open_table, place, read_table, shown
 from transept.data.tokenizer import Encoding
-from transept.data.trees import read_trees
+from transept.data.trees import Sentence, read_trees
 from transept.errors import InvalidData, Where
 
 USUAL: dict[str, tuple[str, ...]] = {
@@ -29,7 +29,8 @@ Tagged = tuple[int, Sequence[str], Sequence[str]]  # line, words, tags
 @dataclass(frozen=True, eq=False)
 class TaggedTexts:
     """Sentences: their words, a tag for each, and the line where each begins, from 1; `classes` are the tags that
-    the file names itself, in order; `heads`, of a treebank, the word that each word hangs from, as in `Sentence`."""
+    the file names itself, in order; `heads`, of a treebank whose sentences all have trees, the word that each word
+    hangs from, as in `Sentence`."""
 
     source: Path
     words: Sequence[Sequence[str]]
@@ -77,8 +78,10 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
         raise InvalidData("tagged sentences are a file, and this is a folder", where=path)
     elif ending(path) == ".conllu":
         kind = "CoNLL-U"
-        trees = read_trees(path)
-        found, heads = [(one.line, one.words, one.tags) for one in trees], [one.heads for one in trees]
+        trees = read_trees(path, bare=True)
+        found = [(one.line, one.words, one.tags) for one in trees]
+        _demand_tags(trees, path)
+        heads = [one.heads for one in trees] if all(one.heads for one in trees) else None
     else:
         lines = split_lines(read_bytes(path), path)
         kind = "JSON lines" if is_json(path) else "a word a line"
@@ -94,6 +97,16 @@ def read_tagged(path: Path, data: TaggedData, say: Callable[[str], None]) -> Tag
     return TaggedTexts(
         path, [w for _, w, _ in found], [t for _, _, t in found], [line for line, _, _ in found], classes, heads
     )
+
+
+def _demand_tags(trees: Sequence[Sentence], path: Path) -> None:
+    for one in trees:
+        if "_" in one.tags:
+            raise InvalidData(
+                f"the word {one.words[one.tags.index('_')]!r:.40} has no part of speech (UPOS is _)",
+                where=Where.of_line(path, one.line),
+                remedy="Give it one, or take the sentence out.",
+            )
 
 
 def _columns(lines: Sequence[str], path: Path) -> Iterator[Tagged]:

@@ -25,7 +25,8 @@ Place = tuple[int, int, int]  # depth, and the interval [first, end) of a word a
 class Sentence:
     """Words with their parts of speech, and for each the number from 0 of the word that it hangs from; a root its own.
 
-    `relations` are the names of the arcs, `line` where the sentence begins in its file.
+    `relations` are the names of the arcs, `line` where the sentence begins in its file. `heads` are empty where no word
+    has one.
     """
 
     words: tuple[str, ...]
@@ -35,22 +36,23 @@ class Sentence:
     line: int = 1
 
 
-def read_trees(path: Path) -> list[Sentence]:
-    """The sentences of a CoNLL-U file, gzipped or not. Raises InvalidData with file, line and reason."""
-    sentences = list(_sentences(read_lines(path), path))
+def read_trees(path: Path, *, bare: bool = False) -> list[Sentence]:
+    """The sentences of a CoNLL-U file, gzipped or not; with `bare` also those whose words all have `_` as HEAD, which
+    have tags and no tree. Raises InvalidData with file, line and reason."""
+    sentences = list(_sentences(read_lines(path), path, bare))
     if not sentences:
         raise InvalidData("holds no sentence", where=path)
     return sentences
 
 
-def _sentences(lines: list[str], path: Path) -> Iterator[Sentence]:
+def _sentences(lines: list[str], path: Path, bare: bool) -> Iterator[Sentence]:
     rows: list[tuple[int, list[str]]] = []
     for number, line in enumerate([*lines, ""], 1):
         if line.strip():
             if not line.startswith("#"):
                 rows.append((number, _columns(line, Where.of_line(path, number))))
         elif rows:
-            yield _sentence(rows, path)
+            yield _sentence(rows, path, bare)
             rows = []
 
 
@@ -66,7 +68,7 @@ def _columns(line: str, where: str) -> list[str]:
     return columns
 
 
-def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
+def _sentence(rows: list[tuple[int, list[str]]], path: Path, bare: bool) -> Sentence:
     words: list[tuple[int, list[str]]] = []
     for number, columns in rows:
         if re.fullmatch(r"\d+-\d+", columns[0]):
@@ -91,6 +93,9 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
             words.append((number, columns))
     if not words:
         raise InvalidData("a sentence without a word", where=Where.of_line(path, rows[0][0]))
+    form, tag, relation = (tuple(columns[at] for _, columns in words) for at in (1, 3, 7))
+    if bare and all(columns[6] == "_" for _, columns in words):
+        return Sentence(form, tag, (), relation, rows[0][0])
     heads = [_head(number, columns, len(words), path) for number, columns in words]
     roots = [i for i, head in enumerate(heads) if head == i]
     if len(roots) != 1:
@@ -108,7 +113,6 @@ def _sentence(rows: list[tuple[int, list[str]]], path: Path) -> Sentence:
             where=Where.of_line(path, words[circle[0]][0]),
             remedy=ROOT,
         )
-    form, tag, relation = (tuple(columns[at] for _, columns in words) for at in (1, 3, 7))
     return Sentence(form, tag, tuple(heads), relation, rows[0][0])
 
 

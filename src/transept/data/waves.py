@@ -36,7 +36,7 @@ class Waves:
         """The samples of each at the model's rate."""
         rates, mixed, lengths = dict[int, int](), 0, np.empty(len(self.listing), np.int64)
         for row, name in enumerate(self.listing.names):
-            where = self.listing.store.where(name)
+            where, shown = self.listing.store.where(name), self.listing.where(row)
             with self.listing.open(row) as file:
                 samples, rate, channels = length_of(where, file)
             if rate < 1:
@@ -44,9 +44,8 @@ class Waves:
             lengths[row] = -(-samples * self.rate // rate)
             if lengths[row] < least:
                 raise InvalidData(
-                    f"{where} has {samples:,} samples at {rate:,} a second; a frame of this model takes {least:,} at "
-                    f"{self.rate:,}",
-                    where=self.listing.where(row),
+                    f"{samples:,} samples at {rate:,} a second; a frame of this model takes {least:,} at {self.rate:,}",
+                    where=shown if shown == where else f"{shown}, {where}",
                     remedy="Take the sound out, or add silence.",
                 )
             rates[rate] = rates.get(rate, 0) + 1

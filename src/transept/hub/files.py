@@ -60,6 +60,8 @@ def homes(root: Path) -> set[Path]:
 
 def present(root: Path) -> str:
     """What a directory holds, for messages."""
+    if not root.exists():
+        return "There is no such directory."
     names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"The directory holds {shown}." if names else "The directory is empty."

@@ -71,6 +71,8 @@ class Labelled:
         """The rows to train on, and those of the same files that validate; None where others do."""
         data, found = self.recipe.data, self.train
         labels = found.said["label"] if self.recipe.classify.target == "class" else None
+        if labels is not None and data.classes is not None:
+            _ = self.asked  # a label that is no class is told as that, and not as a class with a single example
         rows, held = halved(data, found, labels, found.said.get("speaker"))
         if data.labels is not None:
             rows = some_of_each_class(rows, data.labels, labels, self.recipe.train.seed)

@@ -7,7 +7,8 @@ others are seen (Salazar et al. 2020, equation 2).
 Shapes: B rows, P shared tokens, S tokens of a row, N tokens that are scored, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,20 @@ def _row(loaded: "Opened", found: Encoding, given: str, text: str, number: int, 
     if not places:
         _refuse_nothing(given, text, number)
     read = len(ids) - causal  # the last token of a text is told, not read
-    _demand_room(loaded, read, given, number)
+    _demand_room(loaded, read, given or text, number)
     return _Row(ids, places, found)
+
+
+@contextmanager
+def placed(places: Sequence[str]) -> Iterator[None]:
+    """Tell a fault of one of several texts with its file and line, where these are known."""
+    try:
+        yield
+    except InvalidData as error:
+        number = error.nth.number if error.nth is not None else None
+        if error.where is not None or number is None or number > len(places):
+            raise
+        raise InvalidData(**error.fields(where=places[number - 1], nth=Nth("text", None))) from None
 
 
 def _refuse_nothing(given: str, text: str, number: int) -> None:
@@ -141,13 +154,13 @@ def _refuse_nothing(given: str, text: str, number: int) -> None:
     )
 
 
-def _demand_room(loaded: "Opened", count: int, given: str, number: int) -> None:
+def _demand_room(loaded: "Opened", count: int, begins: str, number: int) -> None:
     if count > loaded.longest:
         raise InvalidData(
             f"has {count:,} tokens with what stands before it, and the model takes {loaded.longest:,}"
-            f" (it begins {given[:40]!r})",
+            f" (it begins {begins[:40]!r})",
             nth=Nth("text", number + 1),
-            remedy="Give fewer or shorter examples before it: nothing is cut in silence.",
+            remedy="Shorten it, or give fewer or shorter examples before it: nothing is cut in silence.",
         )
 
 
@@ -257,7 +270,7 @@ def _written(loaded: "Opened", given: Sequence[str], texts: Sequence[str], numbe
         ]
         if 0 not in [own.texts[at] for at in scored]:
             _refuse_nothing("", texts[i], numbers[i])
-        _demand_room(loaded, max(len(own.ids), len(read[places[one.rstrip()]])), one, numbers[i])
+        _demand_room(loaded, max(len(own.ids), len(read[places[one.rstrip()]])), one or texts[i], numbers[i])
         rows.append(_Row(own.ids, scored))
     found: dict[int, Tensor] = {}
     training = model.training

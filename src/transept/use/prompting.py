@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transept.data.shots import Shots
 from transept.data.templates import Template
 from transept.errors import UsageError
-from transept.use.likelihood import Likelihood, begins, demand_scoring, likelihoods
+from transept.use.likelihood import Likelihood, begins, demand_scoring, likelihoods, placed
 
 if TYPE_CHECKING:
     from transept.use.opened import Opened
@@ -102,10 +102,11 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their texts by column, and the number of the right choice of each (N,)."""
+    """Rows with their texts by column, the number of the right choice of each (N,), and their files and lines."""
 
     rows: Sequence[Mapping[str, str]]
     right: NDArray[np.int64]
+    places: Sequence[str] = ()
 
 
 def weigh(
@@ -131,7 +132,8 @@ def weigh(
     nothing = [prompt.asked(dict.fromkeys(prompt.fields, text), shown(None)) for text in NOTHING]
     if not begins(loaded):  # a choice with nothing before it would have no probability
         nothing = [one for one in nothing if one.strip()]
-    found = _grid(loaded, [*prompts, *nothing], prompt.choices)
+    with placed(asked.places):
+        found = _grid(loaded, [*prompts, *nothing], prompt.choices)
     total = np.array([[one.total for one in row] for row in found])
     total, free = total[: len(prompts)], total[len(prompts) :]
     scores = {

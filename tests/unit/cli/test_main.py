@@ -242,6 +242,13 @@ def test_an_export_says_where_their_search_differs(tmp_path):
         assert ("takes the search" in card) == (name == "same")
 
 
+def test_a_recipe_that_is_named_as_a_command_is_told_how_to_show():
+    code, _, err = run("recipes", "sst2")
+    assert code == 2
+    assert "transept recipes show sst2" in err
+    assert "transept recipes show" not in run("recipes", "nothing")[2]
+
+
 def test_recipes_are_listed_shown_and_copied(tmp_path):
     code, out, _ = run("recipes")
     assert code == 0

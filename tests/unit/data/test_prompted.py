@@ -110,7 +110,7 @@ def test_lists_are_joined_in_a_source_and_several_right_answers(tmp_path: Path) 
             "1: 2 columns, and the recipe's data.tables.t.head names 3",
         ),
         ("t.csv", "a,b,c\n1,2,3\n\n", {}, "t.csv:3: the line is empty"),
-        ("t.csv", "a,b,c\n", {}, "t.csv: there is no row"),
+        ("t.csv", "a,b,c\n", {}, "t.csv: the table has no rows"),
         ("t.csv", "a,b,c\n1, ,3\n", {}, "t.csv:2: 'b' is empty"),
         (
             "t.csv",

@@ -9,6 +9,7 @@ from transept.data.config_senses import TaggedData
 from transept.data.spans import begin_and_go_on, spans_of
 from transept.data.tagged import TaggedTexts, first_tokens, read_tagged
 from transept.data.tokenizer import Encoding
+from transept.data.trees import read_trees
 from transept.errors import InvalidData
 
 TREE = """\
@@ -32,6 +33,9 @@ FILES = {
         [1, 2],
     ),
 }
+
+
+BARE = TREE.replace("\t3\t", "\t_\t").replace("\t0\t", "\t_\t")  # parts of speech alone, nothing hangs from anything
 
 
 def read(path: Path, text: str, **data: object) -> TaggedTexts:
@@ -65,6 +69,23 @@ def test_every_kind_of_file_gives_the_same_sentences(tmp_path: Path, name: str) 
 def test_a_fault_is_named_with_its_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         read(tmp_path / name, text)
+
+
+def test_a_word_of_a_treebank_without_a_tag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"a.conllu:8: the word 'Yes' has no part of speech \(UPOS is _\)"):
+        read(tmp_path / "a.conllu", TREE.replace("INTJ", "_"))
+
+
+def test_a_treebank_without_trees_has_its_tags(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.conllu", BARE)
+    assert ([*map(list, found.words)], [*map(list, found.tags)]) == (WORDS, TAGS)
+    assert found.heads is None
+    assert read(tmp_path / "a.conllu", TREE).heads == [(2, 2, 2, 2), (0,)]
+    mixed = BARE.replace("n't\tnot\tPART\t_\t_\t_", "n't\tnot\tPART\t_\t_\t3")
+    with pytest.raises(InvalidData, match=r"a.conllu:3: the HEAD of 'Do' is '_', no number of a word"):
+        read(tmp_path / "a.conllu", mixed)
+    with pytest.raises(InvalidData, match=r"a.conllu:3: the HEAD of 'Do' is '_', no number of a word"):
+        read_trees(tmp_path / "a.conllu")
 
 
 def encoding(spans: list[tuple[int, int] | None]) -> Encoding:

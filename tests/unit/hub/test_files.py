@@ -36,6 +36,14 @@ def test_what_is_missing_is_refused_with_what_is_there(root: Path, name: str) ->
         member(root, name)
 
 
+def test_a_directory_that_is_not_there_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"(?s)is missing.*There is no such directory"):
+        member(tmp_path / "nothing", "config.json")
+    (tmp_path / "void").mkdir()
+    with pytest.raises(InvalidData, match=r"(?s)is missing.*The directory is empty"):
+        member(tmp_path / "void", "config.json")
+
+
 def test_a_link_out_is_refused(root: Path, tmp_path: Path) -> None:
     (root / "out").symlink_to(tmp_path / "secret")
     (root / "system").symlink_to("/etc/passwd")

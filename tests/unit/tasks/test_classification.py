@@ -256,6 +256,13 @@ def test_classes_that_do_not_fit_are_named_with_their_place(folder: Path) -> Non
     check(InvalidData, r"lone/1.png: the class 'lone' has a single example", folder)
 
 
+def test_a_picture_that_is_none_is_told_before_anything_is_trained(folder: Path) -> None:
+    (folder / "train" / "red" / "001.png").write_text("no picture")
+    check(InvalidData, r"train/red/001.png: this is no picture that Pillow reads", folder)
+    (folder / "train" / "red" / "001.png").write_bytes(b"")
+    check(InvalidData, r"train/red/001.png: this is no picture that Pillow reads", folder)
+
+
 def test_a_recipe_that_does_not_fit_is_refused(folder: Path) -> None:
     check(InvalidConfig, "data.mean has 1 values, and pictures 3 channels", folder, "data.mean=[0.5]", "data.std=[0.5]")
     check(InvalidConfig, "evaluate.best is pearson", folder, "evaluate.best=pearson")

@@ -246,6 +246,8 @@ def test_labels_that_do_not_fit_are_named_with_their_line(reviews: Path) -> None
     train.write_text(train.read_text() + "lone\t7\n")
     check(InvalidData, r"train.tsv:61: the class '7' has a single example, and a share cannot be held out of one",
           reviews, "data.classes=null", "data.valid=null", "data.hold={share: 0.2}")  # fmt: skip
+    check(InvalidData, r"train.tsv:61: the label 7 is out of range: there are 2 classes, counted from 0", reviews,
+          "data.valid=null", "data.hold={share: 0.2}")  # fmt: skip
     (reviews / "train.csv").write_text("a,b,x\n")
     check(InvalidData, r"train.csv:1: the label 'x' is no finite number", reviews, name="stsb")
 
