@@ -181,8 +181,13 @@ class TrainConfig(_Settings):
         return self.schedule.model_copy(update={"updates": max(int(self.stop_at.number), self.schedule.warmup + 1)})
 
     def idle(self) -> str:
-        """What to say where the rate has fallen to nothing long before training stops; "" where it has not."""
+        """What to say where the rate never gets to its height, or falls to nothing long before the end; else ""."""
         own, stop = self.schedule, self.stop_at
+        if stop.unit == "u" and own.warmup > stop.number:
+            return (
+                f"the rate rises for {own.warmup:,} updates, and training stops after {int(stop.number):,}: "
+                "train.schedule.warmup makes it rise sooner"
+            )
         if not isinstance(own, Decaying) or own.floor or own.updates is None or stop.unit != "u":
             return ""
         last = int(stop.number)
