@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from transept.look.files import FOLDER
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
 from unit.look.staged import TEXT, filler, translator
+from unit.look.test_comparing import filmed
 
 Page = Any
 Route = Any
@@ -119,19 +122,59 @@ def test_of_two_texts_the_one_that_was_asked_last_is_shown(page: Page) -> None:
         page.locator(".token", has_text="mat").first.wait_for()
 
 
-def test_a_failure_that_comes_late_is_not_told_of_another_word(page: Page) -> None:
+LATE = {
+    "a failure": {"status": 400, "content_type": "application/json", "body": '{"error": "too late"}'},
+    "numbers": {},
+}
+
+
+@pytest.mark.parametrize("answer", LATE)
+@pytest.mark.parametrize(("view", "said"), [("compare&other=0:0.1", "on:"), ("words", "on looks at")])
+def test_what_comes_late_is_not_told_of_another_word(page: Page, view: str, said: str, answer: str) -> None:
     stage = Stage(filler().loaded)
     stage.open(TEXT)
     with Shown(stage) as address:
-        page.goto(f"{address}#view=compare&other=0:0.1&layer=1")
+        page.goto(f"{address}#view={view}&layer=1")
         page.locator(".caption", has_text=":").wait_for()
         held = Held(page, "**/looked/1/rows/*")
         page.get_by_role("button", name="sat", exact=True).click()
         held.wait()
         page.get_by_role("button", name="on", exact=True).click()
-        page.locator(".caption", has_text="on:").wait_for()
-        held.let_go(status=400, content_type="application/json", body='{"error": "too late"}')
-        assert "on:" in page.locator(".caption:not(.wrong)").inner_text()
+        page.locator(".caption", has_text=said).wait_for()
+        held.let_go(**LATE[answer])
+        assert said in page.locator(".caption:not(.wrong)").inner_text()
+
+
+def test_vectors_that_come_late_are_not_drawn_of_another_word(page: Page) -> None:
+    stage = Stage(filler().loaded)
+    for text in (TEXT, "a cat sat on a mat."):
+        stage.open(text)
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=compare&layer=1")
+        page.locator(".drift .chart").wait_for()
+        held = Held(page, "**/drift/**")
+        page.get_by_role("button", name="sat", exact=True).first.click()
+        held.wait()
+        page.get_by_role("button", name="on", exact=True).first.click()
+        chart = page.locator(".drift .chart[aria-label^='on in A']")
+        chart.wait_for()
+        held.let_go()
+        assert chart.count() == 1
+
+
+def test_a_moment_that_comes_late_is_not_told_of_another(page: Page) -> None:
+    stage, _ = filmed()
+    stage.open("a small house")
+    held = Held(page, "**/film/20")
+    with Shown(stage) as address:
+        page.goto(f"{address}#view=film")
+        page.locator(".caption", has_text="Update 300. ").wait_for()
+        held.wait()
+        for update in (20, 10):
+            page.get_by_role("button", name=f"update {update}").click()
+        page.locator(".caption", has_text="Update 10. ").wait_for()
+        held.let_go()
+        assert page.locator(".caption", has_text="Update 10. ").count() == 1
 
 
 def test_a_server_that_went_away_is_named(browser: Any) -> None:
