@@ -128,6 +128,9 @@ def test_without_the_secret_there_is_nothing(server: Server) -> None:
     for path in ("/", "/api/stage", f"/{other}/api/stage", "//api/stage", f"/{server.secret}"):
         assert asked(server, path, secret=False)[0] == 404
     assert asked(server, "/api/scene", {"given": TEXT}, secret=False)[0] == 404
+    another = Server(server.stage)
+    another.server_close()
+    assert another.secret != server.secret, "it is drawn anew each time"
 
 
 @pytest.mark.parametrize(
