@@ -1,10 +1,12 @@
 """What befell somebody who used the page for the first time, in a real browser."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from transept.cli.why import lines_of
 from transept.look.asking import why_of
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
@@ -148,6 +150,28 @@ def test_why_names_of_a_word_what_stood_before(page: Page) -> None:
         page.goto(f"{address}#view=why&output=0")
         page.locator(".signs li").first.wait_for()
         assert page.locator(".signs li > span").all_inner_texts() == ["the", "cat", "s"]
+
+
+@pytest.mark.parametrize(
+    ("made", "text", "output", "names"),
+    [
+        (translator, "played cats", 2, ["played", "cats", "<eos>", "<bos>", "thethe"]),
+        (writer, "the cat s", 1, ["the", "cat", "sJ"]),
+    ],
+    ids=["two stacks", "one stack"],
+)
+def test_why_on_the_command_line_counts_words_as_the_page_does(
+    made: Callable[[], Stage], text: str, output: int, names: list[str]
+) -> None:
+    """What was measured of a word of several tokens is told of it, and of a word what stood before the output."""
+    stage = Stage(made().loaded)
+    number = stage.open(text, most=6)
+    found = stage.why(number, output, "leave-one-out")
+    lines = list(lines_of(stage.made_of(number), found))
+    assert [word for _, word, _ in lines] == names
+    measured = {value for side in found["together"].values() for _, value in side}
+    assert measured
+    assert measured <= {value for *_, value in lines}
 
 
 def test_a_refusal_and_its_way_out_are_two_sentences(page: Page) -> None:
