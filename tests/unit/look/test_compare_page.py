@@ -343,6 +343,11 @@ def test_a_film_goes_from_checkpoint_to_checkpoint(page: Page, tmp_path: Path, s
             assert name == f"update {update}: {moment.labels[layer][1]}, {moment.scores[layer][1]:.3f}"
         assert page.locator(".curve .chart").count() == 2
         assert page.locator(".curve .chart").first.locator("polyline.weak").count() == 1
+        strong = str(page.locator(".curve .chart").first.locator("polyline.strong").get_attribute("points"))
+        scores = np.array([stage.moment(number, update).scores[layer] for update in UPDATES])
+        high = np.ceil(10 * scores.max()) / 10  # the top of a chart of 116 pixels
+        heights = [float(point.split(",")[1]) for point in strong.split()]
+        np.testing.assert_allclose(heights, 10 + 116 * (1 - scores[:, 1] / high), rtol=0, atol=0.06)
         page.get_by_role("button", name="Play").click()
         page.locator(".caption", has_text="Update 300. ").wait_for()
         page.get_by_role("button", name="Play").wait_for()  # it ends by itself
