@@ -69,7 +69,7 @@ def test_the_python_of_a_film_and_of_a_checkpoint_gives_their_numbers(page: Any,
     stage = Stage(own, opened(kept / "checkpoints" / "00000030", "cpu"), film_of(kept, own))
     stage.open("1 2 3", most=4)
     with Shown(stage) as root:
-        page.goto(f"{root}#view=film&layer=5&head=1&pin=0")
+        page.goto(f"{root}#view=film&layer=5&head=1&pin=2")
         assert [row[0] for row in agrees(page, "the film of a word")] == UPDATES
         curves = agrees(page, "the curves")
         assert [row[0] for row in curves] == UPDATES
