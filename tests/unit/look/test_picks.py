@@ -257,6 +257,25 @@ def test_the_matrix_comparisons_steps_and_pictures_have_them_too(page: Page, sca
         shares = stage.weights(number, 0)[0, 4, 1:]
         drawn = page.locator("canvas.over").evaluate(ALPHA)
         np.testing.assert_allclose(drawn, 255 * shade(shares / shares.max()), rtol=0, atol=1.01)
+    stage = Stage(listener().loaded)
+    number = stage.open(str(sounded(0.6)))
+    frames = stage.scene(number)["layers"][0]["shape"][2]
+    with Shown(stage) as address:
+        page.goto(f"{address}#layer=1&head=2&pin=4&scale={scale}")
+        page.locator(".caption", has_text="the frame at 0.08 s").wait_for()
+        at = """(one, [frames, y, part]) => [...Array(frames).keys()].map((t) =>
+            one.getContext("2d").getImageData(Math.floor((t + part) * one.width / frames), y, 1, 1).data[3])"""
+        strip, bars = page.locator(".track canvas").last, page.locator(".track canvas").nth(1)
+        for layer, y in ((1, 5), (0, 16)):  # the last layer on top
+            shares = stage.weights(number, layer)[2, 4]
+            drawn = strip.evaluate(at, [frames, y, 0.5])
+            np.testing.assert_allclose(drawn, 255 * shade(shares / shares.max()), rtol=0, atol=2)
+        shares = stage.weights(number, 1)[2, 4]
+        for part in (0.1, 0.9):  # a bar is as wide as its frame, and the largest as high as there is room
+            tall = np.sum([bars.evaluate(at, [frames, y, part]) for y in range(64)], 0) / 255
+            np.testing.assert_allclose(tall, 64 * shares / shares.max(), rtol=0, atol=0.1)
+        mark = page.locator(".track .mark").evaluate("one => one.offsetWidth")
+        assert mark == pytest.approx(bars.evaluate("one => one.width") / frames, abs=1)
 
 
 def dragged(page: Page, one: Any, other: Any) -> None:
@@ -416,9 +435,12 @@ def test_an_arc_is_cut_where_it_is_drawn(page: Page) -> None:
               const base = path.ownerSVGElement.getBoundingClientRect();
               const [x, y] = [box.left + box.width / 2 - base.left, box.top + box.height / 2 - base.top];
               const all = [...Array(201).keys()].map((i) => path.getPointAtLength((path.getTotalLength() * i) / 200));
-              return Math.min(...all.map((at) => Math.hypot(at.x - x, at.y - y)));
+              const far = all.map((at) => Math.hypot(at.x - x, at.y - y));
+              return [Math.min(...far), far.indexOf(Math.min(...far)) / 200];
             }"""
-            assert snip.evaluate(near, nth) < 1.5, "it stands on its arc"
+            far, part = snip.evaluate(near, nth)
+            assert far < 1.5, "it stands on its arc"
+            assert 0.5 < part < 0.95, "and hides neither of its words"
             snip.click()
             moved = stage.cut(number, {"layer": layer, "head": 0, "queries": [3], "keys": [int(order[nth])]})
             page.locator(".cutting p", has_text=f"{moved['before'][3]:.3f} → {moved['after'][3]:.3f}").wait_for()
