@@ -134,8 +134,22 @@ def test_why_a_token_was_written(page: Page, monkeypatch: pytest.MonkeyPatch) ->
             if across or step == 0:
                 ends[column + (len(steps[0].weights) if across else 0)] += share
         torch.testing.assert_close(ends, whole, rtol=0, atol=1e-5)
+        caption = page.locator(".caption", has_text="most came from").inner_text()
+        assert re.findall(r"(\d+) %", caption) == [f"{100 * share:.0f}" for share in ends.topk(3).values]
         until(page, f"document.querySelectorAll('.ways path').length === {sum(one[3] >= 0.03 for one in lines)}")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        stack = [one for one in told["layers"] if one["role"] != "encoder"]
+        names = [f"decoder layer {one['number']}{' → source' * (one['role'] == 'cross')}" for one in stack]
+        titles = [f"{names[step]}: {100 * share:.1f} %" for step, _, _, share, _ in lines if share >= 0.03]
+        assert page.locator(".ways path title").all_text_contents() == titles
+        drawn = [
+            [float(place) for place in re.findall(r"[\d.]+", str(path.get_attribute("d")))]
+            for path in page.locator(".ways path").all()
+        ]
+        crossing = [across for *_, share, across in lines if share >= 0.03]
+        left = min(way[0] for way in drawn)
+        assert any(crossing), "what was read stands left of what was written"
+        assert [way[-2] < left for way in drawn] == crossing
         page.get_by_label("The least share of a line").fill("20")
         until(page, f"document.querySelectorAll('.ways path').length === {sum(one[3] >= 0.2 for one in lines)}")
         page.get_by_role("button", name="How far do the methods agree?").click()
@@ -190,13 +204,15 @@ def test_a_file_has_the_first_output_and_tells_what_is_left_out(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage(translator().loaded)
-    told = stage.scene(number := stage.open("a small house"))
+    told = stage.scene(number := stage.open("a small house", [3]))
     words = told["sides"][1]["words"][-len(told["target"]) :]
     first = next(at for at, word in enumerate(words) if word is not None)
+    assert first == 1, "what it begins with is no word"
     each = reasons.work(stage.made_of(number))
     monkeypatch.setattr(reasons, "WORK", 2 * each)
     text, left = alone(stage)
-    assert [one for one in left if one.startswith(f"why of {len(words) - 3} of {len(words)} outputs")] == left
+    which = f"why of {len(words) - 3} of {len(words)} outputs, 4 to {len(words)}, of scene {number}: "
+    assert [one for one in left if one.startswith(which)] == left != []
     file = tmp_path / "page.html"
     file.write_text(text, encoding="utf-8")
     page.goto(f"{file.as_uri()}#view=why")
@@ -276,6 +292,12 @@ def test_the_way_through_a_long_text_is_drawn_by_its_lines(
     for step, row, column, share, across in lines:
         key = step, words[0][row], words[across][column], across
         flows[key] = flows.get(key, 0.0) + share
+    ends = dict[tuple[int, bool], float]()
+    for (step, _, column, across), share in flows.items():
+        if across or step == 0:
+            ends[column, across] = ends.get((column, across), 0.0) + share
+    most = max(ends, key=lambda end: ends[end])
+    best = (own, source)[most[1]][most[0]].text
     file = tmp_path / "page.html"
     file.write_text(alone(stage)[0], encoding="utf-8")
     with Shown(stage) as address:
@@ -297,6 +319,7 @@ def test_the_way_through_a_long_text_is_drawn_by_its_lines(
             gaps = page.locator(".ways .gap").evaluate_all("all => all.map((one) => one.firstChild.data)")
             assert sum(int(gap.removeprefix("…")) for gap in gaps) + len(named) - 4 == len(source) + len(own)
             assert len(named) < len(reached) + 4 + len(own) + len(gaps) + 30
+            page.locator(".caption", has_text=f"most came from “{best}” {100 * ends[most]:.0f} %").wait_for()
             assert page.locator(".ways path").evaluate_all(
                 "all => all.every((one) => !/NaN|undefined/.test(one.outerHTML))"
             )
