@@ -110,7 +110,7 @@ CASES: dict[str, tuple[Callable[[], Stage], str, str, str]] = {
         "#view=why&output=4&way=true",
         "the way through the layers",
     ),
-    "gradients": (writer, "the cat", "#view=why&output=2&method=integrated", "what it hangs on"),
+    "gradients": (writer, "the cat s", "#view=why&output=2&method=integrated&pieces=true", "what it hangs on"),
     "slopes": (translator, "a small house", "#view=why&output=4&method=gradient&pieces=true", "what it hangs on"),
     "values": (translator, "a small house", "#view=why&output=4&method=attention", "what it hangs on"),
 }
