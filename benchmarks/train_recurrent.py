@@ -147,11 +147,24 @@ def work(side: Side, folder: Path) -> list[Figure]:
     return [timed(plain_step(plain, partial(plain.loss, dtype=dtype), True), batches, settings["warm_up"], "", start)]
 
 
+def runs_lstm_in_bfloat16() -> bool:
+    """Whether torch's own LSTM does: on a processor without products in bfloat16 it has no kernel for that."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(16, 16, batch_first=True)(torch.zeros(1, 1, 16))
+    except RuntimeError:
+        return False
+    return True
+
+
 def sides(family: str) -> list[Side]:
     """All of them, in the order of their turns."""
     found = []
     for kind in ("float32", "bfloat16"):
         found.append(Side(OURS, kind, "ours", kind, {"keep": True}))
+        if (family, kind) == ("lstm", "bfloat16") and not runs_lstm_in_bfloat16():
+            peers.say("torch's LSTM cannot be run in bfloat16 on this processor, and is left out in it")
+            continue
         name = kind if kind == "float32" else f"{kind} autocast"
         for how, loop in (("a token at a time", True), ("the target at once", False)):
             if loop or family == "lstm":

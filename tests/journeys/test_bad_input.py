@@ -214,6 +214,7 @@ TAKING: dict[str, tuple[str, ...]] = {
     "train": ("sst2", "--from"),
     "transcribe": ("a.wav",),
     "translate": ("a",),
+    "why": ("a",),
 }
 
 

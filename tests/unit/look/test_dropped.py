@@ -61,7 +61,7 @@ def test_a_picture_is_dropped_or_chosen(page: Page) -> None:
         assert page.evaluate("window.hit") is None
         for name, content, told in (
             ("none.png", b"no picture", "this is no picture that Pillow reads"),
-            ("empty.png", b"", "the file is empty Choose one of pictures."),
+            ("empty.png", b"", "the file is empty. Choose one of pictures."),
             (None, b"", "That is no file: drop a picture from a folder."),
         ):
             dropping(page, name, content)
@@ -151,6 +151,6 @@ def test_a_text_that_it_is_to_have_written_is_read(page: Page) -> None:
         longest = stage.loaded.longest
         page.get_by_label("A text that it is to have written").fill("house " * longest)
         page.get_by_role("button", name="Read it").click()
-        page.locator("#status.wrong", has_text=f"and the model takes {longest} Shorten the text.").wait_for()
+        page.locator("#status.wrong", has_text=f"and the model takes {longest}. Shorten the text.").wait_for()
     with pytest.raises(UsageError, match="one stack"):
         filler().open("the cat", "sat")
