@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from transept.cli.why import lines_of
+from transept.cli.why import lines_of, outputs_of, place_of
 from transept.look.asking import why_of
 from transept.look.stage import Stage
 from unit.look.browsed import Shown, until
@@ -169,6 +169,7 @@ def test_why_on_the_command_line_counts_words_as_the_page_does(
     found = stage.why(number, output, "leave-one-out")
     lines = list(lines_of(stage.made_of(number), found))
     assert [word for _, word, _ in lines] == names
+    assert place_of(str(output + 1), outputs_of(stage.made_of(number))) == output, "outputs are numbered from 1"
     measured = {value for side in found["together"].values() for _, value in side}
     assert measured
     assert measured <= {value for *_, value in lines}

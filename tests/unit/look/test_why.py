@@ -209,6 +209,9 @@ def test_a_file_has_the_first_output_and_tells_what_is_left_out(
     first = next(at for at, word in enumerate(words) if word is not None)
     assert first == 1, "what it begins with is no word"
     each = reasons.work(stage.made_of(number))
+    with monkeypatch.context() as small:
+        small.setattr(reasons, "ROOM", 0)
+        assert [one.startswith(f"why of {len(words) - 1} of ") for one in alone(stage)[1]] == [True]
     monkeypatch.setattr(reasons, "WORK", 2 * each)
     text, left = alone(stage)
     which = f"why of {len(words) - 3} of {len(words)} outputs, 4 to {len(words)}, of scene {number}: "
