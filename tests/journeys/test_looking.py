@@ -80,23 +80,23 @@ def test_the_python_of_a_film_and_of_a_checkpoint_gives_their_numbers(page: Any,
 
 @pytest.mark.parametrize("method", ["leave-one-out", "gradient"])
 def test_why_on_the_command_line_is_that_of_the_page_and_of_python(page: Any, kept: Path, method: str) -> None:  # noqa: F811
-    ended = run("why", kept, "1 2 3", "--output", "2", "--method", method, "--json")
+    ended = run("why", kept, "1 2 3", "--output", "3", "--method", method, "--json")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
-    assert (told["number"], told["method"]) == (2, method)
+    assert (told["number"], told["output"], told["method"]) == (3, "1", method)  # not the first, which is written 3
     own = opened(kept, "cpu")
     stage = Stage(own)
     read = stage.made_of(stage.open("1 2 3"))
-    wanted = METHODS[method][1](read.example, read.asked[1])
+    wanted = METHODS[method][1](read.example, read.asked[2])
     for side, of in (("source", "source"), ("given", "target")):
         assert len(told["tokens"][side]) == len(told["sides"][side])
         assert_close(torch.tensor(told["sides"][side]), wanted.tokens[of], rtol=1e-5, atol=1e-7)
     assert max(map(abs, told["sides"]["source"])) > 1e-3
     with Shown(stage) as root:
-        page.goto(f"{root}#view=why&output=1&pieces=true&method={method}")
+        page.goto(f"{root}#view=why&output=2&pieces=true&method={method}")
         page.locator(".signs li").first.wait_for()
         assert read_bars(page) == pytest.approx(told["sides"]["source"], rel=0, abs=6e-4)  # three digits are shown
-        assert read_bars(page, 1) == pytest.approx(told["sides"]["given"][:2], rel=0, abs=6e-4)
+        assert read_bars(page, 1) == pytest.approx(told["sides"]["given"][:3], rel=0, abs=6e-4)
 
 
 def test_why_is_read_by_people(kept: Path) -> None:

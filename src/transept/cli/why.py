@@ -31,7 +31,7 @@ def why(
     output: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD", help="The output to explain: what it says, or its number from 1.", show_default=False
+            metavar="WORD", help="The output to explain: its number from 1, or what it says.", show_default=False
         ),
     ] = None,
     method: Annotated[
@@ -93,11 +93,11 @@ def outputs_of(read: Read) -> list[str]:
 
 
 def place_of(output: str, outputs: Sequence[str]) -> int:
-    """The place of an output that was named, or numbered from 1. UsageError where there is no such one."""
+    """The place of an output that was numbered from 1, or named. UsageError where there is no such one."""
+    if output.isdecimal() and 1 <= int(output) <= len(outputs):  # first: a number that is written stands there twice
+        return int(output) - 1
     if output in outputs:
         return outputs.index(output)
-    if output.isdecimal() and 1 <= int(output) <= len(outputs):
-        return int(output) - 1
     told = ", ".join(f"{at} {text}" for at, text in enumerate(outputs, 1))
     raise UsageError(
         f"there is no output {output!r}.{nearest(output, outputs)}", remedy=f"Those that can be explained: {told}."

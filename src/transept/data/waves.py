@@ -98,7 +98,7 @@ def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int
     if how.speed:
         samples = sped(samples, 1 + how.speed * draws.uniform(-1, 1), least)
     if how.tempo:
-        samples = paced(samples, 1 + how.tempo * draws.uniform(-1, 1), rate, least)
+        samples = stretched(samples, 1 + how.tempo * draws.uniform(-1, 1), rate, least)
     if how.tilt:
         samples = samples + np.float32(how.tilt * draws.uniform(-1, 1)) * np.pad(samples[:-1], (1, 0))
     if how.noise:
@@ -120,7 +120,7 @@ def sped(samples: Floats, factor: float, least: int = 1) -> Floats:
     return found
 
 
-def paced(samples: Floats, factor: float, rate: int, least: int = 1) -> Floats:
+def stretched(samples: Floats, factor: float, rate: int, least: int = 1) -> Floats:
     """So many times as fast at the same pitch, of `rate` samples a second; not below `least` samples.
 
     Windows of the sound overlap by half. Each is taken near the place where it would begin, where it is most like what

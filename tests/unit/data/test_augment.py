@@ -6,7 +6,7 @@ import torch
 
 from transept.data.augment import augmented, cropped, erased, mixed, moved, posterise, solarise, turn
 from transept.data.config_senses import Augment, Perturb
-from transept.data.waves import longest_of, paced, perturbed, sped
+from transept.data.waves import longest_of, perturbed, sped, stretched
 
 
 def pictures(count: int = 6, channels: int = 3) -> torch.Tensor:
@@ -120,7 +120,7 @@ def voice(seconds: float = 0.5, rate: int = 8000) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.7, 0.9, 1.2, 1.6])
 def test_another_tempo_keeps_the_pitch_and_the_course_of_the_strength(factor: float) -> None:
     wave = voice()
-    made = paced(wave, factor, 8000)
+    made = stretched(wave, factor, 8000)
     assert len(made) == round(4000 / factor) and made.dtype == np.float32
     waves = np.abs(np.fft.rfft(made, 32000))
     assert abs(waves[300:600].argmax() + 300 - 440) <= 8  # a quarter of a hertz a place: 110 Hz
@@ -131,16 +131,16 @@ def test_another_tempo_keeps_the_pitch_and_the_course_of_the_strength(factor: fl
 
 def test_the_same_tempo_changes_nothing() -> None:
     for wave in (voice(), np.random.default_rng(0).standard_normal(3001).astype(np.float32), voice(0.003)):
-        assert np.allclose(paced(wave, 1.0, 8000), wave, rtol=0, atol=1e-6)
+        assert np.allclose(stretched(wave, 1.0, 8000), wave, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [40, 8000])
 def test_a_tempo_of_silence_and_of_a_click(rate: int) -> None:
     for count in (1, 2, 99, 1000):
         for factor in (0.5, 1.5):
-            assert not paced(np.zeros(count, np.float32), factor, rate).any()
-            assert np.isfinite(paced(np.ones(count, np.float32), factor, rate, least=7)).all()
-    assert len(paced(np.ones(100, np.float32), 2.0, rate, least=80)) == 80
+            assert not stretched(np.zeros(count, np.float32), factor, rate).any()
+            assert np.isfinite(stretched(np.ones(count, np.float32), factor, rate, least=7)).all()
+    assert len(stretched(np.ones(100, np.float32), 2.0, rate, least=80)) == 80
 
 
 def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
