@@ -14,6 +14,10 @@ SPOKEN = ("label", "text", "speaker")  # what a file's name may tell of it, and 
 class _Settings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    def changed(self) -> dict[str, object]:
+        """What differs from the defaults: the same where a later version has more settings, so that runs go on."""
+        return self.model_dump(exclude_defaults=True)
+
 
 class Columns(_Settings):
     """What a table calls its columns: in its first line, or as the keys of JSON lines. null: found by usual names.
@@ -123,6 +127,7 @@ class Augment(_Settings):
 class Perturb(_Settings):
     """How sounds are changed while training; each time otherwise, by seed, epoch and batch alone.
 
+    `trim`    at either end up to this share is left out, as by a recorder that waits for something loud.
     `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
     `tempo`   spoken faster or slower by up to this share, at the same pitch (Verhelst and Roelands 1993).
     `noise`   white noise of up to this share of the sound's own strength is added.
@@ -131,6 +136,7 @@ class Perturb(_Settings):
               gets up to this share, above 0 or below, of the one before it.
     """
 
+    trim: float = Field(default=0.0, ge=0, lt=0.5)
     speed: float = Field(default=0.0, ge=0, lt=1)
     tempo: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)

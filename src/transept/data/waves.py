@@ -94,7 +94,13 @@ class Waves:
 
 
 def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int = 1) -> Floats:
-    """A sound at another speed and tempo, tilted, with noise, silence before it; it keeps at least `least` samples."""
+    """A sound without its ends, at another speed and tempo, tilted, with noise, silence before it; it keeps at least
+    `least` samples.
+    """
+    if how.trim:
+        first, last = (int(how.trim * draws.random() * len(samples)) for _ in range(2))
+        if len(samples) - first - last >= least:
+            samples = samples[first : len(samples) - last]
     if how.speed:
         samples = sped(samples, 1 + how.speed * draws.uniform(-1, 1), least)
     if how.tempo:

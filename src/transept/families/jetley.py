@@ -16,8 +16,8 @@ from transept.parts.straight import Straight
 VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512), (512,), (512,))
 
 SIZES: dict[str, dict[str, Any]] = {
-    "vgg-att3": {"image": 32, "stages": VGG, "pools": (1, 1, 2, 2, 2, 2, 2), "taken": (2, 3, 4), "norm": "batch"},
-    "vgg-att2": {"image": 32, "stages": VGG, "pools": (1, 1, 2, 2, 2, 2, 2), "taken": (3, 4), "norm": "batch"},
+    "vgg-att3": {"image": 32, "stages": VGG, "pools": (1, 1, 2, 2, 2, 2, 2), "taken": (2, 3, 4), "stage_norm": "batch"},
+    "vgg-att2": {"image": 32, "stages": VGG, "pools": (1, 1, 2, 2, 2, 2, 2), "taken": (3, 4), "stage_norm": "batch"},
     # Ours, for a processor: 64 x 64 grey pixels.
     "reduced": {
         "image": 64,
@@ -50,7 +50,7 @@ def declare(
     channels: int = 3,
     width: int = 512,
     compare: Literal["dot", "parameterised"] = "parameterised",
-    norm: Literal["none", "batch"] = "none",
+    stage_norm: Literal["none", "batch"] = "none",
     dropout: float = 0.0,
     initial: Initial = BEGINNING,
 ) -> Model:
@@ -59,7 +59,7 @@ def declare(
     `taken` are the stages whose places are looked at, counted from 0; `width` is that of the whole. `compare` is how a
     place suits it: their product, or u . (l + g) with a learned u (equations 2 and 3).
     """
-    seen = Levels((image, image), Convnet(stages, pools, channels, norm), taken, dropout)
+    seen = Levels((image, image), Convnet(stages, pools, channels, stage_norm), taken, dropout)
     core: Core = Reference() if compare == "dot" else Summed()
     attend = Attention(1, source="memory", core=core, bias=False, scale=1.0, project="")
     return Model(width, seen, Straight(), Attended(labels, seen.levels, attend, dropout), initial)

@@ -23,6 +23,7 @@ from transept.models import Model
 from transept.names import Drop, Entry, Names, Rule, linear, reshaped, same
 from transept.parts.attention import Attention
 from transept.parts.block import Block
+from transept.parts.convnet import Convnet
 from transept.parts.dense import Dense
 from transept.parts.feedforward import Activation, FeedForward
 from transept.parts.initial import Initial, Normal, Xavier
@@ -66,6 +67,9 @@ def declare(
     activation: Activation = "gelu_tanh",
     eps: float = 1e-6,
     bias: bool = True,
+    stages: tuple[tuple[int, ...], ...] = (),
+    pools: tuple[int, ...] = (),
+    stage_norm: Literal["none", "batch"] = "none",
     positions: str = "learned",
     head: Heading = "classes",
     pooler: Activation = "tanh",
@@ -78,13 +82,16 @@ def declare(
     `bias` False has no biases of queries, keys and values. `head` "classes" scores `labels` classes by the state of the
     class token, "pooled" hands it on through a dense matrix with the activation `pooler`, "states" hands on all.
     `positions` is how order is told (`families.orders`): "grid", "grid_sinusoid", "grid_bias" and "grid_rotary" tell
-    rows and columns.
+    rows and columns. `stages`, `pools` and `stage_norm` are a convolutional network that pictures go through first
+    (`parts.convnet`; the hybrid of the paper's section 3.1, whose own network is a ResNet): squares are cut out of what
+    it computes, and one of `patch` pixels is a single one of its places where the pools make up as many.
     """
     attend = Attention(heads, bias=bias or "out", dropout=attention_dropout)
     feed = FeedForward(hidden, activation, dropout=activation_dropout)
     norm = Norm(eps=eps)
     block = Block((attend, feed), norm, dropout=dropout)
-    embed = Patches((image, image), (patch, patch), channels, resize=resize, dropout=dropout)
+    net = Convnet(stages, pools, channels, stage_norm) if stages or pools else None
+    embed = Patches((image, image), (patch, patch), channels, resize=resize, dropout=dropout, net=net)
     made: dict[str, Head] = {"classes": Classes(labels), "pooled": Pooled("first", Dense(pooler)), "states": States()}
     return ordered(Model(width, embed, Stack(block, depth, norm), made[head], initial), positions, "learned")
 

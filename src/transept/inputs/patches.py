@@ -1,4 +1,5 @@
-"""Pictures become vectors: squares cut out and projected, tokens of their own put in front, positions added.
+"""Pictures become vectors: squares cut out of them, or of what a convolutional network computes of them, and projected,
+tokens of their own put in front, positions added.
 
 Shapes: B batch, C channels, H and W the height and width in pixels, N squares, D width.
 """
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from transept.errors import InvalidConfig, InvalidData
 from transept.inputs.entry import Entry, EntryLayer
 from transept.inputs.pictures import across, demand_channels, demand_order, refuse_more
+from transept.parts.convnet import Convnet, ConvnetLayer
 from transept.parts.dropout import dropout
 from transept.parts.entered import Entered
 from transept.parts.position import Added
@@ -26,7 +28,8 @@ class Patches(Entry):
     the squares: nothing, the class token, or DeiT's class and distillation tokens. `resize` says how the positions of
     the squares follow a picture of another size: "bicubic" as Hugging Face does when it is asked to, "bilinear" with
     the corners kept as the paper's own code; None refuses such a picture. `position` "table" is the paper's, a learned
-    vector for each token; another is added to all tokens in their order, those in front first; None is none.
+    vector for each token; another is added to all tokens in their order, those in front first; None is none. With a
+    `net`, squares are cut out of what leaves it, and `patch` still counts the pixels of a picture (the paper's hybrid).
     """
 
     size: tuple[int, int]
@@ -36,16 +39,31 @@ class Patches(Entry):
     resize: Literal["bicubic", "bilinear"] | None = None
     dropout: float = 0.0
     position: Added | Literal["table"] | None = "table"
+    net: Convnet | None = None
 
     def validate(self) -> None:
         self.hold(1, "channels")
         self.hold(0, "dropout", below=1)
         if min(*self.size, *self.patch) < 1 or any(a % b for a, b in zip(self.size, self.patch, strict=True)):
             raise InvalidConfig(f"pictures of {across(self.size)} pixels are no whole squares of {across(self.patch)}")
+        if self.net is not None:
+            self._demand_net(self.net)
         if isinstance(self.position, Added):
             demand_order(self.position, self.squares())
         if self.resize is not None and self.position != "table":
             raise InvalidConfig(f"resize: {self.resize} stretches a table of positions, and these are {self.position}")
+
+    def _demand_net(self, net: Convnet) -> None:
+        if net.channels != self.channels:
+            raise InvalidConfig(
+                f"the network over pictures takes {net.channels} channels, and they have {self.channels}"
+            )
+        if not net.fits(self.patch):
+            raise InvalidConfig(
+                f"squares of {across(self.patch)} pixels are no whole squares of what leaves the pools {net.pools}:"
+                f" one of theirs is {across((net.scale(), net.scale()))}",
+                remedy=f"Say a patch of {net.scale()} pixels, a multiple of it, or other pools.",
+            )
 
     def squares(self) -> tuple[int, int, int]:
         return *self.grid(), self.before()
@@ -69,7 +87,13 @@ class PatchesLayer(EntryLayer):
         super().__init__()
         self.spec = spec
         rows, columns = spec.grid()
-        self.project = nn.Conv2d(spec.channels, width, spec.patch, spec.patch)
+        channels, (height, wide) = spec.channels, spec.patch
+        self.net: ConvnetLayer | None = None
+        if spec.net is not None:
+            scale, channels = spec.net.scale(), spec.net.widths()[-1]
+            height, wide = height // scale, wide // scale
+            self.net = spec.net.build(taken=height * wide)
+        self.project = nn.Conv2d(channels, width, (height, wide), (height, wide))
         self.token = nn.Parameter(torch.empty(width)) if spec.before() > 0 else None
         self.distilled = nn.Parameter(torch.empty(width)) if spec.before() > 1 else None
         self.position: nn.Parameter | nn.Module | None = None
@@ -100,12 +124,13 @@ class PatchesLayer(EntryLayer):
         return Entered(dropout(x, self.spec.dropout if self.training else 0.0))
 
     def projected(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The squares of pictures, row by row, times one matrix: (B, C, H, W) -> (B, N, D).
+        """The squares of pictures, or of what the network makes of them, times one matrix: (B, C, H, W) -> (B, N, D).
 
         A convolution whose strides are its kernel is that product, and takes two to three times as long on a processor.
         """
-        batch, (rows, columns), (height, width) = len(pictures), grid, self.spec.patch
-        x = pictures.reshape(batch, self.spec.channels, rows, height, columns, width)
+        x = pictures if self.net is None else self.net(pictures)[-1]
+        batch, (rows, columns), (height, width) = len(x), grid, self.project.kernel_size
+        x = x.reshape(batch, -1, rows, height, columns, width)
         x = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)  # (B, C, h, P, w, Q) -> (B, N, C*P*Q)
         return F.linear(x, self.project.weight.flatten(1), self.project.bias)
 

@@ -117,7 +117,8 @@ class PictureSource:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.sights.pictures.fingerprint} {self.sights.preparation} {self.sights.channels} {self.augment!r}"
+        sights = self.sights
+        return f"{sights.pictures.fingerprint} {sights.preparation} {sights.channels} {self.augment.changed()}"
 
     def where(self, row: int) -> str:
         return self.sights.pictures.where(row)
@@ -157,7 +158,7 @@ class SoundSource:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.waves.listing.fingerprint} {self.waves.rate} {self.waves.normalise} {self.perturb!r}"
+        return f"{self.waves.listing.fingerprint} {self.waves.rate} {self.waves.normalise} {self.perturb.changed()}"
 
     def where(self, row: int) -> str:
         return self.waves.listing.where(row)

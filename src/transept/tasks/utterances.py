@@ -93,7 +93,13 @@ class Utterances:
 
     @property
     def fingerprint(self) -> str:
-        told = (self.waves.listing.fingerprint, self.waves.rate, self.waves.normalise, self.perturb, self.texts)
+        told = (
+            self.waves.listing.fingerprint,
+            self.waves.rate,
+            self.waves.normalise,
+            self.perturb.changed(),
+            self.texts,
+        )
         return f"{told!r} {self.rows.tolist()}"
 
     def lettered(self, letters: Letters) -> Utterances:

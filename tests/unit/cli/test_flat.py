@@ -44,6 +44,11 @@ def test_operations_by_hand():
 def test_operations_of_convolutions_by_hand():
     picture = flatten(vit.declare(**vit.TOY).build(), 5)
     assert next(row.flops for row in picture if row.name == "embed.project") == 2 * 32 * 3 * 4 * 4
+    told = {"stages": ((6,), (8, 10)), "pools": (2, 1)}  # squares of 4 pixels are 2 x 2 of the places that leave
+    hybrid = {row.name: row.flops for row in flatten(vit.declare(**vit.TOY | told).build(), 5)}
+    convs = [hybrid[f"embed.net.convs.{name}"] for name in ("0.0", "1.0", "1.1")]
+    assert convs == [2 * 9 * 16 * 3 * 6, 2 * 9 * 4 * 6 * 8, 2 * 9 * 4 * 8 * 10]
+    assert hybrid["embed.project"] == 2 * 32 * 10 * 2 * 2
     sound = {row.name: row for row in flatten(wav2vec2.declare(**wav2vec2.TOY).build(), 5)}
     assert sound["embed.features"].flops == 2 * 8 * 5 * 2 + 2 * 12 * 8 * 3  # the second of them runs half as often
     assert sound["embed.position"].flops == 2 * 32 * 8 * 6

@@ -143,6 +143,21 @@ def test_a_tempo_of_silence_and_of_a_click(rate: int) -> None:
     assert len(stretched(np.ones(100, np.float32), 2.0, rate, least=80)) == 80
 
 
+def test_a_trimmed_sound_lacks_up_to_its_share_at_either_end() -> None:
+    wave = np.arange(1000, dtype=np.float32)
+    made = [perturbed(wave, Perturb(trim=0.3), 8000, draws(seed)) for seed in range(200)]
+    assert all(np.array_equal(one, wave[int(one[0]) : int(one[-1]) + 1]) for one in made)
+    firsts, lasts = (np.array([value(one) for one in made]) for value in (lambda x: x[0], lambda x: 999 - x[-1]))
+    for lost in (firsts, lasts):
+        assert lost.min() < 20 and 280 < lost.max() < 300 and lost.mean() == pytest.approx(150, rel=0.15)
+    assert abs(np.corrcoef(firsts, lasts)[0, 1]) < 0.25
+    assert all(len(perturbed(wave, Perturb(trim=0.3), 8000, draws(seed), 900)) >= 900 for seed in range(20))
+
+
+def test_settings_that_are_not_used_are_not_told() -> None:
+    assert Perturb(speed=0.1).changed() == {"speed": 0.1} and Perturb().changed() == {}
+
+
 def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:
     how = Perturb(speed=0.1, tempo=0.08, noise=0.1, shift=0.05)
     wave = np.random.default_rng(0).standard_normal(4000).astype(np.float32)

@@ -133,7 +133,7 @@ def test_it_finds_a_mark_in_noise() -> None:
 
 def test_a_published_one_is_kept_and_sees(tmp_path: Path) -> None:
     """Batch norm's statistics are part of what is kept."""
-    sizes = {"norm": "batch", "image": 8, "labels": 2}
+    sizes = {"stage_norm": "batch", "image": 8, "labels": 2}
     model = jetley.declare(**jetley.TOY | sizes).build()
     model.train()(torch.randn(16, 1, 8, 8) + 1)
     save(tmp_path / "m", model.eval(), labels=["cat", "dog"], processor=Preparation(size=(8, 8)))

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.inputs.patches import Patches
+from transept.parts.convnet import Convnet
 from transept.parts.initial import Initial, Normal, Xavier
 
 
@@ -28,6 +30,29 @@ def test_each_square_is_projected_and_stands_in_reading_order():
         square = picture[0, :, top : top + 2, left : left + 3].flatten()
         expected = weight @ square + layer.project.bias + layer.position[1 + i]
         assert_close(entered.x[0, 1 + i], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("pools", [(2, 2), (2, 1)], ids=["a place", "a square of four places"])
+@torch.no_grad()
+def test_squares_are_cut_out_of_what_a_network_computes(pools):
+    layer = built(size=(8, 12), patch=(4, 4), net=Convnet(((5, 6), (7,)), pools, channels=2, norm="batch")).eval()
+    pictures = torch.randn(3, 2, 8, 12)
+    x = pictures
+    for convs, norms, pool in zip(layer.net.convs, layer.net.norms, pools, strict=True):
+        for conv, norm in zip(convs, norms, strict=True):
+            x = F.conv2d(x, conv.weight, conv.bias, padding=1)
+            x = F.batch_norm(x, norm.mean, norm.variance, norm.weight, norm.bias)
+            x = x.relu()
+        x = F.max_pool2d(x, pool)
+    x = F.conv2d(x, layer.project.weight, layer.project.bias, stride=layer.project.kernel_size)
+    expected = x.flatten(2).transpose(1, 2) + layer.position[1:]
+    assert_close(layer(pictures).x[:, 1:], expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_network_before_the_squares_takes_other_sizes_where_they_do():
+    layer = built(size=(8, 12), patch=(4, 4), resize="bicubic", net=Convnet(((5,),), (4,), channels=2))
+    assert layer(torch.zeros(2, 2, 12, 16)).x.shape == (2, 1 + 12, 8)
 
 
 @pytest.mark.parametrize(("front", "count"), [("none", 0), ("class", 1), ("distilled", 2)])
@@ -63,6 +88,8 @@ def test_other_pictures_are_refused(shape, resize, words):
         ({"channels": 0}, ["channels", "0"]),
         ({"front": "clas"}, ["front", "'class'"]),
         ({"resize": "nearest"}, ["resize", "'bicubic'"]),
+        ({"net": Convnet(((5,),), (2,))}, ["3 channels", "2"]),
+        ({"net": Convnet(((5,),), (2,), channels=2)}, ["2 x 3 pixels", "2 x 2", "multiple"]),
     ],
 )
 def test_other_sizes_are_refused(changes, words):
