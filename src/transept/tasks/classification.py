@@ -159,18 +159,14 @@ class Classification(StackTask[ClassificationRecipe, Examples]):
             counts = np.bincount(self.train.own.astype(np.int64), minlength=len(self.labels))
             named = ", ".join(self.labels[:10]) + (", ..." if len(self.labels) > 10 else "")
             told["classes"] = f"{len(self.labels):,} ({named}), {counts.min():,} to {counts.max():,} examples each"
+            there = set(self.valid.own.astype(np.int64).tolist())
+            if lacking := [name for i, name in enumerate(self.labels) if i not in there]:
+                told["valid"] = f"has no example of {', '.join(lacking[:10])}" + (", ..." if lacking[10:] else "")
         return told
 
     def trial(self) -> list[tuple[str, str]]:
-        """The test split where there is one, and which classes the validation does not have."""
-        told = []
-        if self.recipe.data.test is not None:
-            told.append(("test", f"{len(self.test):,} {self.unit}"))
-        if self.labels:
-            there = set(self.valid.own.astype(np.int64).tolist())
-            if lacking := [name for i, name in enumerate(self.labels) if i not in there]:
-                told.append(("valid", f"has no example of {', '.join(lacking)}"))
-        return told
+        """The test split, where there is one."""
+        return [("test", f"{len(self.test):,} {self.unit}")] if self.recipe.data.test is not None else []
 
     def batches(self, split: str, epoch: int) -> ClassBatches:
         settings, training = self.recipe.train, split == "train"

@@ -288,3 +288,10 @@ def test_a_missing_number_is_no_class(tmp_path: Path, reviews: Path) -> None:
     with pytest.raises(InvalidData, match=r"train.tsv:3: the label is 'nan', a missing number among numbers"):
         task("sst2", reviews, *LEARN, "data.classes=null")
     assert task("sst2", reviews, *LEARN, "data.classes=['0', '1', 'nan']").labels == ("0", "1", "nan")
+
+
+def test_what_the_validation_lacks_is_said_before_training(reviews: Path) -> None:
+    assert "valid" not in task("sst2", reviews, *LEARN).facts()
+    rows = (reviews / "dev.tsv").read_text().splitlines(keepends=True)
+    (reviews / "dev.tsv").write_text("".join(row for row in rows if row.endswith("\t1\n")))
+    assert task("sst2", reviews, *LEARN).facts()["valid"] == "has no example of negative"
