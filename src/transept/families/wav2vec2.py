@@ -80,6 +80,9 @@ def declare(
     eps: float = 1e-5,
     activation: Activation = "gelu",
     masked: float = 0.65,
+    span: int = 10,
+    masked_channels: float = 0.0,
+    channel_span: int = 10,
     codes: int = 320,
     code_width: int = 256,
     out: int = 256,
@@ -99,7 +102,8 @@ def declare(
     `channels`, `kernels` and `strides` make frames of samples; `frame_norm` "group" norms the first convolution over
     time, "layer" each over its channels. `taps` and `groups` are those of the convolution that tells the order. `norm`
     "before" is the large model of Libri-Light's. A share of `masked` frames is drawn to be hidden in training, in spans
-    of ten. `head` "contrast" tells hidden frames apart by `codes` in each of two books, "letters" scores `vocab`
+    of so many, two at the least, and a share of `masked_channels` of the projected features in spans of `channel_span`
+    (section 5.3). `head` "contrast" tells hidden frames apart by `codes` in each of two books, "letters" scores `vocab`
     letters at every frame, the first of which is the blank, "classes" tells `labels` classes of the whole sound.
     `head_dropout` is of what "contrast" quantises, or of what "letters" scores; `skip` leaves blocks out in training.
     """
@@ -118,7 +122,8 @@ def declare(
         small,
         Convolved(taps, groups, activation),
         small if norm == "after" else None,
-        Masking(masked, 10, 2),
+        Masking(masked, span, 2),
+        Masking(masked_channels, channel_span),
         project_dropout=project_dropout,
         dropout=dropout,
     )

@@ -85,6 +85,13 @@ def test_recipes_name_them_without_a_vocabulary():
         declared({"family": "vit", "size": "base-32", "vocab": 10}, 0)
 
 
+def test_what_is_hidden_is_said_as_hugging_face_says_it():
+    words = {"masked": 0.2, "span": 3, "masked_channels": 0.1, "channel_span": 4}
+    config = wav2vec2.to_hf(wav2vec2.declare(**wav2vec2.TOY | words))
+    said = {key: config[f"mask_{key}"] for key in ("time_prob", "time_length", "feature_prob", "feature_length")}
+    assert said == {"time_prob": 0.2, "time_length": 3, "feature_prob": 0.1, "feature_length": 4}
+
+
 def test_blocks_are_left_out_in_training_alone():
     torch.manual_seed(0)
     model = wav2vec2.declare(**wav2vec2.TOY | {"skip": 0.5, "masked": 0.0}).build()
