@@ -127,7 +127,8 @@ class Augment(_Settings):
 class Perturb(_Settings):
     """How sounds are changed while training; each time otherwise, by seed, epoch and batch alone.
 
-    `trim`    at either end up to this share is left out, as by a recorder that waits for something loud.
+    `trim`    what is quieter at either end than up to this share of the loudest is left out, as by a recorder that
+              waits for a voice: consonants are lost so.
     `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
     `tempo`   spoken faster or slower by up to this share, at the same pitch (Verhelst and Roelands 1993).
     `noise`   white noise of up to this share of the sound's own strength is added.
@@ -136,7 +137,7 @@ class Perturb(_Settings):
               gets up to this share, above 0 or below, of the one before it.
     """
 
-    trim: float = Field(default=0.0, ge=0, lt=0.5)
+    trim: float = Field(default=0.0, ge=0, lt=1)
     speed: float = Field(default=0.0, ge=0, lt=1)
     tempo: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)
