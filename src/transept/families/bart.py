@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from transept.errors import InvalidConfig
 from transept.families import transformer
 from transept.families.configuration import Keys
-from transept.families.hugging_face import architecture, architecture_of, demand_said, label_words, respelled
+from transept.families.hugging_face import (
+    OtherShape,
+    architecture,
+    architecture_of,
+    demand_said,
+    label_words,
+    respelled,
+)
 from transept.families.orders import ordered
 from transept.heads.classes import Classes, Spans, States
 from transept.heads.head import Head
@@ -132,7 +138,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     Raises InvalidConfig that names each field that they cannot say.
     """
     if not isinstance(spec, Seq2Seq):
-        raise InvalidConfig(f"BART is an encoder and a decoder of text, this model is a {type(spec).__name__}")
+        raise OtherShape(f"BART is an encoder and a decoder of text, this model is a {type(spec).__name__}")
     head, before = spec.head, spec.encoder_blocks.cycle()[0].place == "before"
     name = ("M" if before else "") + architecture_of(spec, "BART", HEADS)
     config = {

@@ -113,7 +113,7 @@ def over_tokens(spec: Topology, name: str) -> tuple[Model, Tokens]:
     """A description that is at least one stack over tokens, and those. Raises InvalidConfig where it is not."""
     if not isinstance(spec, Model) or not isinstance(spec.embed, Tokens):
         embed = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"{name} is one stack over tokens, this model is a {type(spec).__name__}{embed}")
+        raise OtherShape(f"{name} is one stack over tokens, this model is a {type(spec).__name__}{embed}")
     return spec, spec.embed
 
 
@@ -144,6 +144,10 @@ def plain(spec: Spec) -> Spec:
     return edit(spec, shorter)
 
 
+class OtherShape(InvalidConfig):
+    """A configuration is of models of another shape, so that nothing of a description can be compared."""
+
+
 class Differs(InvalidConfig):
     """A configuration does not say a description. `count` is how many fields of it are others."""
 
@@ -159,7 +163,7 @@ def demand_said(spec: Topology, said: Topology, name: str, words: Mapping[str, s
     change it. Raises Differs that names each field, its value and theirs.
     """
     if type(spec) is not type(said):
-        raise InvalidConfig(f"{name} is a {type(said).__name__}, this model is a {type(spec).__name__}")
+        raise OtherShape(f"{name} is a {type(said).__name__}, this model is a {type(spec).__name__}")
     ours = replace(cast(Any, plain(spec)), initial=cast(Any, said).initial)
     lost = list(differences(ours, plain(said)))
     if lost:

@@ -10,6 +10,7 @@ from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import (
     ACTIVATIONS,
     Look,
+    OtherShape,
     activation_word,
     architecture,
     architecture_of,
@@ -207,7 +208,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     An mT5 is a T5 there: Hugging Face's classes for the two compute the same.
     """
     if not isinstance(spec, Model | Seq2Seq) or not isinstance(spec.embed, Tokens):
-        raise InvalidConfig(f"T5 is an encoder and a decoder of text, this model is a {type(spec).__name__}")
+        raise OtherShape(f"T5 is an encoder and a decoder of text, this model is a {type(spec).__name__}")
     encoder = spec.encoder_blocks if isinstance(spec, Seq2Seq) else spec.blocks
     head, feed, attend = spec.head, first(encoder, FeedForward), first(encoder, Attention)
     order = encoder.position if isinstance(encoder.position, Buckets) else Buckets(attend.heads)

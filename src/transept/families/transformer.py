@@ -7,7 +7,7 @@ import torch
 
 from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
-from transept.families.hugging_face import ACTIVATIONS, activation_word, demand_said, first
+from transept.families.hugging_face import ACTIVATIONS, OtherShape, activation_word, demand_said, first
 from transept.families.orders import ordered
 from transept.heads.vocabulary import Vocabulary
 from transept.inputs.tokens import Tokens
@@ -191,7 +191,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     such field, its value and Marian's, and the word that would change it.
     """
     if not isinstance(spec, Seq2Seq) or not isinstance(spec.head, Vocabulary):
-        raise InvalidConfig(f"Marian is an encoder and a decoder of text, this model is a {type(spec).__name__}")
+        raise OtherShape(f"Marian is an encoder and a decoder of text, this model is a {type(spec).__name__}")
     if (source := spec.source_tokens) is None:
         raise InvalidConfig(f"Marian reads text, this model {type(spec.source).__name__}")
     config = {

@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import (
     ACTIVATIONS,
+    OtherShape,
     activation_word,
     architecture,
     architecture_of,
@@ -36,7 +37,7 @@ Heading = Literal["classes", "pooled", "states"]
 
 HEADS: dict[str, Heading] = {"ViTForImageClassification": "classes", "ViTModel": "pooled"}
 HF_MODELS = {"vit": tuple(HEADS)}
-HF_WORDS = {"position": "positions: learned"}
+HF_WORDS = {"position": "positions: learned", "net": "stages: [], pools: []"}
 
 SIZES: dict[str, dict[str, Any]] = {  # tiny and small: Touvron et al. 2021; the others: table 1 and section 4.1
     "tiny-16": {"width": 192, "hidden": 768, "heads": 3, "depth": 12},
@@ -168,7 +169,7 @@ def pictured(spec: Topology, name: str) -> Model:
     """
     if not isinstance(spec, Model) or not isinstance(spec.embed, Patches):
         over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"{name} is one stack over pictures, this model is a {type(spec).__name__}{over}")
+        raise OtherShape(f"{name} is one stack over pictures, this model is a {type(spec).__name__}{over}")
     return replace(spec, embed=replace(spec.embed, resize=None)) if spec.embed.resize == "bicubic" else spec
 
 

@@ -7,6 +7,7 @@ from transept.errors import InvalidConfig
 from transept.families.configuration import BOOKKEEPING, GENERATION, Keys
 from transept.families.hugging_face import (
     ACTIVATIONS,
+    OtherShape,
     activation_word,
     architecture,
     architecture_of,
@@ -238,7 +239,7 @@ def to_hf(spec: Topology) -> dict[str, Any]:
     """The wav2vec 2.0 configuration of a description. Raises InvalidConfig that names what it cannot say."""
     if not isinstance(spec, Model) or not isinstance(spec.embed, Waveform):
         over = f" over {type(spec.embed).__name__}" if isinstance(spec, Model) else ""
-        raise InvalidConfig(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{over}")
+        raise OtherShape(f"wav2vec 2.0 is one stack over sound, this model is a {type(spec).__name__}{over}")
     embed, stack, attend, feed = spec.embed, spec.blocks, first(spec.blocks, Attention), first(spec.blocks, FeedForward)
     features = embed.features
     position = embed.position if isinstance(embed.position, Convolved) else Convolved()

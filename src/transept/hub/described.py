@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.configuration import differences
-from transept.families.hugging_face import Differs, Look, architecture, label_words
+from transept.families.hugging_face import Differs, Look, OtherShape, architecture, label_words
 from transept.families.registry import all_families, family_of_hf
 from transept.heads.head import Head
 from transept.hub.files import member, present, read_json
@@ -134,8 +134,8 @@ def unsayable(spec: Topology, where: Path) -> UsageError:
 
 
 def _others(error: InvalidConfig) -> int:
-    """How many fields are others; a reason of another kind is one."""
-    return error.count if isinstance(error, Differs) else 1
+    """How many fields are others; a reason of another kind is one, and another shape more than all."""
+    return error.count if isinstance(error, Differs) else 99 if isinstance(error, OtherShape) else 1
 
 
 def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:

@@ -65,6 +65,12 @@ def test_every_family_there_and_back(family: str, tmp_path: Path) -> None:
     assert after == before
 
 
+def test_the_reason_is_that_of_the_family_with_the_same_shape(tmp_path: Path) -> None:
+    save(tmp_path / "m", built("vit", stages=((8,), (16,)), pools=(2, 2), stage_norm="batch"))
+    with pytest.raises(UsageError, match=r"ViT cannot say this model: embed\.net is [\s\S]*with stages: \[\]"):
+        export_hf(tmp_path / "m", tmp_path / "out")
+
+
 @pytest.mark.parametrize("family", all_families())
 def test_every_family_is_equal_to_hugging_face(family: str, tmp_path: Path) -> None:
     model = built(family)
