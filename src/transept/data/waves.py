@@ -117,8 +117,9 @@ def trimmed(samples: Floats, before: float, after: float, rate: int, least: int 
     """A sound without what is quieter at its beginning than a share `before` of its loudest, and `after` at its end;
     not below `least` samples. Strength is measured over a hundredth of a second.
     """
-    window = max(round(0.01 * rate), 1)
-    strength = np.sqrt(np.convolve(samples.astype(np.float64) ** 2, np.ones(window) / window, "same"))
+    window = min(max(round(0.01 * rate), 1), len(samples))
+    squares = np.convolve(samples.astype(np.float64) ** 2, np.ones(window) / window, "same")
+    strength = np.sqrt(squares.clip(0))
     first = int((strength >= before * strength.max()).argmax())
     last = len(strength) - int((strength[::-1] >= after * strength.max()).argmax())
     return samples[first:last] if last - first >= least else samples
