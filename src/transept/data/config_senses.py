@@ -127,8 +127,8 @@ class Augment(_Settings):
 class Perturb(_Settings):
     """How sounds are changed while training; each time otherwise, by seed, epoch and batch alone.
 
-    `trim`    what is quieter at either end than up to this share of the loudest is left out, as by a recorder that
-              waits for a voice: consonants are lost so.
+    `trim`    what is quieter than a share of the loudest is left out at the beginning, and at the end by another share,
+              each up to this: as by a recorder that waits for a voice. Quiet consonants are lost with it.
     `speed`   played faster or slower by up to this share, pitch and all (Ko et al. 2015).
     `tempo`   spoken faster or slower by up to this share, at the same pitch (Verhelst and Roelands 1993).
     `noise`   white noise of up to this share of the sound's own strength is added.

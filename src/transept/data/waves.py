@@ -16,6 +16,7 @@ from transept.data.sound import Floats, length_of, normalised, read_sound, resam
 from transept.errors import InvalidData
 
 KEPT = 2 << 30  # bytes of samples that are kept in memory; of more, each is read again
+HALF_STRENGTH = 0.005  # seconds on either side of a sample, over which its strength is measured
 HALF_WINDOW = 0.0125  # seconds: longer than a wave of the deepest voice
 
 Draws = np.random.Generator
@@ -115,11 +116,12 @@ def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int
 
 def trimmed(samples: Floats, before: float, after: float, rate: int, least: int = 1) -> Floats:
     """A sound without what is quieter at its beginning than a share `before` of its loudest, and `after` at its end;
-    not below `least` samples. Strength is measured over a hundredth of a second.
+    not below `least` samples.
     """
-    window = min(max(round(0.01 * rate), 1), len(samples))
-    squares = np.convolve(samples.astype(np.float64) ** 2, np.ones(window) / window, "same")
-    strength = np.sqrt(squares.clip(0))
+    half = max(round(HALF_STRENGTH * rate), 1)
+    sums, at = np.cumsum(np.pad(samples.astype(np.float64) ** 2, (1, 0))), np.arange(len(samples))
+    left, right = np.maximum(at - half, 0), np.minimum(at + half, len(samples))
+    strength = np.sqrt((sums[right] - sums[left]) / (right - left))
     first = int((strength >= before * strength.max()).argmax())
     last = len(strength) - int((strength[::-1] >= after * strength.max()).argmax())
     return samples[first:last] if last - first >= least else samples

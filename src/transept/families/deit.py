@@ -25,7 +25,7 @@ HEADS: dict[str, Heading] = {
     "DeiTModel": "pooled",
 }
 HF_MODELS = {"deit": tuple(HEADS)}
-HF_WORDS = {"position": "positions: learned"}
+HF_WORDS = vit.HF_WORDS
 
 SIZES: dict[str, dict[str, Any]] = {name: vit.SIZES[f"{name}-16"] for name in ("tiny", "small", "base")}  # table 1
 TOY = vit.TOY
@@ -47,6 +47,9 @@ def declare(
     activation: Activation = "gelu",
     eps: float = 1e-6,
     bias: bool = True,
+    stages: tuple[tuple[int, ...], ...] = (),
+    pools: tuple[int, ...] = (),
+    stage_norm: Literal["none", "batch"] = "none",
     positions: str = "learned",
     head: Heading = "averaged",
     pooler: Activation = "tanh",
@@ -56,7 +59,7 @@ def declare(
     """ViT's description with an exact GELU and a distillation token.
 
     `head` "averaged" has classes of both tokens and answers with the mean; the second ones learn what a teacher answers
-    (section 4).
+    (section 4). `stages`, `pools` and `stage_norm` are `vit.declare`'s.
     """
     spec = vit.declare(
         width=width,
@@ -72,6 +75,9 @@ def declare(
         activation=activation,
         eps=eps,
         bias=bias,
+        stages=stages,
+        pools=pools,
+        stage_norm=stage_norm,
         head="classes" if head == "averaged" else head,
         pooler=pooler,
         resize=resize,

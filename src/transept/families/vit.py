@@ -37,7 +37,7 @@ Heading = Literal["classes", "pooled", "states"]
 
 HEADS: dict[str, Heading] = {"ViTForImageClassification": "classes", "ViTModel": "pooled"}
 HF_MODELS = {"vit": tuple(HEADS)}
-HF_WORDS = {"position": "positions: learned", "net": "stages: [], pools: []"}
+HF_WORDS = {"position": "positions: learned", "net": "stages: [], pools: [], stage_norm: none"}
 
 SIZES: dict[str, dict[str, Any]] = {  # tiny and small: Touvron et al. 2021; the others: table 1 and section 4.1
     "tiny-16": {"width": 192, "hidden": 768, "heads": 3, "depth": 12},
@@ -92,6 +92,10 @@ def declare(
     norm = Norm(eps=eps)
     block = Block((attend, feed), norm, dropout=dropout)
     net = Convnet(stages, pools, channels, stage_norm) if stages or pools else None
+    if net is None and stage_norm != "none":
+        raise InvalidConfig(
+            f"stage_norm: {stage_norm} is of stages, and there are none", remedy="Say stages and pools."
+        )
     embed = Patches((image, image), (patch, patch), channels, resize=resize, dropout=dropout, net=net)
     made: dict[str, Head] = {"classes": Classes(labels), "pooled": Pooled("first", Dense(pooler)), "states": States()}
     return ordered(Model(width, embed, Stack(block, depth, norm), made[head], initial), positions, "learned")

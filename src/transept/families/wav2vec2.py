@@ -103,7 +103,7 @@ def declare(
     `channels`, `kernels` and `strides` make frames of samples; `frame_norm` "group" norms the first convolution over
     time, "layer" each over its channels. `taps` and `groups` are those of the convolution that tells the order. `norm`
     "before" is the large model of Libri-Light's. A share of `masked` frames is drawn to be hidden in training, in spans
-    of so many, two at the least, and a share of `masked_channels` of the projected features in spans of `channel_span`
+    of `span`, at least two spans, and a share of `masked_channels` of the projected features in spans of `channel_span`
     (section 5.3). `head` "contrast" tells hidden frames apart by `codes` in each of two books, "letters" scores `vocab`
     letters at every frame, the first of which is the blank, "classes" tells `labels` classes of the whole sound.
     `head_dropout` is of what "contrast" quantises, or of what "letters" scores; `skip` leaves blocks out in training.
@@ -117,6 +117,8 @@ def declare(
         "classes": Classes(labels, "mean", narrow=256),
         "states": States(),
     }
+    if masked_channels and channel_span > width:
+        raise InvalidConfig(f"channel_span: no {channel_span} channels follow each other in a width of {width}")
     small = Norm(eps=eps)
     embed = Waveform(
         features,

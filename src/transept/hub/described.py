@@ -129,13 +129,14 @@ def unsayable(spec: Topology, where: Path) -> UsageError:
             f"its configurations cannot say this model: Hugging Face has nothing like {others[0]}", where=where
         )
     reasons = [error for module in readable() if (error := _refusal(module, spec)) is not None]
-    near = min(reasons, key=lambda error: (error.remedy is None, _others(error), len(error.what)))
+    near = min(reasons, key=_distance)
     return UsageError(**near.fields(where=where))
 
 
-def _others(error: InvalidConfig) -> int:
-    """How many fields are others; a reason of another kind is one, and another shape more than all."""
-    return error.count if isinstance(error, Differs) else 99 if isinstance(error, OtherShape) else 1
+def _distance(error: InvalidConfig) -> tuple[bool, bool, int, int]:
+    """Another shape is furthest; then what has no remedy; then what has more other fields: another reason is one."""
+    count = error.count if isinstance(error, Differs) else 1
+    return isinstance(error, OtherShape), error.remedy is None, count, len(error.what)
 
 
 def _refusal(family: ModuleType, spec: Topology) -> InvalidConfig | None:

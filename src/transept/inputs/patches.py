@@ -60,9 +60,9 @@ class Patches(Entry):
             )
         if not net.fits(self.patch):
             raise InvalidConfig(
-                f"squares of {across(self.patch)} pixels are no whole squares of what leaves the pools {net.pools}:"
-                f" one of theirs is {across((net.scale(), net.scale()))}",
-                remedy=f"Say a patch of {net.scale()} pixels, a multiple of it, or other pools.",
+                f"squares of {across(self.patch)} pixels cannot be cut out of what the pools {net.pools} leave:"
+                f" one of its places is {across((net.scale(), net.scale()))} pixels",
+                remedy=f"Say a patch of {net.scale()} pixels, or a multiple of it, or other pools.",
             )
 
     def squares(self) -> tuple[int, int, int]:

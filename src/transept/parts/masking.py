@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from transept.errors import InvalidConfig
 from transept.spec import Part
 
 
@@ -20,6 +21,8 @@ class Masking(Part):
 
     def validate(self) -> None:
         self.hold(0, "share", "least")
+        if self.share > 1:
+            raise InvalidConfig(f"Masking.share is a share of all places, 1 at the most, not {self.share:g}")
         self.hold(1, "span")
 
     def draw(self, lengths: list[int], size: int, draws: torch.Generator | None = None) -> Tensor:

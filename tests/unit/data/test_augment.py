@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from transept.data.augment import augmented, cropped, erased, mixed, moved, posterise, solarise, turn
 from transept.data.config_senses import Augment, Perturb
@@ -154,12 +155,27 @@ def test_what_is_quiet_at_either_end_is_trimmed() -> None:
     assert len(trimmed(rising, 0.9, 0.9, 8000, least=2000)) == len(rising)
     assert not trimmed(np.zeros(50, np.float32), 0.9, 0.9, 8000).any()
     assert len(trimmed(np.ones(1, np.float32), 0.9, 0.9, 8000)) == 1
-    made = [len(perturbed(rising, Perturb(trim=0.6), 8000, draws(seed))) for seed in range(40)]
-    assert len({length // 500 for length in made}) > 3 and max(made) <= len(rising)
+    tone = np.ones(800, np.float32)
+    assert np.array_equal(trimmed(tone, 1.0, 1.0, 16000), tone)  # what is beyond its ends is not taken for silence
+
+
+def test_each_end_is_trimmed_by_a_share_of_its_own() -> None:
+    steps = np.concatenate([np.full(800, share, np.float32) for share in (0.1, 0.2, 0.3, 0.4, 1, 0.4, 0.3, 0.2, 0.1)])
+    made = [perturbed(steps, Perturb(trim=0.6), 8000, draws(seed)) for seed in range(60)]
+    firsts, lasts = [round(float(one[50]), 1) for one in made], [round(float(one[-50]), 1) for one in made]
+    assert set(firsts) == set(lasts) == {0.1, 0.2, 0.3, 0.4, 1.0} and firsts != lasts
+    least = [len(perturbed(steps, Perturb(trim=0.6), 8000, draws(seed), 5000)) for seed in range(60)]
+    assert min(least) >= 5000 and len(set(least)) > 1
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_would_leave_nothing_is_refused(share: float) -> None:
+    with pytest.raises(ValidationError, match="trim"):
+        Perturb(trim=share)
 
 
 def test_settings_that_are_not_used_are_not_told() -> None:
-    assert Perturb(speed=0.1).changed() == {"speed": 0.1} and Perturb().changed() == {}
+    assert Perturb(speed=0.1, trim=0.0).changed() == {"speed": 0.1} and Perturb().changed() == {}
 
 
 def test_what_perturbs_keeps_to_its_limits_and_repeats() -> None:

@@ -90,6 +90,9 @@ def test_what_is_hidden_is_said_as_hugging_face_says_it():
     config = wav2vec2.to_hf(wav2vec2.declare(**wav2vec2.TOY | words))
     said = {key: config[f"mask_{key}"] for key in ("time_prob", "time_length", "feature_prob", "feature_length")}
     assert said == {"time_prob": 0.2, "time_length": 3, "feature_prob": 0.1, "feature_length": 4}
+    for wrong, reason in (({"masked": 1.5}, "share"), ({"masked_channels": 0.1, "channel_span": 33}, "width of 32")):
+        with pytest.raises(InvalidConfig, match=reason):
+            wav2vec2.declare(**wav2vec2.TOY | wrong)
 
 
 def test_blocks_are_left_out_in_training_alone():

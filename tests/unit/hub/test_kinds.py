@@ -11,7 +11,7 @@ from transept.data.foreign import read_tokenizer
 from transept.decode.config import Search
 from transept.errors import InvalidConfig, InvalidData, UsageError
 from transept.families.registry import all_families
-from transept.hub.described import saying
+from transept.hub.described import saying, unsayable
 from transept.hub.directory import Stored, read, read_blank, read_spec, save
 from transept.hub.export import export_hf, import_hf, save_stored
 from transept.hub.kinds import classes, reads, rows_of, verb_of, writes_text
@@ -65,10 +65,24 @@ def test_every_family_there_and_back(family: str, tmp_path: Path) -> None:
     assert after == before
 
 
-def test_the_reason_is_that_of_the_family_with_the_same_shape(tmp_path: Path) -> None:
-    save(tmp_path / "m", built("vit", stages=((8,), (16,)), pools=(2, 2), stage_norm="batch"))
-    with pytest.raises(UsageError, match=r"ViT cannot say this model: embed\.net is [\s\S]*with stages: \[\]"):
-        export_hf(tmp_path / "m", tmp_path / "out")
+HYBRID = {"stages": ((8,), (16,)), "pools": (2, 2), "stage_norm": "batch"}
+
+
+@pytest.mark.parametrize(
+    ("family", "words", "reason"),
+    [
+        ("vit", HYBRID, r"ViT cannot say this model: embed\.net is [\s\S]*with stages: \[\]"),
+        ("deit", HYBRID, r"DeiT cannot say this model: embed\.net is "),
+        ("wav2vec2", {"positions": "sinusoid"}, "wav2vec 2.0 cannot say this model"),
+        ("t5", {"positions": "sinusoid"}, "T5 cannot say this model"),
+        ("bart", {"positions": "alibi"}, "BART cannot say this model"),
+        ("transformer", {"norm": "before"}, "Marian cannot say this model"),
+        ("gpt2", {"positions": "alibi"}, "GPT-2 cannot say this model"),
+    ],
+)
+def test_the_reason_is_that_of_the_family_with_the_same_shape(family: str, words: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        raise unsayable(built(family, **words).spec, Path("m"))
 
 
 @pytest.mark.parametrize("family", all_families())

@@ -89,7 +89,7 @@ def test_other_pictures_are_refused(shape, resize, words):
         ({"front": "clas"}, ["front", "'class'"]),
         ({"resize": "nearest"}, ["resize", "'bicubic'"]),
         ({"net": Convnet(((5,),), (2,))}, ["3 channels", "2"]),
-        ({"net": Convnet(((5,),), (2,), channels=2)}, ["2 x 3 pixels", "2 x 2", "multiple"]),
+        ({"net": Convnet(((5,),), (2,), channels=2)}, ["2 x 3 pixels", "2 x 2 pixels", "multiple"]),
     ],
 )
 def test_other_sizes_are_refused(changes, words):

@@ -76,6 +76,14 @@ def test_each_head_of_deit_learns_the_classes(folder: Path) -> None:
         assert float(head.score.weight.grad.abs().sum()) > 0
 
 
+def test_the_fingerprint_tells_what_changes_the_examples(folder: Path) -> None:
+    plain, spelt, other = (
+        colours(folder, f"data.augment={{crop: {crop}{more}}}").fingerprint
+        for crop, more in ((2, ""), (2, ", erase: 0.0"), (1, ""))
+    )
+    assert plain == spelt != other
+
+
 def test_batches_are_a_function_of_seed_epoch_and_place(folder: Path) -> None:
     changes = ("data.augment={operations: 1, crop: 2, flip: horizontal, erase: 0.5, mixup: 0.4}",)
     first, again, other = (colours(folder, *changes, f"train.seed={seed}") for seed in (1, 1, 2))

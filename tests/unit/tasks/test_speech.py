@@ -52,6 +52,13 @@ def contrastive(folder: Path, *changes: str) -> Contrastive:
     return Contrastive(load_recipe("wav2vec2-digits-pretrain", words), say=lambda text: None)  # type: ignore[arg-type]
 
 
+def test_the_fingerprint_tells_what_changes_the_sounds(folder: Path) -> None:
+    told = ["{speed: 0.1}", "{speed: 0.1, tempo: 0.0}", "{speed: 0.2}"]
+    for make in (speech, contrastive):
+        plain, spelt, other = (make(folder, f"data.perturb={words}").fingerprint for words in told)
+        assert plain == spelt != other
+
+
 def built(made: Speech | Contrastive):  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
     model = one_stack(made.build())
