@@ -17,8 +17,9 @@ from transept.hub.export import export_hf, import_hf, save_stored
 from transept.hub.kinds import classes, reads, rows_of, verb_of, writes_text
 from transept.hub.processor import Hearing
 from transept.hub.verify import verify
+from transept.inputs.patches import Patches
 from transept.models import Model
-from transept.spec import edit
+from transept.spec import edit, replace
 from transept.topology import Built
 from unit.data.test_foreign import gpt2, letters, word_pieces
 from unit.hub.made import edit as edit_file
@@ -83,6 +84,12 @@ HYBRID = {"stages": ((8,), (16,)), "pools": (2, 2), "stage_norm": "batch"}
 def test_the_reason_is_that_of_the_family_with_the_same_shape(family: str, words: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         raise unsayable(built(family, **words).spec, Path("m"))
+
+
+def test_a_reason_without_a_remedy_is_nearer_than_another_shape() -> None:
+    bare = edit(built("vit").spec, lambda part: replace(part, front="none") if isinstance(part, Patches) else part)
+    with pytest.raises(UsageError, match="ViT cannot say this model: embed.front is none"):
+        raise unsayable(bare, Path("m"))
 
 
 @pytest.mark.parametrize("family", all_families())
