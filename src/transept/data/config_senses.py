@@ -135,6 +135,8 @@ class Perturb(_Settings):
     `shift`   up to so many seconds of silence stand before.
     `tilt`    low tones are made stronger beside high ones, or weaker, as another microphone or mouth would: a sample
               gets up to this share, above 0 or below, of the one before it.
+    `bands`   tones are made stronger or weaker by up to so many decibels, some bands more than others, as by another
+              room and microphone (Nam et al. 2022).
     """
 
     trim: float = Field(default=0.0, ge=0, lt=1)
@@ -143,6 +145,7 @@ class Perturb(_Settings):
     noise: float = Field(default=0.0, ge=0)
     shift: float = Field(default=0.0, ge=0)
     tilt: float = Field(default=0.0, ge=0, lt=1)
+    bands: float = Field(default=0.0, ge=0, le=60)
 
 
 class TextsOfTables(_Settings):

@@ -95,8 +95,8 @@ class Waves:
 
 
 def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int = 1) -> Floats:
-    """A sound without its ends, at another speed and tempo, tilted, with noise, silence before it; it keeps at least
-    `least` samples.
+    """A sound without its ends, at another speed and tempo, tilted, filtered, with noise, silence before it; it keeps
+    at least `least` samples.
     """
     if how.trim:
         samples = trimmed(samples, how.trim * draws.random(), how.trim * draws.random(), rate, least)
@@ -106,6 +106,8 @@ def perturbed(samples: Floats, how: Perturb, rate: int, draws: Draws, least: int
         samples = stretched(samples, 1 + how.tempo * draws.uniform(-1, 1), rate, least)
     if how.tilt:
         samples = samples + np.float32(how.tilt * draws.uniform(-1, 1)) * np.pad(samples[:-1], (1, 0))
+    if how.bands:
+        samples = filtered(samples, how.bands, draws)
     if how.noise:
         strength = how.noise * draws.random() * float(samples.std())
         samples = samples + np.float32(strength) * draws.standard_normal(len(samples), np.float32)
@@ -125,6 +127,18 @@ def trimmed(samples: Floats, before: float, after: float, rate: int, least: int 
     first = int((strength >= before * strength.max()).argmax())
     last = len(strength) - int((strength[::-1] >= after * strength.max()).argmax())
     return samples[first:last] if last - first >= least else samples
+
+
+def filtered(samples: Floats, most: float, draws: Draws) -> Floats:
+    """A sound whose tones are stronger or weaker by up to `most` decibels: straight lines between three to six places
+    among the frequencies, each with a gain of its own, beside both ends (FilterAugment: Nam et al. 2022).
+    """
+    places = np.sort(np.concatenate([[0.0, 1.0], draws.random(draws.integers(1, 5))]))
+    gains = draws.uniform(-most, most, len(places))
+    waves = np.fft.rfft(samples)
+    decibels = np.interp(np.linspace(0, 1, len(waves)), places, gains)
+    found: Floats = np.fft.irfft(waves * 10 ** (decibels / 20), len(samples)).astype(np.float32)
+    return found
 
 
 def sped(samples: Floats, factor: float, least: int = 1) -> Floats:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from transept.data.augment import augmented, cropped, erased, mixed, moved, posterise, solarise, turn
 from transept.data.config_senses import Augment, Perturb
-from transept.data.waves import longest_of, perturbed, sped, stretched, trimmed
+from transept.data.waves import filtered, longest_of, perturbed, sped, stretched, trimmed
 
 
 def pictures(count: int = 6, channels: int = 3) -> torch.Tensor:
@@ -172,6 +172,23 @@ def test_each_end_is_trimmed_by_a_share_of_its_own() -> None:
 def test_a_share_that_would_leave_nothing_is_refused(share: float) -> None:
     with pytest.raises(ValidationError, match="trim"):
         Perturb(trim=share)
+
+
+def test_bands_are_stronger_or_weaker_in_straight_lines() -> None:
+    wave = np.random.default_rng(0).standard_normal(4001).astype(np.float32)
+    before = np.abs(np.fft.rfft(wave))
+    bends = set()
+    for seed in range(30):
+        made = filtered(wave, 9.0, draws(seed))
+        assert made.dtype == np.float32 and len(made) == len(wave)
+        gains = 20 * np.log10(np.abs(np.fft.rfft(made)) / before)
+        assert np.abs(gains).max() <= 9.01 and gains.std() > 0.1
+        bent = np.abs(np.diff(gains, 2)) > 1e-3
+        bends.add(int((bent[1:] & ~bent[:-1]).sum() + bent[0]))
+    assert bends <= {0, 1, 2, 3, 4} and len(bends) > 2
+    assert np.allclose(filtered(wave, 0.0, draws()), wave, rtol=0, atol=1e-5)
+    assert len(filtered(wave[:1], 9.0, draws())) == 1
+    assert not np.array_equal(perturbed(wave, Perturb(bands=6.0), 8000, draws(1)), wave)
 
 
 def test_settings_that_are_not_used_are_not_told() -> None:
