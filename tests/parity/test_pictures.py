@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from parity.subjects import NAMED, imported, oracles, pair
-from transept.errors import InvalidConfig
 from transept.families.registry import all_families
 from transept.inputs.patches import Patches
 from transept.spec import edit, replace
@@ -35,15 +34,6 @@ def test_another_size_as_theirs(name: str, size: tuple[int, int]) -> None:
     assert_close(model(pictures).logits, theirs, **CLOSE)
     wrong = imported(found.family, found.theirs, with_resize(found.ours.spec, "bilinear"))
     assert size == (12, 12) or float((wrong(pictures).logits - theirs).abs().max()) > 1e-3
-
-
-def test_a_network_before_the_squares_is_refused_by_name() -> None:
-    vit = all_families()["vit"]
-    spec = vit.declare(**vit.TOY | {"stages": ((8,), (16,)), "pools": (2, 2)})
-    with pytest.raises(
-        InvalidConfig, match=r"ViT cannot say this model: embed.net is Convnet\(stages=\(\(8,\), \(16,\)\)"
-    ):
-        vit.to_hf(spec)
 
 
 def corner_aligned(grid: Tensor, rows: int, columns: int) -> Tensor:
